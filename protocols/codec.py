@@ -1,0 +1,119 @@
+"""Envelopes to bytes and back, and the digests by which blobs and adapters are named.
+
+An envelope is a msgpack map (see README.md in this folder). Decoding never raises anything but `ProtocolError`s.
+"""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from protocols import limits
+from protocols.errors import DecodeError, SchemaError, TooLarge
+from protocols.messages import AnyMessage, Digest, Message, Name
+from protocols.topics import topic
+
+T = TypeVar("T")
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What surrounds every message.
+
+    ``id`` names the message for ever: a second one with the same id on the same topic is the same message, and the
+    hub answers it with the first one's offset. ``seq`` counts the producer's messages from 1; ``time`` is seconds
+    since the epoch by the producer's clock, for people only: nothing orders by it.
+    """
+
+    schema: int
+    topic: Name
+    id: Name
+    producer: Name
+    seq: int
+    time: float
+    body: AnyMessage
+
+
+class _Head(msgspec.Struct, frozen=True):
+    schema: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_envelopes = msgspec.msgpack.Decoder(Envelope)
+_heads = msgspec.msgpack.Decoder(_Head)
+# msgspec raises its own two, UnicodeDecodeError for bad text and RecursionError for deep nesting.
+_BROKEN = (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError)
+
+
+def seal(topic_name: str, body: Message, *, id: str, producer: str, seq: int) -> bytes:
+    """Encodes one message for a topic.
+
+    Raises:
+        UnknownTopic: the topic is not declared.
+        DecodeError: the topic carries another type of message.
+        TooLarge: the envelope is over `limits.MESSAGE_BYTES`.
+    """
+    declared = topic(topic_name)
+    if not isinstance(body, declared.message):
+        raise DecodeError(f"{topic_name} carries {declared.message.__name__}, not {type(body).__name__}")
+    envelope = {
+        "schema": limits.SCHEMA, "topic": topic_name, "id": id, "producer": producer, "seq": seq,
+        "time": time.time(), "body": body,
+    }  # fmt: skip
+    return sized(_encoder.encode(envelope), f"a message on {topic_name}")
+
+
+def sized(data: bytes, what: str) -> bytes:
+    if len(data) > limits.MESSAGE_BYTES:
+        raise TooLarge(f"{what} is {len(data)} bytes; the limit is {limits.MESSAGE_BYTES}: put large data in a blob")
+    return data
+
+
+def unseal(data: bytes) -> Envelope:
+    """Decodes and validates one envelope.
+
+    Raises:
+        TooLarge: over `limits.MESSAGE_BYTES`; nothing was parsed.
+        SchemaError: written by a newer schema.
+        DecodeError: anything else that is wrong with the bytes, including a topic that carries another message.
+    """
+    sized(data, "a received message")
+    try:
+        schema = _heads.decode(data).schema
+    except _BROKEN as error:
+        raise DecodeError(f"not an envelope: {error}") from error
+    if schema > limits.SCHEMA:
+        raise SchemaError(f"the message has schema {schema}; this reader knows up to {limits.SCHEMA}: upgrade it")
+    try:
+        envelope = _envelopes.decode(data)
+    except _BROKEN as error:
+        raise DecodeError(f"not a message: {error}") from error
+    declared = topic(envelope.topic)
+    if not isinstance(envelope.body, declared.message):
+        raise DecodeError(f"{envelope.topic} carries {declared.message.__name__}, not {type(envelope.body).__name__}")
+    return envelope
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """Encodes a struct that travels outside an envelope (a command, a call's body)."""
+    return sized(_encoder.encode(value), type(value).__name__)
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Decodes and validates such a struct. Raises `DecodeError` or `TooLarge`."""
+    sized(data, "a received frame")
+    try:
+        return msgspec.msgpack.decode(data, type=kind)
+    except _BROKEN as error:
+        raise DecodeError(f"not a {getattr(kind, '__name__', kind)}: {error}") from error
+
+
+def digest(data: bytes | memoryview) -> Digest:
+    """The name of a blob: sha256 in lower-case hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def adapter_digest(files: Mapping[str, Digest]) -> Digest:
+    """The name of an adapter: sha256 over its sorted lines of ``<file name> <file digest>``."""
+    return digest("\n".join(f"{name} {files[name]}" for name in sorted(files)).encode())

@@ -1,0 +1,69 @@
+"""Which topics exist, what travels on each, and who may say or read it."""
+
+from typing import Final
+
+import msgspec
+
+from protocols import messages as m
+from protocols.errors import UnknownTopic
+
+ANYONE: Final = frozenset({"*"})
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """A named stream of one type of message.
+
+    A durable topic is logged before it is acknowledged and can be replayed; a live one is fanned out and may be lost.
+    ``writers`` and ``readers`` are roles; ``{"*"}`` is any role.
+    """
+
+    name: str
+    message: type[m.Message]
+    durable: bool
+    writers: frozenset[str]
+    readers: frozenset[str] = ANYONE
+    says: str
+
+
+def _topic(name: str, message: type[m.Message], writers: str, says: str, *, readers: str = "*", durable: bool = True) -> Topic:
+    return Topic(
+        name=name, message=message, durable=durable, says=says,
+        writers=frozenset(writers.split()), readers=frozenset(readers.split()),
+    )  # fmt: skip
+
+
+TOPICS: Final[dict[str, Topic]] = {
+    topic.name: topic
+    for topic in (
+        _topic("trajectories", m.Trajectory, "simulator", "finished episodes"),
+        _topic("verdicts", m.Verdict, "critic", "what the critic made of them"),
+        _topic("relabels", m.Relabel, "relabeler", "what failures turned out to be"),
+        _topic("adapters", m.Adapter, "trainer", "trained LoRA adapters"),
+        _topic("swaps", m.Swap, "actor critic", "adapters now serving"),
+        _topic("rounds", m.Round, "trainer", "where the run stands"),
+        _topic("dropped", m.Dropped, "trainer", "trajectories not learned from, and why"),
+        _topic("evaluations", m.Evaluation, "evaluator", "held-out figures per version"),
+        _topic("outcomes", m.Outcome, "simulator", "the world's truth, for audit only", readers="evaluator"),
+        _topic("faults", m.Fault, "*", "what was refused or given up"),
+        _topic("steps", m.LiveStep, "simulator", "actions as they happen", durable=False),
+        _topic("health", m.Health, "*", "who is alive", durable=False),
+        _topic("progress", m.Progress, "*", "how far the work is", durable=False),
+    )
+}
+
+
+def topic(name: str) -> Topic:
+    """The declared topic of that name.
+
+    Raises:
+        UnknownTopic: nobody declared it; the text lists those that are.
+    """
+    try:
+        return TOPICS[name]
+    except KeyError:
+        raise UnknownTopic(f"unknown topic {name!r}; the topics are {', '.join(TOPICS)}") from None
+
+
+def may(role: str, allowed: frozenset[str]) -> bool:
+    """Whether `role` is among the allowed roles of a topic."""
+    return allowed is ANYONE or "*" in allowed or role in allowed

@@ -1,0 +1,36 @@
+"""The verbs of embodied instructions and the object states they bring about: what critic and relabeler ask about.
+
+A `Verb` is language, not a world's rule: it says how an instruction is phrased and which question about the picture
+would tell whether it was carried out (paper section 4.2: "what is the agent holding?", "is X open?").
+"""
+
+import msgspec
+
+
+class Verb(msgspec.Struct, frozen=True, kw_only=True):
+    """``phrase`` opens the instruction. Exactly one of ``state`` (an adjective the object then has) and ``which`` (a
+    question whose answer is the object) describes the goal, or neither: then the answer to "Where is the X?" does."""
+
+    name: str
+    phrase: str
+    state: str | None = None
+    which: str | None = None
+
+    @property
+    def placed(self) -> bool:
+        return self.state is None and self.which is None
+
+
+VERBS: dict[str, Verb] = {
+    verb.name: verb
+    for verb in (
+        Verb(name="pick", phrase="pick up", which="Which object is the robot holding?"),
+        Verb(name="put", phrase="put"),
+        Verb(name="open", phrase="open", state="open"),
+        Verb(name="close", phrase="close", state="closed"),
+        Verb(name="break", phrase="break", state="broken"),
+        Verb(name="slice", phrase="slice", state="sliced"),
+        Verb(name="toggle", phrase="turn on", state="on"),
+        Verb(name="sit", phrase="sit on", which="What is the robot sitting on?"),
+    )
+}
