@@ -1,0 +1,158 @@
+"""Everything a person can set, in one place: one struct a section of the TOML profile, defaults being the household's.
+
+`runtime.settings` reads files and ``--set`` into these and says clearly what is wrong. No heavy import here.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+Positive = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all sections: a key nobody reads is an error, never ignored."""
+
+
+class Run(Section, frozen=True, kw_only=True):
+    """``seed`` fixes every episode, sample and shuffle of the run; ``rounds`` is how often the model learns."""
+
+    seed: Annotated[int, Meta(ge=0, le=800)] = 0
+    rounds: Annotated[int, Meta(ge=0, le=900)] = 2
+
+
+class World(Section, frozen=True, kw_only=True):
+    """``name`` picks the world; ``options`` are its own (see its folder), checked by it when it is made."""
+
+    name: Literal["household"] = "household"
+    options: dict[str, str | int | float | bool] = {}
+
+
+class Model(Section, frozen=True, kw_only=True):
+    """The base model and the engine that serves it.
+
+    ``engine`` "auto" is vllm where it is installed, else transformers. ``path`` is a folder in Hugging Face layout;
+    empty means the micro model in this package. ``threads`` bounds each engine's CPU threads; 0 leaves it alone.
+    ``cache_gib`` is each engine's key-value cache.
+    """
+
+    engine: Literal["auto", "vllm", "openai", "transformers", "scripted"] = "auto"
+    path: str = ""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Meta(ge=0, le=256)] = 1
+    max_in_flight: Positive = 64
+    max_model_len: Positive = 256
+    cache_gib: Rate = 0.5
+    gpu_memory: Share = 0.4
+    url: str = ""
+
+
+class Simulator(Section, frozen=True, kw_only=True):
+    """``quota`` trajectories a round, ``episodes`` at once; ``max_staleness`` is how many actor versions old a
+    trajectory may be when it is learned from (0: the paper's sequential loop)."""
+
+    quota: Annotated[int, Meta(ge=1, le=10_000)] = 300
+    episodes: Positive = 48
+    max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
+    max_staleness: Annotated[int, Meta(ge=0, le=8)] = 0
+    temperature: Annotated[float, Meta(ge=0, le=10)] = 1.0
+    step_seconds: Rate = 30.0
+
+
+class Critic(Section, frozen=True, kw_only=True):
+    """``self_ask``: "off"; "paper" questions only a no; "confirm" questions every verdict and follows the answer.
+
+    ``asker``: who answers questions about object states, the frozen base model or the newest critic.
+    """
+
+    self_ask: Literal["off", "paper", "confirm"] = "confirm"
+    asker: Literal["base", "critic"] = "base"
+    in_flight: Positive = 32
+
+
+class Relabeler(Section, frozen=True, kw_only=True):
+    """``verbs``: which verbs hindsight tries, "own" the instruction's as in the paper, "any" every verb.
+
+    ``trace``: a relabel must be named by one of the trajectory's own actions.
+    """
+
+    enabled: bool = True
+    verbs: Literal["own", "any"] = "any"
+    trace: bool = True
+    asker: Literal["base", "critic"] = "base"
+    in_flight: Positive = 32
+
+
+class Lora(Section, frozen=True, kw_only=True):
+    """LoRA on the language layers. ``max_rows`` caps the accumulated set, newest rounds first, so that a round's cost
+    stays flat."""
+
+    rank: Literal[8, 16, 32, 64, 128] = 16
+    alpha: Positive = 32
+    learning_rate: Rate = 2e-3
+    epochs: Rate = 3
+    batch: Positive = 32
+    max_rows: Positive = 4000
+
+
+class Trainer(Section, frozen=True, kw_only=True):
+    """How D_c and D_a are built and trained on.
+
+    ``relabels``: where hindsight's trajectories go: "off"; "critic": D_c only; "direct": into D_a too, where the first
+    action already concerns the new object; "all": the paper's.
+    ``accept``: which trajectories enter D_a: those the tuned critic calls a success ("critic", the paper's), or those
+    on which it and the first, self-asked verdict agree ("agree").
+    ``cut``: a relabelled trajectory ends where its goal was reached. ``balance``: as many yes as no in D_c.
+    ``negatives``: an answer that excludes a like object also makes a "no" for that object.
+    ``continue_from``: each round trains the last promoted adapter further ("parent") or starts from the "base".
+    """
+
+    learner: Literal["auto", "peft", "scripted"] = "auto"
+    threads: Annotated[int, Meta(ge=0, le=256)] = 2
+    relabels: Literal["off", "critic", "direct", "all"] = "direct"
+    accept: Literal["critic", "agree"] = "agree"
+    cut: bool = True
+    balance: bool = True
+    negatives: bool = True
+    replay: bool = True
+    continue_from: Literal["parent", "base"] = "parent"
+    actor: Lora = Lora(learning_rate=2e-3, epochs=3)
+    critic: Lora = Lora(learning_rate=1.5e-3, epochs=5)
+    min_rows: Positive = 8
+    collapse: Share = 0.98
+
+
+class Evaluator(Section, frozen=True, kw_only=True):
+    """Held-out measurement. ``split`` "heldout" is for reporting, "dev" for choosing settings."""
+
+    enabled: bool = True
+    split: Literal["dev", "heldout"] = "heldout"
+    tasks: Positive = 200
+    judgements: Positive = 300
+    episodes: Positive = 24
+
+
+class Mesh(Section, frozen=True, kw_only=True):
+    """``endpoint`` empty means ipc in the run folder. Times in seconds."""
+
+    endpoint: str = ""
+    call_seconds: Rate = 120.0
+    heartbeat_seconds: Rate = 0.5
+    session_seconds: Rate = 5.0
+    grace_seconds: Rate = 5.0
+    restarts: Annotated[int, Meta(ge=0, le=100)] = 5
+
+
+class Settings(Section, frozen=True, kw_only=True):
+    run: Run = Run()
+    world: World = World()
+    model: Model = Model()
+    simulator: Simulator = Simulator()
+    critic: Critic = Critic()
+    relabeler: Relabeler = Relabeler()
+    trainer: Trainer = Trainer()
+    evaluator: Evaluator = Evaluator()
+    mesh: Mesh = Mesh()
