@@ -1,0 +1,51 @@
+"""Where the base model lies and what it is called: a folder in Hugging Face layout, named by its content."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from services.models.engine import EngineError
+from services.settings import Model
+
+MICRO = Path(__file__).parent / "micro"
+"""The micro model of this package, taken where no path is set."""
+
+WHOLE_BYTES = 1 << 30
+"""Weights up to this size are hashed whole; of larger ones the sizes, both ends and a few places between are."""
+
+SAMPLE_BYTES = 1 << 20
+SAMPLES = 64
+
+
+def model_folder(settings: Model) -> Path:
+    """The base model's folder. Raises EngineError, saying what is missing and what to do, where there is none."""
+    folder = Path(settings.path).expanduser() if settings.path else MICRO
+    hint = "set model.path to a folder in Hugging Face layout (config.json, *.safetensors, tokenizer)"
+    if not folder.is_dir():
+        raise EngineError(f"no model folder at {folder}; {hint}")
+    if not (folder / "config.json").is_file():
+        raise EngineError(f"{folder} is no model folder: it has no config.json; {hint}")
+    if not any(folder.glob("*.safetensors")):
+        raise EngineError(f"{folder} has no weights: no *.safetensors in it; {hint}")
+    try:
+        json.loads((folder / "config.json").read_text())
+    except ValueError as error:
+        raise EngineError(f"{folder / 'config.json'} is not JSON ({error}); copy the model again") from error
+    return folder
+
+
+def base_model_name(folder: Path) -> str:
+    """The folder's name and a digest of its configuration and weights, e.g. "micro@3f2a91c07b1e"."""
+    digest = hashlib.sha256((folder / "config.json").read_bytes())
+    for file in sorted(folder.glob("*.safetensors")):
+        size = file.stat().st_size
+        digest.update(f"{file.name}:{size}".encode())
+        with file.open("rb") as weights:
+            if size <= WHOLE_BYTES:
+                while block := weights.read(SAMPLE_BYTES):
+                    digest.update(block)
+                continue
+            for index in range(SAMPLES):
+                weights.seek((size - SAMPLE_BYTES) * index // (SAMPLES - 1))
+                digest.update(weights.read(SAMPLE_BYTES))
+    return f"{folder.resolve().name}@{digest.hexdigest()[:12]}"

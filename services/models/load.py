@@ -1,0 +1,55 @@
+"""Starts the engine that the settings name. Engines are imported only when chosen, so that this module stays light."""
+
+import importlib.util
+
+from protocols.messages import Role
+from services.models.engine import Engine, EngineError
+from services.settings import Model
+
+
+def choose_engine(settings: Model) -> str:
+    """The engine's name: "auto" is vllm where it is installed, else transformers."""
+    if settings.engine != "auto":
+        return settings.engine
+    for name in ("vllm", "transformers"):
+        if _installed(name):
+            return name
+    raise EngineError(
+        "no engine is installed: neither vllm nor transformers can be imported; "
+        "install selu[cpu] or selu[gpu], or set model.engine to scripted"
+    )
+
+
+async def load_engine(settings: Model, *, role: Role, max_versions: int, max_rank: int = 16) -> Engine:
+    """A started engine that has answered its canary.
+
+    Args:
+        role: whose adapters it serves; part of their names.
+        max_versions: adapters alive at once, the base model not counted: staleness + 2.
+        max_rank: the largest LoRA rank an adapter may have.
+
+    Raises:
+        EngineError: what is missing or wrong, where, and what to do.
+    """
+    name = choose_engine(settings)
+    if name == "scripted":
+        from services.models.scripted_engine import ScriptedEngine
+
+        return ScriptedEngine(role=role, max_versions=max_versions, max_in_flight=settings.max_in_flight)
+    if name == "openai":
+        from services.models.openai_engine import OpenAIEngine
+
+        return await OpenAIEngine.start(settings, role=role, max_versions=max_versions, max_rank=max_rank)
+    if not _installed(name):
+        raise EngineError(f"model.engine is {name!r}, which is not installed; install selu[cpu] or selu[gpu]")
+    if name == "vllm":
+        from services.models.vllm_engine import VllmEngine
+
+        return await VllmEngine.start(settings, role=role, max_versions=max_versions, max_rank=max_rank)
+    from services.models.transformers_engine import TransformersEngine
+
+    return await TransformersEngine.start(settings, role=role, max_versions=max_versions, max_rank=max_rank)
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
