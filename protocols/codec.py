@@ -5,8 +5,8 @@ An envelope is a msgpack map (see README.md in this folder). Decoding never rais
 
 import hashlib
 import time
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,8 +14,6 @@ from protocols import limits
 from protocols.errors import DecodeError, SchemaError, TooLarge
 from protocols.messages import AnyMessage, Digest, Message, Name
 from protocols.topics import topic
-
-T = TypeVar("T")
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +98,18 @@ def encode(value: msgspec.Struct) -> bytes:
     return sized(_encoder.encode(value), type(value).__name__)
 
 
-def decode(data: bytes, kind: type[T]) -> T:
-    """Decodes and validates such a struct. Raises `DecodeError` or `TooLarge`."""
-    sized(data, "a received frame")
-    try:
-        return msgspec.msgpack.decode(data, type=kind)
-    except _BROKEN as error:
-        raise DecodeError(f"not a {getattr(kind, '__name__', kind)}: {error}") from error
+def decoder(kind: Any) -> Callable[[bytes], Any]:
+    """A function that decodes and validates such a struct, or a union of them, raising `DecodeError` or `TooLarge`."""
+    parser = msgspec.msgpack.Decoder(kind)
+
+    def decode(data: bytes) -> Any:
+        sized(data, "a received frame")
+        try:
+            return parser.decode(data)
+        except _BROKEN as error:
+            raise DecodeError(f"not what was expected here: {error}") from error
+
+    return decode
 
 
 def digest(data: bytes | memoryview) -> Digest:

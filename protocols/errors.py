@@ -1,18 +1,18 @@
 """Every error the protocol can name, by meaning.
 
-    ProtocolError
-    ├── DecodeError        bytes that are not a message we understand
-    ├── SchemaError        an envelope written by a newer schema than this one
-    ├── TooLarge           a message, blob or batch over its limit
-    ├── UnknownTopic       a topic nobody declared
-    ├── Forbidden          a role that may not read or write a topic
-    ├── MeshError          the hub refused or could not answer
-    │   ├── Busy           a bounded queue is full: slow down and try again
-    │   ├── Unavailable    nobody alive serves this call
-    │   ├── DeadlineExceeded
-    │   ├── NotFound       a blob or group that does not exist
-    │   └── StorageFull    the hub cannot write: nothing was acknowledged
-    └── RemoteError        the process that served a call answered with an error
+ProtocolError
+├── DecodeError        bytes that are not a message we understand
+├── SchemaError        an envelope written by a newer schema than this one
+├── TooLarge           a message, blob or batch over its limit
+├── UnknownTopic       a topic nobody declared
+├── Forbidden          a role that may not read or write a topic
+├── MeshError          the hub refused or could not answer
+│   ├── Busy           a bounded queue is full: slow down and try again
+│   ├── Unavailable    nobody alive serves this call
+│   ├── DeadlineExceeded
+│   ├── NotFound       a blob or group that does not exist
+│   └── StorageFull    the hub cannot write: nothing was acknowledged
+└── RemoteError        the process that served a call answered with an error
 """
 
 

@@ -25,7 +25,9 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     says: str
 
 
-def _topic(name: str, message: type[m.Message], writers: str, says: str, *, readers: str = "*", durable: bool = True) -> Topic:
+def _topic(
+    name: str, message: type[m.Message], writers: str, says: str, *, readers: str = "*", durable: bool = True
+) -> Topic:
     return Topic(
         name=name, message=message, durable=durable, says=says,
         writers=frozenset(writers.split()), readers=frozenset(readers.split()),
@@ -50,6 +52,13 @@ TOPICS: Final[dict[str, Topic]] = {
         _topic("progress", m.Progress, "*", "how far the work is", durable=False),
     )
 }
+
+
+CALLS: Final[dict[str, tuple[type[m.Message], type[m.Message]]]] = {
+    "act": (m.Act, m.Action),
+    "ask": (m.Ask, m.Answer),
+}
+"""Request and reply of every call. Actor instances serve "act", critic instances "ask"."""
 
 
 def topic(name: str) -> Topic:

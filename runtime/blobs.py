@@ -1,0 +1,84 @@
+"""Content-addressed files: frames and adapters, named by sha256, on disk before anything names them."""
+
+import os
+import uuid
+from pathlib import Path
+
+from protocols import limits
+from protocols.codec import digest as digest_of
+from protocols.errors import NotFound, ProtocolError, StorageFull, TooLarge
+
+
+class BlobCorrupt(ProtocolError):
+    """A blob's bytes no longer match its name. Never returned as data."""
+
+    code = "blob_corrupt"
+
+
+class BlobStore:
+    """A folder of blobs, two levels deep. Safe for many processes: a blob is whole or absent.
+
+    `put` fsyncs the file and its folder before it returns.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, digest: str) -> Path:
+        if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
+            raise NotFound(f"{digest!r} is not a blob digest (64 lower-case hex digits)")
+        return self.folder / digest[:2] / digest
+
+    def has(self, digest: str) -> bool:
+        return self.path(digest).exists()
+
+    def put(self, data: bytes | memoryview) -> str:
+        """Stores the bytes and returns their digest.
+
+        Raises:
+            TooLarge: over `limits.BLOB_BYTES`.
+            StorageFull: the disk refused; nothing is left behind.
+        """
+        if len(data) > limits.BLOB_BYTES:
+            raise TooLarge(f"a blob of {len(data)} bytes is over the limit of {limits.BLOB_BYTES}")
+        digest = digest_of(data)
+        target = self.path(digest)
+        if target.exists():
+            return digest
+        scratch = target.with_name(f".{digest[:8]}-{uuid.uuid4().hex}")
+        try:
+            target.parent.mkdir(exist_ok=True)
+            with scratch.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(target)
+            _sync_folder(target.parent)
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise StorageFull(f"cannot write blob {digest[:12]} under {self.folder}: {error.strerror}") from error
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        """The bytes of a blob, checked against their name.
+
+        Raises:
+            NotFound: no such blob.
+            BlobCorrupt: the file was damaged.
+        """
+        try:
+            data = self.path(digest).read_bytes()
+        except FileNotFoundError:
+            raise NotFound(f"no blob {digest} under {self.folder}") from None
+        if digest_of(data) != digest:
+            raise BlobCorrupt(f"blob {digest} under {self.folder} does not match its digest: restore it or delete it")
+        return data
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

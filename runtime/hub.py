@@ -1,0 +1,397 @@
+"""The hub: the one process that binds. It logs, hands out, routes calls and fans out.
+
+`serve_hub` reads requests in order from one ROUTER socket. What must wait (a commit, a read, a long poll) runs in its own
+task, so nobody waits for a slow neighbour; what a session may have under way at once is bounded.
+"""
+
+import logging
+import os
+import time
+import uuid
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import anyio.to_thread
+import msgspec
+import zmq
+
+from protocols import commands as c
+from protocols import limits
+from protocols.codec import Envelope, unseal
+from protocols.errors import (
+    Busy,
+    DeadlineExceeded,
+    Forbidden,
+    NotFound,
+    ProtocolError,
+    Unavailable,
+)
+from protocols.topics import may, topic
+from runtime.blobs import BlobStore
+from runtime.calls import Assigned, Calls, Waiting
+from runtime.groups import Group
+from runtime.journal import Commit, Journal
+from runtime.log import Append, Log, Record
+from runtime.sockets import Socket, background, open_socket
+from runtime.uploads import Uploads
+
+REQUESTS = 1024
+"""Requests of one session under way at once before it is told `Busy`."""
+TICK_SECONDS = 0.1
+"""How often sessions and deadlines are looked at."""
+
+log = logging.getLogger("selu.hub")
+
+
+class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the hub lives. ``session_seconds`` without a word from a session means it is gone."""
+
+    endpoint: str
+    fanout: str
+    log_file: Path
+    blobs: Path
+    session_seconds: float = 5.0
+    ping_seconds: float = 0.5
+
+
+class Session(msgspec.Struct):
+    """A client as the hub knows it, by its connection."""
+
+    key: bytes
+    role: str
+    instance: str
+    heard: float
+    requests: int = 0
+
+
+class Hub:
+    """State and handlers of a running hub. Use `serve_hub`."""
+
+    def __init__(self, settings: HubSettings, router: Socket, fanout: Socket, journal: Journal, records: Log) -> None:
+        self._settings = settings
+        self._router = router
+        self._fanout = fanout
+        self._journal = journal
+        self._blobs = BlobStore(settings.blobs)
+        self._uploads = Uploads(self._blobs)
+        self._sessions: dict[bytes, Session] = {}
+        self._groups = {
+            (mark.group, mark.topic): Group(mark.group, mark.topic, committed=mark.committed, above=mark.above)
+            for mark in records.marks()
+        }
+        self._pulling: dict[tuple[str, str], anyio.Lock] = {}
+        self._calls = Calls()
+        self._epoch = uuid.uuid4().hex
+        self._counts: Counter[str] = Counter()
+
+    # -- loops
+
+    async def read_requests(self, tasks: anyio.abc.TaskGroup) -> None:
+        while True:
+            key, *frames = await self._router.receive()
+            try:
+                number, body, payload = c.split(frames)
+                command = c.parse_request(body)
+            except ProtocolError as error:
+                self._counts["malformed"] += 1
+                number = int.from_bytes(frames[1], "big") if len(frames) > 1 and len(frames[1]) == 8 else 0
+                self._reply(key, number, c.Refused(code=error.code, text=str(error)))
+                continue
+            if isinstance(command, c.Hello):
+                self._welcome(key, number, command)
+                continue
+            session = self._sessions.get(key)
+            if session is None:
+                self._reply(key, number, c.Refused(code=c.UNKNOWN_SESSION, text="say hello first"))
+                continue
+            session.heard = time.monotonic()
+            match command:
+                case c.Ping():
+                    self._reply(key, number, c.Pong(epoch=self._epoch))
+                case c.Emit():
+                    self._emit(session, payload)
+                case c.Result():
+                    self._result(session, command, payload)
+                case _ if session.requests >= REQUESTS:
+                    self._refuse(session, number, Busy(f"{REQUESTS} requests of {session.instance} are under way"))
+                case _:
+                    session.requests += 1
+                    tasks.start_soon(self._answer, session, number, command, payload)
+
+    async def fan_out(self, commits: "anyio.abc.ObjectReceiveStream[Commit]") -> None:
+        """Says durable messages on the PUB socket after their commit, with the offset before them in their topic."""
+        async for commit in commits:
+            for record in commit.records:
+                if topic(record.topic).readers == frozenset({"*"}):
+                    head = msgspec.msgpack.encode({"offset": record.offset})
+                    self._fanout.send_nowait([record.topic.encode(), record.envelope, head])
+
+    async def watch(self) -> None:
+        """Ends sessions that fell silent and calls whose time is up."""
+        while True:
+            await anyio.sleep(TICK_SECONDS)
+            now = time.monotonic()
+            for session in list(self._sessions.values()):
+                if now - session.heard > self._settings.session_seconds:
+                    self._drop(session, "fell silent")
+            for waiting in self._calls.expire(now):
+                served = waiting.attempts > 0
+                text = f"no answer to {waiting.method!r} in time" if served else f"nobody serves {waiting.method!r}"
+                error = DeadlineExceeded(text) if served else Unavailable(text)
+                self._reply(waiting.caller, waiting.number, c.Refused(code=error.code, text=str(error)))
+                self._counts["calls_expired"] += 1
+
+    # -- sessions
+
+    def _welcome(self, key: bytes, number: int, hello: c.Hello) -> None:
+        for other in [s for s in self._sessions.values() if s.instance == hello.instance and s.key != key]:
+            self._drop(other, "was replaced")
+        self._sessions[key] = Session(key, hello.role, hello.instance, time.monotonic())
+        log.info("%s (%s) joined", hello.instance, hello.role)
+        self._reply(
+            key, number,
+            c.Welcome(epoch=self._epoch, ping_seconds=self._settings.ping_seconds, fanout=self._settings.fanout),
+        )  # fmt: skip
+
+    def _drop(self, session: Session, why: str) -> None:
+        if self._sessions.pop(session.key, None) is None:
+            return
+        log.info("%s %s", session.instance, why)
+        back = [group.release(session.key) for group in self._groups.values()]
+        if any(back):
+            self._journal.notify()
+        self._uploads.drop(session.key)
+        assigned, given_up = self._calls.drop(session.key)
+        self._send_work(assigned)
+        for waiting in given_up:
+            error = Unavailable(f"{waiting.method!r} lost {waiting.attempts} servers while answering this")
+            self._reply(waiting.caller, waiting.number, c.Refused(code=error.code, text=str(error)))
+
+    def _reply(self, key: bytes, number: int, reply: c.Reply, payload: list[bytes] | tuple[bytes, ...] = ()) -> bool:
+        try:
+            sent = self._router.send_nowait([key, *c.pack(number, reply, payload)])
+        except zmq.ZMQError:  # the peer is gone; its session ends when it falls silent or says hello again
+            sent = False
+        self._counts["replies" if sent else "replies_dropped"] += 1
+        return sent
+
+    def _refuse(self, session: Session, number: int, error: ProtocolError) -> None:
+        self._counts[f"refused_{error.code}"] += 1
+        self._reply(session.key, number, c.Refused(code=error.code, text=str(error)))
+
+    # -- requests
+
+    async def _answer(self, session: Session, number: int, command: c.Command, payload: list[bytes]) -> None:
+        try:
+            match command:
+                case c.Publish():
+                    reply, out = c.Published(offsets=await self._publish(session, payload)), []
+                case c.Fetch():
+                    reply, out = await self._fetch(session, command)
+                case c.Pull():
+                    reply, out = await self._pull(session, command)
+                case c.Acknowledge():
+                    await self._acknowledge(command)
+                    reply, out = c.Done(), []
+                case c.Release():
+                    if self._group(command.group, command.topic).release(session.key, command.offsets):
+                        self._journal.notify()
+                    reply, out = c.Done(), []
+                case c.Serve():
+                    self._send_work(self._calls.serve(session.key, command.method, command.capacity))
+                    reply, out = c.Done(), []
+                case c.Call():
+                    deadline = time.monotonic() + command.timeout
+                    body = payload[0] if payload else b""
+                    self._send_work(self._calls.submit(session.key, number, command.method, body, deadline))
+                    return
+                case c.PutBlob():
+                    await self._uploads.put(session.key, command, payload[0] if payload else b"")
+                    reply, out = c.Done(), []
+                case c.GetBlob():
+                    data = await anyio.to_thread.run_sync(self._blobs.get, command.digest)
+                    reply, out = c.Piece(size=len(data)), [data[command.at : command.at + limits.CHUNK_BYTES]]
+                case c.Status():
+                    reply, out = await self._report(), []
+                case _:
+                    raise NotFound(f"the hub has no command {type(command).__name__}")
+            self._reply(session.key, number, reply, out)
+        except ProtocolError as error:
+            self._refuse(session, number, error)
+        finally:
+            session.requests -= 1
+
+    def _unseal(self, session: Session, data: bytes, *, durable: bool) -> Envelope:
+        envelope = unseal(data)
+        declared = topic(envelope.topic)
+        if declared.durable is not durable:
+            raise Forbidden(f"{envelope.topic} is a {'live' if durable else 'durable'} topic")
+        if not may(session.role, declared.writers):
+            raise Forbidden(f"{session.role} may not publish on {envelope.topic}")
+        return envelope
+
+    async def _publish(self, session: Session, payload: list[bytes]) -> tuple[int, ...]:
+        appends: list[Append] = []
+        for data in payload:
+            envelope = self._unseal(session, data, durable=True)
+            appends.append(Append(envelope.topic, envelope.id, data))
+        results = await self._journal.append(appends)
+        self._counts["published"] += len(results)
+        self._counts["duplicates"] += sum(not new for _, new in results)
+        return tuple(offset for offset, _ in results)
+
+    def _emit(self, session: Session, payload: list[bytes]) -> None:
+        for data in payload:
+            try:
+                envelope = self._unseal(session, data, durable=False)
+            except ProtocolError as error:
+                self._counts[f"refused_{error.code}"] += 1
+                continue
+            sent = self._fanout.send_nowait([envelope.topic.encode(), data])
+            self._counts["emitted" if sent else "emitted_dropped"] += 1
+
+    def _check_readable(self, session: Session, names: tuple[str, ...]) -> None:
+        for name in names:
+            declared = topic(name)
+            if not declared.durable:
+                raise Forbidden(f"{name} is a live topic: it is not logged; subscribe to the fan-out socket")
+            if not may(session.role, declared.readers):
+                raise Forbidden(f"{session.role} may not read {name}")
+
+    async def _fetch(self, session: Session, command: c.Fetch) -> tuple[c.Reply, list[bytes]]:
+        self._check_readable(session, command.topics)
+        records: list[Record] = []
+        upto = command.after
+        with anyio.move_on_after(command.wait or None):
+            while True:
+                changed = self._journal.changed
+                records, upto = await self._journal.read(upto, command.topics, command.limit)
+                if records or not command.wait:
+                    break
+                await changed.wait()
+        offsets = tuple(record.offset for record in records)
+        return c.Batch(offsets=offsets, next=upto, tail=self._journal.tail), _envelopes(records)
+
+    def _group(self, name: str, topic_name: str, start: int = 0) -> Group:
+        group = self._groups.get((name, topic_name))
+        if group is None:
+            group = self._groups[name, topic_name] = Group(name, topic_name, committed=start)
+        return group
+
+    async def _pull(self, session: Session, command: c.Pull) -> tuple[c.Reply, list[bytes]]:
+        self._check_readable(session, (command.topic,))
+        group = self._group(command.group, command.topic, command.start)
+        lock = self._pulling.setdefault((command.group, command.topic), anyio.Lock())
+        with anyio.move_on_after(command.wait or None) as scope:
+            while True:
+                changed = self._journal.changed
+                async with lock:
+                    again = group.lease_returned(session.key, command.limit)
+                    records = await self._shielded_read(group, again, session, command.limit - len(again))
+                if session.key not in self._sessions:  # it left while we read: what was leased to it must not be lost
+                    group.release(session.key)
+                    return c.Leased(offsets=()), []
+                ended = command.until is not None and group.ended(command.until)
+                if records or ended or not command.wait:
+                    self._counts["redelivered"] += len(again)
+                    offsets = tuple(record.offset for record in records)
+                    return c.Leased(offsets=offsets, redelivered=tuple(again), ended=ended), _envelopes(records)
+                await changed.wait()
+        assert scope.cancelled_caught
+        return c.Leased(offsets=()), []
+
+    async def _shielded_read(self, group: Group, again: list[int], session: Session, limit: int) -> list[Record]:
+        """Reads what was leased and leases what is new. Shielded: a lease without its answer would be held for ever."""
+        records: list[Record] = []
+        with anyio.CancelScope(shield=True):
+            records += await self._journal.at(again, group.topic)
+            if limit > 0:
+                fresh, upto = await self._journal.read(group.cursor, (group.topic,), limit)
+                taken = set(group.lease_new(session.key, [record.offset for record in fresh], through=upto))
+                records += [record for record in fresh if record.offset in taken]
+        return records
+
+    async def _acknowledge(self, command: c.Acknowledge) -> None:
+        mark = self._group(command.group, command.topic).acknowledge(command.offsets)
+        await self._journal.mark(mark)
+        self._counts["acknowledged"] += len(command.offsets)
+
+    # -- calls
+
+    def _send_work(self, assigned: list[Assigned]) -> None:
+        for item in assigned:
+            left = max(0.001, item.call.deadline - time.monotonic())
+            self._reply(
+                item.session, 0, c.Work(call=item.call.id, method=item.call.method, timeout=left), [item.call.body]
+            )
+
+    def _result(self, session: Session, result: c.Result, payload: list[bytes]) -> None:
+        waiting, assigned = self._calls.finish(session.key, result.call)
+        self._send_work(assigned)
+        if waiting is None:
+            self._counts["answers_late"] += 1
+            return
+        self._counts["calls_answered"] += 1
+        self._return(waiting, result, payload)
+
+    def _return(self, waiting: Waiting, result: c.Result, payload: list[bytes]) -> None:
+        if result.error is not None:
+            self._reply(waiting.caller, waiting.number, c.Refused(code=result.error, text=result.text))
+        else:
+            self._reply(waiting.caller, waiting.number, c.Answered(), payload[:1])
+
+    async def _report(self) -> c.Report:
+        names = {session.key: session.instance for session in self._sessions.values()}
+        serving = {
+            method: {names.get(key, "?"): load for key, load in servers.items()}
+            for method, servers in self._calls.serving().items()
+        }
+        lag: dict[str, int] = {}
+        for (name, topic_name), group in self._groups.items():
+            unread = await self._journal.count(topic_name, group.cursor)
+            lag[f"{name}:{topic_name}"] = unread + group.outstanding + len(group.returned)
+        return c.Report(
+            tail=self._journal.tail,
+            lag=lag,
+            sessions={session.instance: session.role for session in self._sessions.values()},
+            serving=serving,
+            counts={**self._counts, "commits": self._journal.commits},
+        )
+
+
+def _envelopes(records: list[Record]) -> list[bytes]:
+    return [record.envelope for record in records]
+
+
+@asynccontextmanager
+async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
+    """Runs a hub until the context is left.
+
+    Raises:
+        OSError: an endpoint is in use.
+        LogFormatError: the log file is not one of this version.
+    """
+    records = Log(settings.log_file)
+    journal = Journal(records)
+    previous = os.umask(0o077)  # sockets under ipc:// are files: nobody else's
+    try:
+        async with (
+            open_socket(zmq.ROUTER, bind=settings.endpoint) as router,
+            open_socket(zmq.PUB, bind=settings.fanout) as fanout,
+            background() as tasks,
+        ):
+            os.umask(previous)
+            hub = Hub(settings, router, fanout, journal, records)
+            commits, committed = anyio.create_memory_object_stream[Commit](64)
+            await tasks.start(journal.run, commits)
+            tasks.start_soon(hub.fan_out, committed)
+            tasks.start_soon(hub.watch)
+            tasks.start_soon(hub.read_requests, tasks)
+            yield hub
+    finally:
+        os.umask(previous)
+        records.close()

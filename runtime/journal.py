@@ -1,0 +1,161 @@
+"""The hub's way to its log: writes gathered into one commit, reads of the newest messages from memory.
+
+Everything that waits for the log to grow, or for a group to move, waits on `Journal.changed`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import anyio
+import anyio.to_thread
+import msgspec
+from anyio.abc import TaskStatus
+
+from protocols import limits
+from protocols.errors import StorageFull
+from runtime.log import Append, Log, Mark, Record
+
+PENDING = 1024
+"""Writes waiting for a commit before publishers are made to wait."""
+RECENT = 4096
+"""Messages kept in memory for readers near the tail."""
+
+
+class _Write:
+    """A write waiting for its commit, and the event that says it happened."""
+
+    def __init__(self, appends: Sequence[Append], mark: Mark | None) -> None:
+        self.appends = appends
+        self.mark = mark
+        self.done = anyio.Event()
+        self.results: list[tuple[int, bool]] = []
+        self.error: StorageFull | None = None
+
+
+class Commit(msgspec.Struct, frozen=True):
+    """What one commit added, in order."""
+
+    records: tuple[Record, ...]
+
+
+class Journal:
+    """Group commit and cached reads over one `Log`. Call `run` in a task group; it stops when cancelled."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._send, self._receive = anyio.create_memory_object_stream[_Write](PENDING)
+        self._recent: list[Record] = []
+        self._lock = anyio.Lock()
+        self._changed = anyio.Event()
+        self.tail = log.tail()
+        self._recent_from = self.tail
+        self.commits = 0
+
+    async def append(self, appends: Sequence[Append]) -> list[tuple[int, bool]]:
+        """Writes messages; returns (offset, new) for each once they are on disk. Raises `StorageFull`."""
+        return await self._write(_Write(appends, None))
+
+    async def mark(self, mark: Mark) -> None:
+        """Persists a group's progress. Raises `StorageFull`."""
+        await self._write(_Write((), mark))
+
+    async def _write(self, write: _Write) -> list[tuple[int, bool]]:
+        await self._send.send(write)
+        await write.done.wait()
+        if write.error is not None:
+            raise write.error
+        return write.results
+
+    async def run(self, committed: "anyio.abc.ObjectSendStream[Commit]", *, task_status: TaskStatus[None]) -> None:
+        """Commits what gathers, batch after batch, telling `committed` what is new."""
+        task_status.started()
+        async for first in self._receive:
+            batch = [first]
+            while len(batch) < PENDING:
+                try:
+                    batch.append(self._receive.receive_nowait())
+                except anyio.WouldBlock:
+                    break
+            await self._commit(batch, committed)
+
+    async def _commit(self, batch: list[_Write], committed: "anyio.abc.ObjectSendStream[Commit]") -> None:
+        appends = [append for write in batch for append in write.appends]
+        marks = [write.mark for write in batch if write.mark is not None]
+        try:
+            async with self._lock:
+                results = await anyio.to_thread.run_sync(self._log.write, appends, marks)
+        except StorageFull as error:
+            for write in batch:
+                write.error = error
+                write.done.set()
+            return
+        self.commits += 1
+        at = 0
+        for write in batch:
+            write.results = results[at : at + len(write.appends)]
+            at += len(write.appends)
+            write.done.set()
+        fresh = tuple(
+            Record(offset, append.topic, append.id, append.envelope)
+            for append, (offset, new) in zip(appends, results, strict=True)
+            if new
+        )
+        if fresh:
+            self.tail = fresh[-1].offset
+            self._recent.extend(fresh)
+            if len(self._recent) > 2 * RECENT:
+                self._recent_from = self._recent[-RECENT - 1].offset
+                del self._recent[:-RECENT]
+            await committed.send(Commit(fresh))
+        self.notify()
+
+    def notify(self) -> None:
+        """Wakes everyone who waits on `changed`."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    @property
+    def changed(self) -> anyio.Event:
+        """An event that is set at the next commit or group movement."""
+        return self._changed
+
+    async def read(
+        self, after: int, topics: Sequence[str], limit: int, size: int = limits.BATCH_BYTES
+    ) -> tuple[list[Record], int]:
+        """Messages of `topics` above `after` within `limit` and `size` bytes, and the offset they are complete up to."""
+        tail = self.tail
+        if after >= tail:
+            return [], max(after, tail)
+        if after >= self._recent_from:
+            wanted = frozenset(topics)
+            start = bisect_right(self._recent, after, key=lambda record: record.offset)
+            found: list[Record] = []
+            for record in self._recent[start:]:
+                if record.topic in wanted:
+                    found.append(record)
+                    if len(found) == limit:
+                        break
+        else:
+            async with self._lock:
+                found = await anyio.to_thread.run_sync(lambda: self._log.read(after=after, topics=topics, limit=limit))
+        whole = len(found) < limit
+        total = 0
+        for index, record in enumerate(found):
+            total += len(record.envelope)
+            if total > size and index:
+                found, whole = found[:index], False
+                break
+        return found, tail if whole else found[-1].offset
+
+    async def at(self, offsets: Sequence[int], topic: str) -> list[Record]:
+        """The messages at exactly these offsets of one topic."""
+        records: list[Record] = []
+        for offset in offsets:
+            found, _ = await self.read(offset - 1, (topic,), 1)
+            records.extend(record for record in found if record.offset == offset)
+        return records
+
+    async def count(self, topic: str, after: int) -> int:
+        """How many messages of the topic have offsets above `after`."""
+        async with self._lock:
+            return await anyio.to_thread.run_sync(self._log.count, topic, after)

@@ -1,0 +1,166 @@
+"""The durable log: SQLite in WAL mode, one row a message, consumer groups' offsets beside it in the same commit.
+
+Offsets count all topics together from 1, so that reading several topics gives one order. A message id is unique in its
+topic: appending it again returns the first one's offset.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from protocols import limits
+from protocols.errors import StorageFull
+
+FORMAT = "1"
+"""Layout of the file. A log of another format is refused, never guessed at."""
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS messages (
+    "offset" INTEGER PRIMARY KEY AUTOINCREMENT,
+    topic TEXT NOT NULL,
+    id TEXT NOT NULL,
+    envelope BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS by_id ON messages (topic, id);
+CREATE INDEX IF NOT EXISTS by_topic ON messages (topic, "offset");
+CREATE TABLE IF NOT EXISTS committed (
+    name TEXT NOT NULL, topic TEXT NOT NULL, "offset" INTEGER NOT NULL, PRIMARY KEY (name, topic)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS acknowledged (
+    name TEXT NOT NULL, topic TEXT NOT NULL, "offset" INTEGER NOT NULL, PRIMARY KEY (name, topic, "offset")
+) WITHOUT ROWID;
+"""
+
+
+class LogFormatError(Exception):
+    """The file is not a log of this version."""
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One logged message: its place, and the envelope's bytes as they were published."""
+
+    offset: int
+    topic: str
+    id: str
+    envelope: bytes
+
+
+class Append(msgspec.Struct, frozen=True):
+    topic: str
+    id: str
+    envelope: bytes
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A group's progress: everything of the topic up to `committed` is done, and so are `above`."""
+
+    group: str
+    topic: str
+    committed: int
+    above: tuple[int, ...]
+
+
+class Log:
+    """One log file. Not thread-safe: the hub's writer thread owns one, readers open their own with ``readonly``."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self.path = path
+        if readonly and not path.exists():
+            raise LogFormatError(f"no log at {path}")
+        target = f"file:{path}?mode=ro" if readonly else f"file:{path}"
+        self._db = sqlite3.connect(target, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+        try:
+            if not readonly:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.executescript(_TABLES)
+                self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
+            found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise LogFormatError(f"{path} is not a log: {error}") from error
+        if found != (FORMAT,):
+            self._db.close()
+            raise LogFormatError(f"{path} has log format {found and found[0]}, this version reads {FORMAT}")
+
+    def close(self) -> None:
+        self._db.close()
+
+    def write(self, appends: Sequence[Append], marks: Iterable[Mark] = ()) -> list[tuple[int, bool]]:
+        """Appends messages and moves groups in one commit that is on disk when this returns.
+
+        Returns (offset, new) for each append; ``new`` is False where the id was there already.
+
+        Raises:
+            StorageFull: nothing of the batch was written.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            results = [self._append(item) for item in appends]
+            for mark in marks:
+                self._mark(mark)
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise StorageFull(f"cannot write {self.path}: {error}: free space or check the disk") from error
+        return results
+
+    def _append(self, item: Append) -> tuple[int, bool]:
+        done = self._db.execute(
+            "INSERT OR IGNORE INTO messages (topic, id, envelope) VALUES (?, ?, ?)",
+            (item.topic, item.id, item.envelope),
+        )
+        if done.rowcount:
+            assert done.lastrowid is not None
+            return done.lastrowid, True
+        found = self._db.execute('SELECT "offset" FROM messages WHERE topic = ? AND id = ?', (item.topic, item.id))
+        return found.fetchone()[0], False
+
+    def _mark(self, mark: Mark) -> None:
+        key = (mark.group, mark.topic)
+        self._db.execute("INSERT OR REPLACE INTO committed VALUES (?, ?, ?)", (*key, mark.committed))
+        self._db.execute(
+            'DELETE FROM acknowledged WHERE name = ? AND topic = ? AND "offset" <= ?', (*key, mark.committed)
+        )
+        self._db.executemany("INSERT OR IGNORE INTO acknowledged VALUES (?, ?, ?)", [(*key, at) for at in mark.above])
+
+    def read(
+        self, *, after: int = 0, topics: Sequence[str] | None = None, limit: int = limits.BATCH_MESSAGES
+    ) -> list[Record]:
+        """Messages with offsets above `after`, oldest first, at most `limit`; of all topics where `topics` is None."""
+        if topics is None:
+            rows = self._db.execute(
+                'SELECT "offset", topic, id, envelope FROM messages WHERE "offset" > ? ORDER BY "offset" LIMIT ?',
+                (after, limit),
+            )
+        else:
+            marks = ",".join("?" * len(topics))
+            rows = self._db.execute(
+                f'SELECT "offset", topic, id, envelope FROM messages WHERE topic IN ({marks}) AND "offset" > ? '
+                'ORDER BY "offset" LIMIT ?',
+                (*topics, after, limit),
+            )
+        return [Record(*row) for row in rows]
+
+    def tail(self) -> int:
+        """The newest offset, 0 for an empty log."""
+        return self._db.execute('SELECT COALESCE(MAX("offset"), 0) FROM messages').fetchone()[0]
+
+    def count(self, topic: str, after: int = 0) -> int:
+        """How many messages of the topic have offsets above `after`."""
+        found = self._db.execute('SELECT COUNT(*) FROM messages WHERE topic = ? AND "offset" > ?', (topic, after))
+        return found.fetchone()[0]
+
+    def marks(self) -> list[Mark]:
+        """Every group's progress."""
+        above: dict[tuple[str, str], list[int]] = {}
+        for name, topic, offset in self._db.execute('SELECT name, topic, "offset" FROM acknowledged'):
+            above.setdefault((name, topic), []).append(offset)
+        return [
+            Mark(name, topic, offset, tuple(above.get((name, topic), ())))
+            for name, topic, offset in self._db.execute('SELECT name, topic, "offset" FROM committed')
+        ]

@@ -1,0 +1,159 @@
+"""What every process of the mesh has in common: a connection, heartbeats, figures, and an orderly end.
+
+A service is `async def main(service: Service) -> None` in ``services/<role>/service.py``. It ends when its work is done
+or is cancelled when the process is asked to stop; what it must finish then it shields and bounds itself.
+"""
+
+import logging
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import anyio
+import psutil
+
+from protocols.errors import ProtocolError
+from protocols.messages import Fault, Health, Progress
+from runtime.hub import HubSettings, serve_hub
+from runtime.mesh import Mesh, connect
+from runtime.metrics import Metrics
+from runtime.runfolder import RunFolder
+from runtime.sockets import background
+
+HEALTH_SECONDS = 1.0
+"""How often a service says how it is."""
+CONNECT_SECONDS = 30.0
+"""How long a service waits for the hub at its start: the hub may still be replaying."""
+
+
+class Service:
+    """A running service, as its `main` sees it.
+
+    ``settings`` are the run's resolved settings. ``gauges`` (current values) and ``counts`` (totals since the start) go
+    out with every heartbeat.
+    """
+
+    def __init__(self, *, role: str, instance: str, mesh: Mesh, run: RunFolder, settings: Any) -> None:
+        self.role = role
+        self.instance = instance
+        self.mesh = mesh
+        self.run = run
+        self.settings = settings
+        self.log = logging.getLogger(f"selu.{instance}")
+        self.metrics = Metrics(run, instance)
+        self.gauges: dict[str, float] = {}
+        self.counts: Counter[str] = Counter()
+        self._ready = False
+        self._process = psutil.Process()
+        self._lag = 0.0
+
+    def set_ready(self) -> None:
+        """Says that the service can do its work now: models are loaded, worlds are made."""
+        self._ready = True
+        self.log.info("ready")
+
+    async def progress(self, what: str, done: int, total: int) -> None:
+        """Says how far a piece of work is."""
+        await self.mesh.emit("progress", Progress(role=self.role, what=what, done=done, total=total))
+
+    async def fault(self, what: str, why: str, do: str = "", *, id: str | None = None) -> None:
+        """Records what was refused or given up, for a person to read."""
+        self.log.warning("%s: %s", what, why)
+        await self.mesh.publish("faults", Fault(service=self.instance, what=what, why=why, do=do), id=id)
+
+    def health(self) -> Health:
+        """How this process is. Memory is that of the process and of all it started (an engine's workers, say)."""
+        return Health(
+            role=self.role,
+            instance=self.instance,
+            pid=os.getpid(),
+            ready=self._ready,
+            rss_bytes=self._memory(),
+            loop_lag_seconds=self._lag,
+            gauges={**self.gauges, **{name: float(count) for name, count in self.counts.items()}},
+        )
+
+    def _memory(self) -> int:
+        total = self._process.memory_info().rss
+        for child in self._process.children(recursive=True):
+            with suppress(psutil.Error):
+                total += child.memory_info().rss
+        return total
+
+    async def beat(self) -> None:
+        """Sends heartbeats until cancelled, and measures how late the event loop runs."""
+        while True:
+            before = anyio.current_time()
+            await anyio.sleep(HEALTH_SECONDS)
+            self._lag = max(0.0, anyio.current_time() - before - HEALTH_SECONDS)
+            await self.mesh.emit("health", self.health())
+
+    async def say_health(self) -> None:
+        """One heartbeat now."""
+        await self.mesh.emit("health", self.health())
+
+
+Main = Callable[[Service], Awaitable[None]]
+
+
+@asynccontextmanager
+async def until_signalled() -> AsyncGenerator[Callable[[], bool]]:
+    """Cancels the block at the first SIGTERM or SIGINT; yields a function that tells whether that happened."""
+    with anyio.CancelScope() as scope:
+        async with background() as tasks:
+            tasks.start_soon(_cancel_when_signalled, scope)
+            yield lambda: scope.cancel_called
+
+
+async def _cancel_when_signalled(scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            scope.cancel()
+            return
+
+
+async def run_service(role: str, instance: str, run: RunFolder, settings: Any, main: Main) -> None:
+    """Joins the mesh and runs `main` until it returns, fails, or SIGTERM or SIGINT asks for the end.
+
+    Raises:
+        DeadlineExceeded: the hub cannot be reached.
+        Exception: whatever `main` failed with; it is on `faults` too.
+    """
+    async with (
+        until_signalled() as stopping,
+        connect(run.endpoint, role=role, instance=instance, run=run, timeout=CONNECT_SECONDS) as mesh,
+    ):
+        service = Service(role=role, instance=instance, mesh=mesh, run=run, settings=settings)
+        async with background() as tasks:
+            tasks.start_soon(service.beat)
+            try:
+                await main(service)
+            except Exception as error:
+                if not stopping():
+                    await _last_words(service, error)
+                raise
+            await service.say_health()
+
+
+async def _last_words(service: Service, error: Exception) -> None:
+    with anyio.move_on_after(2), suppress(ProtocolError):
+        await service.fault(
+            f"{service.instance} failed", f"{type(error).__name__}: {error}", "see its log in the run folder"
+        )
+
+
+async def run_hub(run: RunFolder, *, session_seconds: float, ping_seconds: float) -> None:
+    """Runs the hub until SIGTERM or SIGINT."""
+    settings = HubSettings(
+        endpoint=run.endpoint,
+        fanout=run.fanout,
+        log_file=run.log_file,
+        blobs=run.blobs,
+        session_seconds=session_seconds,
+        ping_seconds=ping_seconds,
+    )
+    async with until_signalled(), serve_hub(settings):
+        await anyio.sleep_forever()

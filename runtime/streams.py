@@ -1,0 +1,151 @@
+"""Reading the mesh: a subscription sees everything from a place on; a consumer shares a topic with its group."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+import anyio
+import msgspec
+
+from protocols import commands as c
+from protocols.codec import unseal
+from protocols.errors import ProtocolError
+from protocols.messages import AnyMessage
+from runtime.link import Link
+
+POLL_SECONDS = 5.0
+"""How long the hub may hold back the answer to one read before it is asked again."""
+REPLY_SECONDS = 60.0
+"""How long to go without any answer from the hub, its restart included, before giving up."""
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One message as it arrived. ``offset`` is its place in the log, over all topics; 0 for a live message.
+
+    ``redelivered`` says that a group member had it before and did not finish it.
+    """
+
+    topic: str
+    offset: int
+    id: str
+    producer: str
+    time: float
+    message: AnyMessage
+    redelivered: bool = False
+    acknowledge: Callable[[], Awaitable[None]] | None = None
+
+    async def ack(self) -> None:
+        """Tells the hub that the group is done with this message; returns once that is on disk."""
+        if self.acknowledge is None:
+            raise RuntimeError(f"{self.topic} at {self.offset} was not delivered to a consumer group: nothing to ack")
+        await self.acknowledge()
+
+
+def delivery(
+    data: bytes, offset: int, *, redelivered: bool = False, acknowledge: Callable[[], Awaitable[None]] | None = None
+) -> Delivery:
+    """Opens an envelope.
+
+    Raises:
+        ProtocolError: it cannot be read; the text names the offset. It stays in the log for a newer reader.
+    """
+    try:
+        e = unseal(data)
+    except ProtocolError as error:
+        raise type(error)(f"message at offset {offset}: {error}") from error
+    return Delivery(e.topic, offset, e.id, e.producer, e.time, e.body, redelivered, acknowledge)
+
+
+class Subscription:
+    """An endless iterator over durable topics in the order of the log. Reading slowly only makes it lag."""
+
+    def __init__(self, link: Link, topics: tuple[str, ...], after: int) -> None:
+        self._link = link
+        self._topics = topics
+        self._after = after
+        self._ready: deque[Delivery] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while not self._ready:
+            command = c.Fetch(topics=self._topics, after=self._after, wait=POLL_SECONDS)
+            reply, payload = await self._link.request(command, timeout=REPLY_SECONDS)
+            assert isinstance(reply, c.Batch)
+            opened = [delivery(data, offset) for offset, data in zip(reply.offsets, payload, strict=True)]
+            self._ready.extend(opened)
+            self._after = reply.next
+        return self._ready.popleft()
+
+
+class Consumption:
+    """An iterator over one topic's messages that no other member of the group holds.
+
+    At most `max_in_flight` are held unacknowledged: the next is asked for when one is acknowledged.
+    """
+
+    def __init__(self, link: Link, topic: str, group: str, start: int, max_in_flight: int, until: int | None) -> None:
+        self._link = link
+        self._topic = topic
+        self._group = group
+        self._start = start
+        self._max_in_flight = max_in_flight
+        self._until = until
+        self._ready: deque[Delivery] = deque()
+        self._held: set[int] = set()
+        self._freed = anyio.Event()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while not self._ready:
+            room = self._max_in_flight - len(self._held)
+            if room <= 0:
+                self._freed = anyio.Event()
+                await self._freed.wait()
+                continue
+            command = c.Pull(
+                group=self._group, topic=self._topic, start=self._start,
+                limit=min(room, 512), wait=POLL_SECONDS, until=self._until,
+            )  # fmt: skip
+            reply, payload = await self._link.request(command, timeout=REPLY_SECONDS, orphan=self._give_back)
+            assert isinstance(reply, c.Leased)
+            again = set(reply.redelivered)
+            for offset, data in zip(reply.offsets, payload, strict=True):
+                self._held.add(offset)
+                self._ready.append(
+                    delivery(data, offset, redelivered=offset in again, acknowledge=_Acknowledge(self, offset))
+                )
+            if reply.ended:
+                raise StopAsyncIteration
+        return self._ready.popleft()
+
+    async def acknowledge(self, offset: int) -> None:
+        command = c.Acknowledge(group=self._group, topic=self._topic, offsets=(offset,))
+        await self._link.request(command, timeout=REPLY_SECONDS)
+        self._held.discard(offset)
+        self._freed.set()
+
+    async def release(self) -> None:
+        """Gives back what was not acknowledged."""
+        if self._held:
+            held, self._held = tuple(sorted(self._held)), set()
+            await self._link.send(c.Release(group=self._group, topic=self._topic, offsets=held))
+
+    def _give_back(self, reply: c.Response) -> c.Command | None:
+        if isinstance(reply, c.Leased) and reply.offsets:
+            return c.Release(group=self._group, topic=self._topic, offsets=reply.offsets)
+        return None
+
+
+class _Acknowledge:
+    """A delivery's way back to the consumer that got it."""
+
+    def __init__(self, consumption: Consumption, offset: int) -> None:
+        self._consumption = consumption
+        self._offset = offset
+
+    async def __call__(self) -> None:
+        await self._consumption.acknowledge(self._offset)
