@@ -1,0 +1,317 @@
+"""Keeps child processes alive: each in its own process group with its own log file, started again within a budget.
+
+`supervise` is a context: leaving it, however that happens, leaves nothing running. What a child's death means is for
+the `on_exit` callback to say.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+import anyio
+import anyio.abc
+import msgspec
+
+WINDOW_SECONDS = 600.0
+"""Deaths longer ago than this no longer count against the budget."""
+BACKOFF_SECONDS = (0.1, 5.0)
+"""The wait before the first restart, doubled for each further one up to the second figure."""
+KILLED_SECONDS = 2.0
+"""How long a killed process may take to be gone."""
+TAIL_LINES, TAIL_BYTES = 12, 8192
+"""How much of a dead child's log is shown."""
+
+HOPELESS = 78
+"""Exit code (EX_CONFIG) of a child that would fail in the same way if it were started again."""
+
+State = Literal["starting", "running", "waiting", "ended", "given up", "stopped"]
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True):
+    """One process to keep. `stage` orders the end: higher stages are stopped first, each with its own `grace`."""
+
+    instance: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = {}
+    stage: int = 1
+    grace: float = 5.0
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True):
+    """A child ended without being asked to.
+
+    ``code`` or ``signal`` (its name) says how; neither where it could not be started. ``tail`` are the last lines of
+    its log since it was started. ``again_in`` is the wait in seconds before it is started again; ``None`` when it is
+    not: it ended by itself with code 0, it is hopeless, or its budget is spent.
+    """
+
+    instance: str
+    pid: int
+    code: int | None
+    signal: str | None
+    seconds: float
+    tail: tuple[str, ...]
+    deaths: int
+    again_in: float | None
+
+    @property
+    def how(self) -> str:
+        """For example "was killed by SIGKILL after 12.3 s"."""
+        if self.signal:
+            return f"was killed by {self.signal} after {self.seconds:.1f} s"
+        if self.code is None:
+            return "could not be started"
+        return f"ended with code {self.code} after {self.seconds:.1f} s"
+
+
+class _Child:
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.pid = 0
+        self.state: State = "starting"
+        self.deaths: deque[float] = deque()
+        self.restarts = 0
+        self.scope = anyio.CancelScope(shield=True)
+        self.spawned, self.stopping, self.gone = anyio.Event(), anyio.Event(), anyio.Event()
+
+
+class Supervisor:
+    """Made by `supervise`. All methods belong to its event loop."""
+
+    def __init__(
+        self,
+        tasks: anyio.abc.TaskGroup,
+        *,
+        logs: Path,
+        restarts: int,
+        on_exit: Callable[[Exit], Awaitable[None]],
+        pass_fds: Sequence[int],
+        window: float,
+        backoff: tuple[float, float],
+    ) -> None:
+        self._tasks = tasks
+        self._logs = logs
+        self._restarts = restarts
+        self._on_exit = on_exit
+        self._window = window
+        self._backoff = backoff
+        # Children only ever read from it: what they wait for is its end.
+        self._lifeline, self._held = os.pipe()
+        self._pass_fds = (self._lifeline, *pass_fds)
+        self._children: dict[str, _Child] = {}
+
+    @property
+    def lifeline(self) -> int:
+        """The descriptor that children inherit and watch (`runtime.lifeline.watch`)."""
+        return self._lifeline
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """The running children's process ids by instance."""
+        return {name: child.pid for name, child in self._children.items() if child.state == "running"}
+
+    @property
+    def states(self) -> dict[str, State]:
+        return {name: child.state for name, child in self._children.items()}
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each child was started again."""
+        return {name: child.restarts for name, child in self._children.items()}
+
+    async def start(self, spec: Spec) -> None:
+        """Starts a child and keeps it until `stop`. Returns once it was spawned, or could not be.
+
+        Raises:
+            ValueError: an instance of that name is already kept.
+        """
+        if spec.instance in self._children:
+            raise ValueError(f"{spec.instance} is already supervised")
+        child = self._children[spec.instance] = _Child(spec)
+        self._tasks.start_soon(self._keep, child)
+        await child.spawned.wait()
+
+    async def stop(self) -> None:
+        """Ends all children, stage after stage: SIGTERM, the grace, then SIGKILL to what is left of their groups.
+
+        Takes at most the sum over the stages of their longest grace and `KILLED_SECONDS`. Shielded from cancellation.
+        """
+        with anyio.CancelScope(shield=True):
+            for stage in sorted({child.spec.stage for child in self._children.values()}, reverse=True):
+                children = [child for child in self._children.values() if child.spec.stage == stage]
+                for child in children:
+                    child.stopping.set()
+                with anyio.move_on_after(max(child.spec.grace for child in children) + KILLED_SECONDS):
+                    for child in children:
+                        await child.gone.wait()
+                for child in children:
+                    child.scope.cancel()
+
+    def kill(self) -> None:
+        """Kills every child's group at once."""
+        for child in self._children.values():
+            child.stopping.set()
+            _kill_group(child.pid)
+
+    def release(self) -> None:
+        os.close(self._lifeline)
+        os.close(self._held)
+
+    async def _keep(self, child: _Child) -> None:
+        # Shielded: a cancelled launcher still ends its children in order, through `stop`.
+        try:
+            with child.scope:
+                while not child.stopping.is_set():
+                    exit = await self._live(child)
+                    if exit is None:
+                        break
+                    await self._on_exit(exit)
+                    if exit.again_in is None:
+                        child.state = "ended" if exit.code == 0 else "given up"
+                        return
+                    child.state = "waiting"
+                    with anyio.move_on_after(exit.again_in):
+                        await child.stopping.wait()
+                    child.restarts += 1
+            child.state = "stopped"
+        finally:
+            child.spawned.set()
+            child.gone.set()
+
+    async def _live(self, child: _Child) -> Exit | None:
+        """One life of a child, from start to end; ``None`` when it was asked to end."""
+        log_file = self._logs / f"{child.spec.instance}.log"
+        start_of_log = log_file.stat().st_size if log_file.exists() else 0
+        since = time.monotonic()
+        try:
+            process = await self._spawn(child, log_file)
+        except OSError as error:
+            tail = (f"cannot start {child.spec.argv[0]}: {error}",)
+            return self._account(child, None, 0.0, tail)
+        finally:
+            child.spawned.set()
+        child.pid, child.state = process.pid, "running"
+        try:
+            returncode = await self._run(child, process)
+        finally:
+            child.pid = 0
+        if child.stopping.is_set():
+            return None
+        tail = _tail(log_file, start_of_log)
+        return self._account(child, returncode, time.monotonic() - since, tail, pid=process.pid)
+
+    async def _spawn(self, child: _Child, log_file: Path) -> anyio.abc.Process:
+        with log_file.open("ab") as log:
+            log.write(f"--- {child.spec.instance} starts at {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
+            log.flush()
+            return await anyio.open_process(
+                [*child.spec.argv],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **child.spec.env},
+                start_new_session=True,
+                pass_fds=self._pass_fds,
+            )
+
+    async def _run(self, child: _Child, process: anyio.abc.Process) -> int:
+        """Waits for the child's end, its own or the one asked for; afterwards nothing of its group is left."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._end_when_asked, child, process)
+                await process.wait()
+                tasks.cancel_scope.cancel()
+            return await process.wait()
+        finally:
+            _kill_group(process.pid)
+            with anyio.move_on_after(KILLED_SECONDS, shield=True):
+                await process.wait()
+
+    async def _end_when_asked(self, child: _Child, process: anyio.abc.Process) -> None:
+        await child.stopping.wait()
+        # Only the leader is asked: it knows in which order what it started has to end.
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await anyio.sleep(child.spec.grace)
+        _kill_group(process.pid)
+
+    def _account(
+        self, child: _Child, returncode: int | None, seconds: float, tail: tuple[str, ...], pid: int = 0
+    ) -> Exit:
+        now = time.monotonic()
+        again_in = None
+        if returncode != 0:
+            child.deaths.append(now)
+            while child.deaths[0] < now - self._window:
+                child.deaths.popleft()
+            if returncode != HOPELESS and len(child.deaths) <= self._restarts:
+                first, most = self._backoff
+                again_in = min(first * 2 ** (len(child.deaths) - 1), most)
+        return Exit(
+            instance=child.spec.instance,
+            pid=pid,
+            code=returncode if returncode is not None and returncode >= 0 else None,
+            signal=_signal_name(-returncode) if returncode is not None and returncode < 0 else None,
+            seconds=seconds,
+            tail=tail,
+            deaths=len(child.deaths),
+            again_in=again_in,
+        )
+
+
+@asynccontextmanager
+async def supervise(
+    *,
+    logs: Path,
+    on_exit: Callable[[Exit], Awaitable[None]],
+    restarts: int = 5,
+    pass_fds: Sequence[int] = (),
+    window: float = WINDOW_SECONDS,
+    backoff: tuple[float, float] = BACKOFF_SECONDS,
+) -> AsyncGenerator[Supervisor]:
+    """A supervisor whose children write their output to ``logs/<instance>.log`` and inherit `pass_fds`.
+
+    A child that dies is started again after a backoff, at most `restarts` times within `window` seconds, unless it
+    ended with code 0 or `HOPELESS`. `on_exit` hears of each such end. Leaving the context stops what still runs.
+    """
+    async with anyio.create_task_group() as tasks:
+        supervisor = Supervisor(
+            tasks, logs=logs, restarts=restarts, on_exit=on_exit, pass_fds=pass_fds, window=window, backoff=backoff
+        )
+        try:
+            yield supervisor
+        finally:
+            await supervisor.stop()
+            supervisor.release()
+
+
+def _kill_group(pid: int) -> None:
+    if pid > 0:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _tail(file: Path, start: int) -> tuple[str, ...]:
+    """The last lines written to a log since byte `start`, without the supervisor's own."""
+    try:
+        with file.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(start, size - TAIL_BYTES))
+            text = log.read().decode(errors="replace")
+    except OSError as error:
+        return (f"cannot read {file}: {error}",)
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("--- ")]
+    return tuple(lines[-TAIL_LINES:])
