@@ -1,7 +1,7 @@
 """Reading the mesh: a subscription sees everything from a place on; a consumer shares a topic with its group."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Self
 
 import anyio
@@ -70,13 +70,30 @@ class Subscription:
 
     async def __anext__(self) -> Delivery:
         while not self._ready:
-            command = c.Fetch(topics=self._topics, after=self._after, wait=POLL_SECONDS)
-            reply, payload = await self._link.request(command, timeout=REPLY_SECONDS)
-            assert isinstance(reply, c.Batch)
-            opened = [delivery(data, offset) for offset, data in zip(reply.offsets, payload, strict=True)]
-            self._ready.extend(opened)
-            self._after = reply.next
+            await self._fetch(POLL_SECONDS)
         return self._ready.popleft()
+
+    async def past(self) -> AsyncGenerator[Delivery]:
+        """What the log holds when this is called, and then an end: a fold that has read it has caught up.
+
+        Iterating over the subscription goes on from there.
+        """
+        tail = await self._fetch(0.0)
+        while self._ready or self._after < tail:
+            while self._ready:
+                yield self._ready.popleft()
+            if self._after < tail:
+                await self._fetch(0.0)
+
+    async def _fetch(self, wait: float) -> int:
+        """Reads on; returns the newest offset of the log."""
+        command = c.Fetch(topics=self._topics, after=self._after, wait=wait)
+        reply, payload = await self._link.request(command, timeout=REPLY_SECONDS)
+        assert isinstance(reply, c.Batch)
+        opened = [delivery(data, offset) for offset, data in zip(reply.offsets, payload, strict=True)]
+        self._ready.extend(opened)
+        self._after = reply.next
+        return reply.tail
 
 
 class Consumption:

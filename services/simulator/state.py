@@ -1,0 +1,95 @@
+"""Which episodes to run next, as a fold over rounds and the trajectories already in the log. No I/O."""
+
+import hashlib
+from collections import deque
+
+import msgspec
+
+from protocols.messages import Round, Trajectory
+from services.worlds.world import seeds
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """One trajectory to collect: its id, the seed of its world, and the actor version that acts all of it."""
+
+    id: str
+    round: int
+    index: int
+    seed: int
+    actor_version: int
+
+
+def trajectory_id(round: int, index: int) -> str:
+    return f"r{round}-{index:05d}"
+
+
+def sampling_seed(run_seed: int, trajectory: str, step: int) -> int:
+    """The seed (31 bits) by which the actor samples one step: a restarted episode takes the same actions."""
+    return int.from_bytes(hashlib.sha256(f"{run_seed}/{trajectory}/{step}".encode()).digest()[:4], "big") >> 1
+
+
+class Collection:
+    """Events are applied in any order and any number of times; `take` says what to start.
+
+    Ahead of the round announced last, up to its staleness bound, episodes of later rounds are due too; they are acted
+    by the version that is current when they start.
+    """
+
+    def __init__(self, *, run_seed: int, rounds: int) -> None:
+        self._run_seed = run_seed
+        self._rounds = rounds
+        self._round: Round | None = None
+        self._have: dict[int, set[int]] = {}
+        self._running: dict[int, set[int]] = {}
+        self._pending: deque[tuple[int, int]] = deque()
+
+    def apply(self, message: Round | Trajectory) -> None:
+        if isinstance(message, Trajectory):
+            self._have.setdefault(message.round, set()).add(message.index)
+            self._running.get(message.round, set()).discard(message.index)
+            return
+        if self._round is not None and message.number < self._round.number:
+            return
+        opened = self._round is None or message.number > self._round.number
+        if self._round is None or message.phase == "finished" or self._round.phase != "finished":
+            self._round = message
+        if opened or message.phase == "finished":
+            self._plan()
+
+    def _plan(self) -> None:
+        now = self._round
+        assert now is not None
+        self._pending.clear()
+        if now.phase == "finished":
+            return
+        for old in [number for number in self._have if number < now.number]:
+            del self._have[old]
+        for number in range(now.number, min(now.number + now.max_staleness, self._rounds) + 1):
+            self._pending.extend((number, index) for index in range(now.quota))
+
+    def take(self) -> Episode | None:
+        """The next episode to start, now counted as running; None where nothing is due."""
+        while self._pending:
+            number, index = self._pending.popleft()
+            running = self._running.setdefault(number, set())
+            if index in self._have.get(number, ()) or index in running:
+                continue
+            running.add(index)
+            assert self._round is not None
+            return Episode(
+                id=trajectory_id(number, index),
+                round=number,
+                index=index,
+                seed=seeds("train", self._round.quota, run_seed=self._run_seed, round=number)[index],
+                actor_version=self._round.actor_version,
+            )
+        return None
+
+    @property
+    def finished(self) -> bool:
+        return self._round is not None and self._round.phase == "finished"
+
+    @property
+    def collected(self) -> int:
+        """Trajectories of the current round that are in the log."""
+        return len(self._have.get(self._round.number, ())) if self._round else 0

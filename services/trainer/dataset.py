@@ -1,0 +1,204 @@
+"""D_c and D_a: from what is known about the trajectories of a round to supervised rows with their provenance. Pure.
+
+Everything is built in the order of trajectory ids and drawn from the run's seed, so that the order in which messages
+arrived leaves no trace in the result (paper section 4.3).
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from protocols.codec import digest
+from protocols.messages import Count, Digest, Name, Relabel, Task, Trajectory, Verdict
+from services.actor.prompts import next_action
+from services.critic.prompts import NO, YES, judge
+from services.settings import Trainer
+from services.trainer.learner import Row
+from services.worlds.verbs import VERBS
+
+DONE = "done"
+"""The actor's own end of an episode."""
+
+FLOOR, SLACK = 20, 1.2
+"""Balancing keeps up to `SLACK` times as many rows of one answer as there are of the rarer, and never fewer than that
+of `FLOOR`: a first round with hardly any "yes" still teaches something."""
+
+
+Source = Literal["verdict", "self_asking", "hindsight", "exclusion", "rollout"]
+
+
+class Example(Row, frozen=True, kw_only=True, omit_defaults=True):
+    """A row, and where its answer comes from.
+
+    ``source``: "verdict" the critic's own judgement, "self_asking" one that its questions turned, "hindsight" a
+    relabelled instruction, "exclusion" an instruction that hindsight's answer rules out, "rollout" the actor's own
+    action. The versions are those that acted the trajectory and that judged it.
+    """
+
+    trajectory: Name
+    round: Count
+    source: Source
+    instruction: str
+    actor_version: Count
+    critic_version: Count
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about one trajectory. ``rejudged`` is the tuned critic's verdict, None where none was promoted."""
+
+    trajectory: Trajectory
+    first: Verdict
+    relabel: Relabel | None = None
+    rejudged: Verdict | None = None
+    rejudged_relabel: Verdict | None = None
+
+
+def _ordered(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record.trajectory.id)
+
+
+def _judgement(record: Record, task: Task, answer: str, source: Source) -> Example:
+    trajectory = record.trajectory
+    assert trajectory.final_frame is not None, "truncated trajectories are never judged"
+    return Example(
+        frame=trajectory.final_frame,
+        prompt=judge(task.instruction),
+        answer=answer,
+        trajectory=trajectory.id,
+        round=trajectory.round,
+        source=source,
+        instruction=task.instruction,
+        actor_version=trajectory.actor_version,
+        critic_version=record.first.critic_version,
+    )
+
+
+def hindsight(record: Record) -> Task | None:
+    """The instruction a failed trajectory fulfils after all."""
+    return record.relabel.task if record.relabel and not record.first.success else None
+
+
+def critic_examples(records: Iterable[Record], settings: Trainer, *, seed: int) -> list[Example]:
+    """One round's part of D_c: a verdict for each instruction, and what hindsight found true or excluded."""
+    records = _ordered(records)
+    tasks = {record.trajectory.task.id: record.trajectory.task for record in records}
+    examples: list[Example] = []
+    for record in records:
+        own = record.trajectory.task
+        answer = YES if record.first.success else NO
+        examples.append(_judgement(record, own, answer, "self_asking" if record.first.flipped else "verdict"))
+        found = hindsight(record)
+        if found is None or settings.relabels == "off":
+            continue
+        examples.append(_judgement(record, found, YES, "hindsight"))
+        if settings.negatives and VERBS[found.verb].which:
+            # Only one thing is held or sat on: the answer that names it denies every other.
+            like = [id for id in sorted(tasks) if tasks[id].verb == found.verb and id not in (found.id, own.id)]
+            if like:
+                other = random.Random(f"{seed}/exclusion/{record.trajectory.id}").choice(like)
+                examples.append(_judgement(record, tasks[other], NO, "exclusion"))
+    return examples
+
+
+def accepted(record: Record, settings: Trainer, *, asked: bool) -> bool:
+    """Whether the trajectory counts as a success of its own instruction.
+
+    Without a tuned critic the first verdict stands. Where questions were ``asked``, "agree" wants both verdicts.
+    """
+    if record.rejudged is None:
+        return record.first.success
+    return record.rejudged.judged and (record.first.success or settings.accept == "critic" or not asked)
+
+
+def relabelled(record: Record, settings: Trainer) -> Task | None:
+    """The instruction under which a trajectory that was not accepted enters D_a, None where it does not."""
+    task = hindsight(record)
+    if task is None or settings.relabels not in ("direct", "all"):
+        return None
+    if record.rejudged is not None and not (record.rejudged_relabel and record.rejudged_relabel.judged):
+        return None
+    if settings.relabels == "direct":
+        steps = record.trajectory.steps
+        if not steps or f" {task.object} " not in f" {steps[0].action.lower()} ":
+            return None
+    return task
+
+
+def actor_examples(records: Iterable[Record], settings: Trainer, *, asked: bool) -> list[Example]:
+    """One round's part of D_a: every step of each success under the instruction that it fulfils."""
+    examples: list[Example] = []
+    for record in _ordered(records):
+        if accepted(record, settings, asked=asked):
+            examples += _steps(record, record.trajectory.task, None, "rollout")
+        elif task := relabelled(record, settings):
+            act = record.relabel.act if record.relabel and settings.cut else None
+            examples += _steps(record, task, act, "hindsight")
+    return examples
+
+
+def _steps(record: Record, task: Task, act: int | None, source: Source) -> list[Example]:
+    """The steps as rows; with `act`, those up to it and then "done", where a frame after it was seen."""
+    trajectory = record.trajectory
+    taken = [(step, step.action) for step in trajectory.steps]
+    if act is not None:
+        taken = taken[: act + 1] + [(step, DONE) for step, _ in taken[act + 1 : act + 2]]
+    verdict = record.rejudged or record.first
+    examples: list[Example] = []
+    history: list[str] = []
+    for step, action in taken:
+        examples.append(
+            Example(
+                frame=step.frame,
+                prompt=next_action(task.instruction, history, step.admissible),
+                answer=action,
+                trajectory=trajectory.id,
+                round=trajectory.round,
+                source=source,
+                instruction=task.instruction,
+                actor_version=trajectory.actor_version,
+                critic_version=verdict.critic_version,
+            )
+        )
+        history.append(action)
+    return examples
+
+
+def newest(rounds: Sequence[Sequence[Example]], limit: int) -> list[Example]:
+    """The examples of consecutive rounds (oldest first), the oldest beyond `limit` left out."""
+    kept: list[Sequence[Example]] = []
+    for examples in reversed(rounds):
+        kept.append(examples[:limit])
+        limit -= len(kept[-1])
+    return [example for examples in reversed(kept) for example in examples]
+
+
+def balanced(examples: Sequence[Example], *, seed: str) -> list[Example]:
+    """About as many "yes" as "no", drawn at random, in the order they came."""
+    places = {answer: [i for i, row in enumerate(examples) if row.answer == answer] for answer in (YES, NO)}
+    rarer = min(len(found) for found in places.values())
+    limit = int(SLACK * max(rarer, min(FLOOR, len(examples))))
+    rng = random.Random(seed)
+    return [examples[i] for i in sorted(i for found in places.values() for i in rng.sample(found, min(limit, len(found))))]
+
+
+def build_critic_set(rounds: Sequence[Sequence[Example]], settings: Trainer, *, seed: str) -> list[Example]:
+    """D_c from the rounds' examples, oldest first, the last being the round that is trained."""
+    examples = newest(rounds if settings.replay else rounds[-1:], settings.critic.max_rows)
+    return balanced(examples, seed=seed) if settings.balance else examples
+
+
+def build_actor_set(rounds: Sequence[Sequence[Example]], settings: Trainer) -> list[Example]:
+    """D_a from the rounds' examples, oldest first, the last being the round that is trained."""
+    return newest(rounds if settings.replay else rounds[-1:], settings.actor.max_rows)
+
+
+def dataset_bytes(rows: Iterable[Example]) -> bytes:
+    """The set as JSON lines, the form in which it is stored and by which it is named."""
+    return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
+
+
+def dataset_digest(rows: Iterable[Example]) -> Digest:
+    """The name of a set: the digest of `dataset_bytes`, so the blob of that name is the set itself."""
+    return digest(dataset_bytes(rows))
