@@ -16,6 +16,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import stat
 import tempfile
 import time
@@ -37,7 +38,7 @@ class RunFolderError(Exception):
 
 
 class RunFolder:
-    """The paths of one run. Making one touches nothing; `create`, `open`, `locked` and `make_sockets` do."""
+    """The paths of one run. Making one touches nothing; `create`, `open`, `locked` and `listen_at` do."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).expanduser().resolve()
@@ -51,6 +52,7 @@ class RunFolder:
         self.metrics_file = self.path / "metrics.jsonl"
         self.summary_file = self.path / "summary.json"
         self.report_file = self.path / "report.html"
+        self.endpoints_file = self.path / "endpoints"
         self.sockets_link = self.path / "sockets"
 
     def __repr__(self) -> str:
@@ -139,19 +141,39 @@ class RunFolder:
     @property
     def endpoint(self) -> str:
         """Where the hub's ROUTER listens."""
-        return f"ipc://{self._sockets()}/hub"
+        return self._endpoints()[0]
 
     @property
     def fanout(self) -> str:
         """Where the hub's PUB listens."""
-        return f"ipc://{self._sockets()}/fan"
+        return self._endpoints()[1]
 
-    def _sockets(self) -> Path:
+    def listen_at(self, endpoint: str = "") -> None:
+        """Fixes where the hub of this run listens, for all who look. Called by the launcher, under the lock.
+
+        Empty means ipc, in a private folder (mode 0700, ours) that is made now. With ``tcp://host:port`` the PUB takes
+        the next port; the host must be this machine's own.
+
+        Raises:
+            RunFolderError: no such endpoint can be had, or it would let other machines in.
+        """
+        if endpoint:
+            pair = (endpoint, _next_port(endpoint))
+        else:
+            self._make_sockets()
+            pair = self._ipc()
+        self.endpoints_file.write_text("\n".join(pair) + "\n")
+
+    def _endpoints(self) -> tuple[str, str]:
         # What was recorded counts: another shell may have another XDG_RUNTIME_DIR.
         try:
-            return self.sockets_link.readlink()
-        except OSError:
-            return self._private()
+            endpoint, fanout = self.endpoints_file.read_text().split()
+        except (OSError, ValueError):
+            return self._ipc()
+        return endpoint, fanout
+
+    def _ipc(self) -> tuple[str, str]:
+        return f"ipc://{self._private()}/hub", f"ipc://{self._private()}/fan"
 
     def _private(self) -> Path:
         name = "selu-" + hashlib.sha256(f"{os.getuid()}:{self.path}".encode()).hexdigest()[:16]
@@ -160,12 +182,7 @@ class RunFolder:
                 return Path(base) / name
         raise RunFolderError(f"no folder for sockets: set XDG_RUNTIME_DIR to a path under {SOCKET_BYTES - 30} bytes")
 
-    def make_sockets(self) -> None:
-        """Makes the private socket folder (mode 0700, ours) and records it. Called by the launcher, under the lock.
-
-        Raises:
-            RunFolderError: somebody else owns a folder of that name.
-        """
+    def _make_sockets(self) -> None:
         folder = self._private()
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
@@ -177,11 +194,27 @@ class RunFolder:
         self.sockets_link.unlink(missing_ok=True)
         self.sockets_link.symlink_to(folder)
 
-    def remove_sockets(self) -> None:
-        """Removes the socket folder, once the hub has ended."""
-        folder = self._sockets()
+    def stop_listening(self) -> None:
+        """Removes the sockets and the record of where the hub listened, once it has ended."""
         with suppress(OSError):
+            folder = self.sockets_link.readlink()
             for left in folder.iterdir():
                 left.unlink()
             folder.rmdir()
         self.sockets_link.unlink(missing_ok=True)
+        self.endpoints_file.unlink(missing_ok=True)
+
+
+def _next_port(endpoint: str) -> str:
+    found = re.fullmatch(r"tcp://(127\.\d+\.\d+\.\d+|localhost|\[::1\]):(\d+)", endpoint)
+    if found is None:
+        raise RunFolderError(
+            f"mesh.endpoint {endpoint!r} is not allowed: leave it empty, or give tcp://127.0.0.1:PORT; "
+            "an address other machines can reach needs keys"
+        )
+    host, port = found[1], int(found[2])
+    if not 1024 <= port < 65535:
+        raise RunFolderError(
+            f"mesh.endpoint {endpoint!r}: the port must be from 1024 to 65534; the next one is used too"
+        )
+    return f"tcp://{host}:{port + 1}"

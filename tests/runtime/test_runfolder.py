@@ -82,12 +82,12 @@ def test_a_child_that_inherited_the_lock_keeps_it_until_it_ends(tmp_path: Path) 
 
 def test_sockets_fit_however_deep_the_run_is(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / ("deep" * 30) / ("er" * 60))
-    run.make_sockets()
+    run.listen_at()
     for endpoint in (run.endpoint, run.fanout):
         path = endpoint.removeprefix("ipc://")
         assert len(os.fsencode(path)) <= SOCKET_BYTES
         assert Path(path).parent.stat().st_mode & 0o777 == 0o700
-    run.remove_sockets()
+    run.stop_listening()
     assert not Path(path).parent.exists() and not run.sockets_link.is_symlink()
 
 
@@ -95,12 +95,12 @@ def test_another_shell_finds_the_sockets_where_the_launcher_made_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunFolder.create(tmp_path / "run")
-    run.make_sockets()
+    run.listen_at()
     made = run.endpoint
     (tmp_path / "xdg").mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
     assert RunFolder.open(run.path).endpoint == made
-    run.remove_sockets()
+    run.stop_listening()
 
 
 def test_a_socket_folder_that_is_not_a_folder_of_ours_is_refused(
@@ -112,8 +112,23 @@ def test_a_socket_folder_that_is_not_a_folder_of_ours_is_refused(
     elsewhere.mkdir()
     Path(run.endpoint.removeprefix("ipc://")).parent.symlink_to(elsewhere)
     with pytest.raises(RunFolderError, match="somebody else"):
-        run.make_sockets()
+        run.listen_at()
 
 
 def test_two_runs_have_different_sockets(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "a").endpoint != RunFolder(tmp_path / "b").endpoint
+
+
+def test_a_tcp_endpoint_is_recorded_for_all_who_look_and_the_fan_out_takes_the_next_port(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.listen_at("tcp://127.0.0.1:5555")
+    seen = RunFolder.open(run.path)
+    assert (seen.endpoint, seen.fanout) == ("tcp://127.0.0.1:5555", "tcp://127.0.0.1:5556")
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["tcp://0.0.0.0:5555", "tcp://*:5555", "tcp://10.0.0.1:5555", "tcp://127.0.0.1:80", "udp://x", "5555"]
+)
+def test_an_endpoint_that_others_could_reach_or_nobody_could_is_refused(tmp_path: Path, endpoint: str) -> None:
+    with pytest.raises(RunFolderError, match=r"mesh\.endpoint"):
+        RunFolder.create(tmp_path / "run").listen_at(endpoint)

@@ -1,0 +1,138 @@
+"""What a supervised process runs: ``python -m runtime.child critic-0 --role critic --run runs/one``.
+
+The role names the code: ``hub`` is the hub, any other is ``main`` of the module ``services.<role>.service``. It is
+looked up by name, because the runtime knows no service.
+"""
+
+import argparse
+import errno
+import importlib
+import importlib.util
+import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+import anyio
+import msgspec
+
+from runtime import lifeline
+from runtime.log import LogFormatError
+from runtime.runfolder import RunFolder, RunFolderError
+from runtime.service import Main, Service, run_hub, run_service
+from runtime.settings import SettingsError, load
+from runtime.supervisor import HOPELESS
+
+HUB = "hub"
+
+
+ASKED = 128 + signal.SIGTERM
+"""Exit code of a child that ended because it was asked to: not the same as having done its work."""
+
+
+def command(
+    instance: str, role: str, run: RunFolder, *, lifeline: int | None, hold: Sequence[int] = ()
+) -> tuple[str, ...]:
+    """The command line of a child; ``hold`` are inherited descriptors that stay open as long as it lives."""
+    held = [option for descriptor in hold for option in ("--hold", str(descriptor))]
+    tied = () if lifeline is None else ("--lifeline", str(lifeline))
+    options = ("--role", role, "--run", str(run.path), *tied, *held)
+    return (sys.executable, "-m", "runtime.child", instance, *options)
+
+
+def main_of(role: str) -> Main:
+    """The ``main`` of a role's service.
+
+    Raises:
+        SettingsError: there is no such role.
+    """
+    module_name = f"services.{role}.service"
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", role) or not _exists(module_name):
+        raise SettingsError(f"no role {role!r}: there is no services/{role}/service.py")
+    found = getattr(importlib.import_module(module_name), "main", None)
+    if not callable(found):
+        raise SettingsError(f"no role {role!r}: {module_name} has no main(service)")
+    return cast(Main, found)
+
+
+def _exists(module_name: str) -> bool:
+    try:
+        return importlib.util.find_spec(module_name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def settings_type() -> type[msgspec.Struct]:
+    return importlib.import_module("services.settings").Settings
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a role until it ends or is asked to. Returns the exit code; `HOPELESS` where only a person can help."""
+    parser = argparse.ArgumentParser(prog="python -m runtime.child", description=__doc__)
+    parser.add_argument("instance")
+    parser.add_argument("--role", required=True)
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--lifeline", type=int)
+    parser.add_argument("--hold", type=int, action="append", default=[])
+    given = parser.parse_args(arguments)
+    lifeline.name_process(f"selu-{given.instance}")
+    for descriptor in given.hold:
+        os.set_inheritable(descriptor, False)
+    if given.lifeline is not None:
+        lifeline.watch(given.lifeline)
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    log = logging.getLogger(f"selu.{given.instance}")
+    try:
+        return _run(given.role, given.instance, RunFolder.open(given.run))
+    except Exception as error:
+        reasons = [leaf for leaf in _leaves(error) if _needs_a_person(leaf)]
+        for reason in reasons:
+            log.error("%s", reason)
+        if not reasons:
+            log.exception("%s failed", given.instance)
+        return HOPELESS if reasons else 1
+    finally:
+        logging.shutdown()
+        lifeline.end_group()
+
+
+def _run(role: str, instance: str, run: RunFolder) -> int:
+    settings: Any = load(settings_type(), file=run.settings_file)
+    if role == HUB:
+        mesh = settings.mesh
+        anyio.run(partial(run_hub, run, session_seconds=mesh.session_seconds, ping_seconds=mesh.heartbeat_seconds))
+        return ASKED
+    entry = main_of(role)
+    finished = False
+
+    async def main(service: Service) -> None:
+        nonlocal finished
+        await entry(service)
+        finished = True
+
+    anyio.run(run_service, role, instance, run, settings, main)
+    return 0 if finished else ASKED
+
+
+def _needs_a_person(error: BaseException) -> bool:
+    """Whether starting again cannot mend it."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+    return isinstance(error, SettingsError | RunFolderError | LogFormatError)
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
+    return [error]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

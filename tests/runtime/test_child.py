@@ -1,0 +1,74 @@
+"""A child process: which code a role is, and how it ends."""
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import anyio
+import pytest
+
+from runtime.child import ASKED, command, main_of
+from runtime.mesh import connect
+from runtime.runfolder import RunFolder
+from runtime.settings import SettingsError, dump
+from runtime.supervisor import HOPELESS
+from services.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    made = RunFolder.create(tmp_path / "run")
+    made.settings_file.write_text(dump(Settings()))
+    return made
+
+
+def started(run: RunFolder, role: str) -> subprocess.CompletedProcess[str]:
+    argv = command(f"{role}-0", role, run, lifeline=None)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+
+
+@pytest.mark.parametrize("role", ["nobody", "../etc", "Actor", "", "settings"])
+def test_a_role_that_is_no_service_is_refused_by_name(role: str) -> None:
+    with pytest.raises(SettingsError, match="no role"):
+        main_of(role)
+
+
+async def test_a_hub_child_serves_and_ends_when_asked(run: RunFolder) -> None:
+    run.listen_at()
+    with anyio.fail_after(20):
+        argv = command("hub", "hub", run, lifeline=None)
+        async with await anyio.open_process(argv, stdout=None, stderr=None) as hub:
+            async with connect(run.endpoint, role="launcher", instance="launcher", run=run) as mesh:
+                assert await mesh.tail() == 0
+            hub.send_signal(signal.SIGTERM)
+            assert await hub.wait() == ASKED
+    run.stop_listening()
+
+
+def test_an_endpoint_in_use_is_named_and_not_tried_again(run: RunFolder) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        run.listen_at(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+        ended = started(run, "hub")
+    assert ended.returncode == HOPELESS
+    assert f"cannot open {run.endpoint}: Address already in use" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_settings_that_cannot_be_used_are_named_and_not_tried_again(run: RunFolder) -> None:
+    run.settings_file.write_text("[simulator]\nquota = 0\n")
+    ended = started(run, "hub")
+    assert ended.returncode == HOPELESS and "simulator.quota = 0 is not allowed" in ended.stderr
+
+
+def test_a_role_nobody_wrote_is_not_tried_again(run: RunFolder) -> None:
+    ended = started(run, "nobody")
+    assert ended.returncode == HOPELESS and "no role 'nobody'" in ended.stderr
