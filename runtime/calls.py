@@ -5,6 +5,7 @@ capacity; when that session dies it goes to another, at most `ATTEMPTS` times.
 """
 
 from collections import deque
+from contextlib import suppress
 
 import msgspec
 
@@ -96,12 +97,12 @@ class Calls:
         assigned = [item for method in {*methods, *(w.method for w in lost)} for item in self._assign(method)]
         return assigned, given_up
 
-    def expire(self, now: float) -> list[Waiting]:
-        """Calls whose deadline has passed; their answers, if they still come, go nowhere."""
+    def expire(self, now: float) -> tuple[list[Waiting], list[Assigned]]:
+        """Calls whose deadline has passed, and those that take their place. A late answer goes nowhere."""
         late = [waiting for waiting in (*self._running.values(), *self._waiting()) if waiting.deadline <= now]
         for waiting in late:
             self._forget(waiting)
-        return late
+        return late, [item for method in {waiting.method for waiting in late} for item in self._assign(method)]
 
     def serving(self) -> dict[str, dict[bytes, int]]:
         """Calls running, by method and session."""
@@ -129,15 +130,18 @@ class Calls:
         return assigned
 
     def _unassign(self, waiting: Waiting) -> None:
-        if self._running.pop(waiting.id, None) is not None and waiting.server is not None:
-            key = (waiting.method, waiting.server)
-            self._load[key] -= 1
-            if not self._load[key]:
-                del self._load[key]
-            waiting.server = None
+        del self._running[waiting.id]
+        assert waiting.server is not None
+        key = (waiting.method, waiting.server)
+        self._load[key] -= 1
+        if not self._load[key]:
+            del self._load[key]
+        waiting.server = None
 
     def _forget(self, waiting: Waiting) -> None:
-        if waiting.server is None:
-            self._queues[waiting.method].remove(waiting)
-        self._unassign(waiting)
+        if waiting.id in self._running:
+            self._unassign(waiting)
+        else:
+            with suppress(ValueError):  # taken from its queue and given up
+                self._queues[waiting.method].remove(waiting)
         self._numbers.pop((waiting.caller, waiting.number), None)

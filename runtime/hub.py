@@ -138,7 +138,9 @@ class Hub:
             for session in list(self._sessions.values()):
                 if now - session.heard > self._settings.session_seconds:
                     self._drop(session, "fell silent")
-            for waiting in self._calls.expire(now):
+            late, assigned = self._calls.expire(now)
+            self._send_work(assigned)
+            for waiting in late:
                 served = waiting.attempts > 0
                 text = f"no answer to {waiting.method!r} in time" if served else f"nobody serves {waiting.method!r}"
                 error = DeadlineExceeded(text) if served else Unavailable(text)
