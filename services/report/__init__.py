@@ -1,0 +1,1 @@
+"""What a run came to: a summary for programs and a report for people, both folds over its log and metrics."""
