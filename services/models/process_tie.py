@@ -1,0 +1,31 @@
+"""Ends a child process when the process that started it dies, however that happens. Linux only; elsewhere a no-op."""
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+
+VARIABLE = "SELU_ENGINE_PARENT"
+"""Set to its own process id by the process whose children are to follow it."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def lead_children() -> None:
+    """Asks the engine processes that this process will start to follow it."""
+    os.environ[VARIABLE] = str(os.getpid())
+
+
+def follow_parent() -> None:
+    """In a child that multiprocessing started below a leading process: die with the parent.
+
+    The kernel watches the *thread* that started the child, so the leader starts children from a thread that it keeps.
+    """
+    leader = os.environ.get(VARIABLE)
+    parent = multiprocessing.parent_process()
+    if leader is None or parent is None or sys.platform != "linux" or leader == str(os.getpid()):
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent.pid:  # it died before the line above
+        os._exit(1)

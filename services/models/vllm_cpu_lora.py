@@ -1,0 +1,139 @@
+"""Makes vLLM's LoRA fast on CPU, and ties vLLM's processes to the process that started them.
+
+vLLM calls `register` in each of its processes (entry point group ``vllm.general_plugins``). Its own CPU path copies the
+adapter's matrices once per token, and gives a request without an adapter, in a batch with others, the one in the last
+slot (index -1). Here the tokens of a batch are grouped by adapter, each group takes two dense matrix products a layer,
+and the parts of a fused layer (q, k, v; gate, up) share them: their A matrices lie side by side, their B matrices on a
+block diagonal. Results equal the original's up to the rounding of its intermediate sums.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from services.models import process_tie, vllm_cpu_vision
+
+log = logging.getLogger(__name__)
+
+_EXPECTED = {
+    "add_lora_linear": ["self", "y", "x", "lora_a_stacked", "lora_b_stacked", "scale", "output_slices"],
+    "update_metadata": ["self", "mapping", "lora_index_to_id", "max_loras", "vocab_size"],
+}
+"""The methods this replaces, with the parameters it relies on. Where a vLLM has others, nothing is replaced."""
+
+Group = tuple[int, torch.Tensor | None]
+"""An adapter's slot and the rows of the batch that use it; ``None`` stands for all rows."""
+
+
+def register() -> None:
+    """Called by vLLM in every process it starts. Does nothing on devices other than the CPU."""
+    process_tie.follow_parent()
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return
+    vllm_cpu_vision.install()
+    from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
+
+    if hasattr(PunicaWrapperCPU, "selu_original"):
+        return
+    if unlike := _unlike(PunicaWrapperCPU):
+        log.warning("vLLM's CPU LoRA is not the one known here (%s): left as it is, which is slower", unlike)
+        return
+    install(PunicaWrapperCPU)
+
+
+def install(wrapper: type[Any]) -> None:
+    """Replaces `wrapper`'s linear LoRA by the grouped form; the original stays reachable as ``selu_original``."""
+    original_linear: Callable[..., Any] = wrapper.add_lora_linear
+    original_update: Callable[..., Any] = wrapper.update_metadata
+
+    def update_metadata(self: Any, *args: Any, **kwargs: Any) -> None:
+        original_update(self, *args, **kwargs)
+        self.selu_groups = groups_of(self.token_lora_indices)
+        self.selu_rows = self.token_lora_indices.shape[0]
+
+    def add_lora_linear(
+        self: Any,
+        y: torch.Tensor,
+        x: torch.Tensor,
+        lora_a_stacked: tuple[torch.Tensor, ...],
+        lora_b_stacked: tuple[torch.Tensor, ...],
+        scale: float,
+        output_slices: tuple[int, ...],
+        *,
+        buffer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        known = (
+            buffer is None
+            and not kwargs
+            and x.dim() == y.dim() == 2
+            and x.shape[0] == y.shape[0] == getattr(self, "selu_rows", -1)
+            and x.dtype == y.dtype == lora_a_stacked[0].dtype == lora_b_stacked[0].dtype
+            and y.shape[1] == sum(output_slices)
+            and all(b.shape[2] == size for b, size in zip(lora_b_stacked, output_slices, strict=True))
+        )
+        if not known:
+            original_linear(self, y, x, lora_a_stacked, lora_b_stacked, scale, output_slices, buffer=buffer, **kwargs)
+            return
+        cache: dict[tuple[int, int], _Packed] = self.__dict__.setdefault("selu_packed", {})
+        for slot, rows in self.selu_groups:
+            key = (id(lora_a_stacked), slot)
+            packed = cache.get(key)
+            if packed is None or packed.stale(lora_a_stacked, lora_b_stacked):
+                packed = cache[key] = _Packed(lora_a_stacked, lora_b_stacked, slot, scale)
+            if rows is None:
+                y.addmm_(x @ packed.a, packed.b)
+            else:
+                y.index_add_(0, rows, (x[rows] @ packed.a) @ packed.b)
+
+    wrapper.selu_original = original_linear
+    wrapper.update_metadata = update_metadata
+    wrapper.add_lora_linear = add_lora_linear
+
+
+def groups_of(indices: torch.Tensor) -> list[Group]:
+    """The batch's rows by adapter slot; rows with index -1 use none and are in no group."""
+    slots = torch.unique(indices).tolist()
+    if len(slots) == 1:
+        return [] if slots[0] < 0 else [(slots[0], None)]
+    return [(slot, (indices == slot).nonzero().squeeze(1)) for slot in slots if slot >= 0]
+
+
+class _Packed:
+    """One adapter's matrices of one (possibly fused) layer, as two dense factors: y += x @ a @ b.
+
+    ``a``: in x (parts * rank); ``b``: (parts * rank) x out, block diagonal.
+    """
+
+    def __init__(
+        self, a_stacked: tuple[torch.Tensor, ...], b_stacked: tuple[torch.Tensor, ...], slot: int, scale: float
+    ) -> None:
+        self._versions = _versions(a_stacked, b_stacked)
+        self._a_stacked = a_stacked  # held, so that its id, which is the cache's key, stays its own
+        self.a = torch.cat([a[slot, 0] for a in a_stacked]).t()
+        self.b = torch.block_diag(*(b[slot, 0] for b in b_stacked)).t()
+        if scale != 1.0:
+            self.b = self.b * scale
+
+    def stale(self, a_stacked: tuple[torch.Tensor, ...], b_stacked: tuple[torch.Tensor, ...]) -> bool:
+        return self._a_stacked is not a_stacked or self._versions != _versions(a_stacked, b_stacked)
+
+
+def _versions(a_stacked: tuple[torch.Tensor, ...], b_stacked: tuple[torch.Tensor, ...]) -> tuple[int, ...]:
+    """Torch counts in-place writes to a tensor: another count means that an adapter was loaded or unloaded."""
+    return tuple(tensor._version for tensor in (*a_stacked, *b_stacked))
+
+
+def _unlike(wrapper: type[Any]) -> str:
+    """What differs from the class this module knows; empty where nothing does."""
+    for name, expected in _EXPECTED.items():
+        method = getattr(wrapper, name, None)
+        found = list(inspect.signature(method).parameters)[: len(expected)] if method else []
+        if found != expected:
+            return f"{name} takes {found}"
+    return "" if isinstance(getattr(wrapper, "token_lora_indices", None), property) else "no token_lora_indices"
