@@ -18,6 +18,7 @@ import anyio.abc
 import anyio.to_thread
 import msgspec
 import zmq
+from anyio.streams.memory import MemoryObjectReceiveStream
 
 from protocols import commands as c
 from protocols import limits
@@ -30,7 +31,7 @@ from protocols.errors import (
     ProtocolError,
     Unavailable,
 )
-from protocols.topics import may, topic
+from protocols.topics import ANYONE, may, topic
 from runtime.blobs import BlobStore
 from runtime.calls import Assigned, Calls, Waiting
 from runtime.groups import Group
@@ -88,6 +89,12 @@ class Hub:
         self._epoch = uuid.uuid4().hex
         self._counts: Counter[str] = Counter()
 
+    @property
+    def address(self) -> str:
+        """Where it is bound: the endpoint, with the port that was picked where it said 0."""
+        found = self._router.raw.getsockopt_string(zmq.LAST_ENDPOINT)
+        return found.rstrip("\0")
+
     # -- loops
 
     async def read_requests(self, tasks: anyio.abc.TaskGroup) -> None:
@@ -122,13 +129,14 @@ class Hub:
                     session.requests += 1
                     tasks.start_soon(self._answer, session, number, command, payload)
 
-    async def fan_out(self, commits: "anyio.abc.ObjectReceiveStream[Commit]") -> None:
-        """Says durable messages on the PUB socket after their commit, with the offset before them in their topic."""
-        async for commit in commits:
-            for record in commit.records:
-                if topic(record.topic).readers == frozenset({"*"}):
-                    head = msgspec.msgpack.encode({"offset": record.offset})
-                    self._fanout.send_nowait([record.topic.encode(), record.envelope, head])
+    async def fan_out(self, commits: MemoryObjectReceiveStream[Commit]) -> None:
+        """Says durable messages on the PUB socket after their commit, with their offset; never those only some may read."""
+        with commits:
+            async for commit in commits:
+                for record in commit.records:
+                    if topic(record.topic).readers == ANYONE:
+                        head = msgspec.msgpack.encode({"offset": record.offset})
+                        self._fanout.send_nowait([record.topic.encode(), record.envelope, head])
 
     async def watch(self) -> None:
         """Ends sessions that fell silent and calls whose time is up."""
@@ -156,7 +164,7 @@ class Hub:
         log.info("%s (%s) joined", hello.instance, hello.role)
         self._reply(
             key, number,
-            c.Welcome(epoch=self._epoch, ping_seconds=self._settings.ping_seconds, fanout=self._settings.fanout),
+            c.Welcome(epoch=self._epoch, ping_seconds=self._settings.ping_seconds, fanout=self._fanout.raw.getsockopt_string(zmq.LAST_ENDPOINT)),
         )  # fmt: skip
 
     def _drop(self, session: Session, why: str) -> None:
@@ -378,7 +386,6 @@ async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
         LogFormatError: the log file is not one of this version.
     """
     records = Log(settings.log_file)
-    journal = Journal(records)
     previous = os.umask(0o077)  # sockets under ipc:// are files: nobody else's
     try:
         async with (
@@ -387,6 +394,7 @@ async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
             background() as tasks,
         ):
             os.umask(previous)
+            journal = Journal(records)
             hub = Hub(settings, router, fanout, journal, records)
             commits, committed = anyio.create_memory_object_stream[Commit](64)
             await tasks.start(journal.run, commits)

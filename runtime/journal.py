@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 import msgspec
 from anyio.abc import TaskStatus
+from anyio.streams.memory import MemoryObjectSendStream
 
 from protocols import limits
 from protocols.errors import StorageFull
@@ -66,19 +67,20 @@ class Journal:
             raise write.error
         return write.results
 
-    async def run(self, committed: "anyio.abc.ObjectSendStream[Commit]", *, task_status: TaskStatus[None]) -> None:
+    async def run(self, committed: MemoryObjectSendStream[Commit], *, task_status: TaskStatus[None]) -> None:
         """Commits what gathers, batch after batch, telling `committed` what is new."""
         task_status.started()
-        async for first in self._receive:
-            batch = [first]
-            while len(batch) < PENDING:
-                try:
-                    batch.append(self._receive.receive_nowait())
-                except anyio.WouldBlock:
-                    break
-            await self._commit(batch, committed)
+        with self._send, self._receive, committed:
+            async for first in self._receive:
+                batch = [first]
+                while len(batch) < PENDING:
+                    try:
+                        batch.append(self._receive.receive_nowait())
+                    except anyio.WouldBlock:
+                        break
+                await self._commit(batch, committed)
 
-    async def _commit(self, batch: list[_Write], committed: "anyio.abc.ObjectSendStream[Commit]") -> None:
+    async def _commit(self, batch: list[_Write], committed: MemoryObjectSendStream[Commit]) -> None:
         appends = [append for write in batch for append in write.appends]
         marks = [write.mark for write in batch if write.mark is not None]
         try:
