@@ -1,6 +1,5 @@
 """Which episodes to run next, as a fold over rounds and the trajectories already in the log. No I/O."""
 
-import hashlib
 from collections import deque
 
 import msgspec
@@ -23,11 +22,6 @@ def trajectory_id(round: int, index: int) -> str:
     return f"r{round}-{index:05d}"
 
 
-def sampling_seed(run_seed: int, trajectory: str, step: int) -> int:
-    """The seed (31 bits) by which the actor samples one step: a restarted episode takes the same actions."""
-    return int.from_bytes(hashlib.sha256(f"{run_seed}/{trajectory}/{step}".encode()).digest()[:4], "big") >> 1
-
-
 class Collection:
     """Events are applied in any order and any number of times; `take` says what to start.
 
@@ -48,12 +42,11 @@ class Collection:
             self._have.setdefault(message.round, set()).add(message.index)
             self._running.get(message.round, set()).discard(message.index)
             return
-        if self._round is not None and message.number < self._round.number:
+        now = self._round
+        if now is not None and (message.number, message.phase == "finished") < (now.number, now.phase == "finished"):
             return
-        opened = self._round is None or message.number > self._round.number
-        if self._round is None or message.phase == "finished" or self._round.phase != "finished":
-            self._round = message
-        if opened or message.phase == "finished":
+        self._round = message
+        if now is None or message.number > now.number or message.phase == "finished":
             self._plan()
 
     def _plan(self) -> None:

@@ -180,7 +180,9 @@ def balanced(examples: Sequence[Example], *, seed: str) -> list[Example]:
     rarer = min(len(found) for found in places.values())
     limit = int(SLACK * max(rarer, min(FLOOR, len(examples))))
     rng = random.Random(seed)
-    return [examples[i] for i in sorted(i for found in places.values() for i in rng.sample(found, min(limit, len(found))))]
+    return [
+        examples[i] for i in sorted(i for found in places.values() for i in rng.sample(found, min(limit, len(found))))
+    ]
 
 
 def build_critic_set(rounds: Sequence[Sequence[Example]], settings: Trainer, *, seed: str) -> list[Example]:

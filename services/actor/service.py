@@ -1,0 +1,56 @@
+"""The actor: chooses actions for whoever runs an episode, with the adapter version the episode is pinned to."""
+
+import anyio
+
+from protocols.messages import Act, Action
+from runtime.service import Service
+from services.actor.prompts import next_action
+from services.models.engine import Request
+from services.models.load import load_engine
+from services.models.serving import Serving
+from services.settings import Settings
+
+SLOTS = 2
+"""Adapter versions alive beside those that staleness needs: the one that serves and the one that comes."""
+
+
+async def main(service: Service) -> None:
+    """Serves `act` until cancelled."""
+    settings: Settings = service.settings
+    capacity = settings.simulator.max_staleness + SLOTS
+    engine = await load_engine(
+        settings.model, role="actor", max_versions=capacity, max_rank=settings.trainer.actor.rank
+    )
+    try:
+        serving = Serving(service, engine, "actor", capacity=capacity)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(serving.follow)
+            service.set_ready()
+            await service.mesh.serve("act", Actor(service, serving).act, capacity=4 * settings.model.max_in_flight)
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(settings.mesh.grace_seconds):
+            await engine.close()
+
+
+class Actor:
+    """Answers `act`."""
+
+    def __init__(self, service: Service, serving: Serving) -> None:
+        self._service = service
+        self._serving = serving
+
+    async def act(self, act: Act) -> Action:
+        """The next action, in lower case. The call's deadline bounds the wait for a version still to come."""
+        version = await self._serving.ready(act.version)
+        request = Request(
+            prompt=next_action(act.task.instruction, act.history, act.admissible),
+            image=await self._serving.frame(act.frame),
+            image_id=act.frame,
+            version=version,
+            temperature=act.temperature,
+            seed=act.seed,
+            background=act.background,
+        )
+        (said,) = await self._serving.answer([request])
+        self._service.counts["answered"] += 1
+        return Action(action=said.text.strip().lower(), version=said.version, log_prob=said.log_prob)

@@ -1,0 +1,148 @@
+"""The critic: judges every trajectory's last frame, asks itself about it, judges rounds again, answers questions."""
+
+from functools import partial
+
+import anyio
+
+from protocols.messages import Answer, Ask, Relabel, Round, Trajectory, Verdict
+from runtime.service import Service
+from runtime.streams import Delivery
+from services.critic import judging
+from services.critic.state import CriticState, Rejudging
+from services.models.engine import Request
+from services.models.load import load_engine
+from services.models.serving import Serving
+from services.patience import Changes, each
+from services.settings import Settings
+
+SLOTS = 2
+"""Adapter versions alive beside those that staleness needs: the one that serves and the one that comes."""
+
+
+async def main(service: Service) -> None:
+    """Judges and serves `ask` until cancelled."""
+    settings: Settings = service.settings
+    capacity = settings.simulator.max_staleness + SLOTS
+    engine = await load_engine(
+        settings.model, role="critic", max_versions=capacity, max_rank=settings.trainer.critic.rank
+    )
+    try:
+        critic = Critic(service, Serving(service, engine, "critic", capacity=capacity))
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(critic.serving.follow)
+            await tasks.start(critic.follow, tasks)
+            tasks.start_soon(critic.judge_all)
+            service.set_ready()
+            await service.mesh.serve("ask", critic.ask, capacity=4 * settings.model.max_in_flight)
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(settings.mesh.grace_seconds):
+            await engine.close()
+
+
+class Critic:
+    """The critic's work around its fold."""
+
+    def __init__(self, service: Service, serving: Serving) -> None:
+        self.serving = serving
+        self._service = service
+        self._settings: Settings = service.settings
+        self._state = CriticState()
+        self._changes = Changes()
+
+    async def follow(
+        self, tasks: anyio.abc.TaskGroup, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Keeps the fold up to date, and starts what a round's announcement asks for."""
+        mesh = self._service.mesh
+        async with mesh.subscribe("rounds", "relabels", "verdicts", start="start") as stream:
+            async for delivery in stream.past():
+                self._apply(delivery)
+            if self._state.rejudging:
+                tasks.start_soon(self.judge_again, self._state.rejudging)
+            task_status.started()
+            async for delivery in stream:
+                self._apply(delivery)
+                self._changes.notify()
+                if self._state.rejudging and isinstance(delivery.message, Round):
+                    tasks.start_soon(self.judge_again, self._state.rejudging)
+
+    def _apply(self, delivery: Delivery) -> None:
+        assert isinstance(delivery.message, Round | Relabel | Verdict)
+        self._state.apply(delivery.offset, delivery.message)
+
+    # -- verdicts
+
+    async def judge_all(self) -> None:
+        """The first verdict of every trajectory, shared with other critics."""
+        in_flight = self._settings.critic.in_flight
+        async with self._service.mesh.consume("trajectories", group="critic", max_in_flight=in_flight) as stream:
+            await each(stream, self._judge)
+
+    async def _judge(self, delivery: Delivery) -> None:
+        trajectory = delivery.message
+        assert isinstance(trajectory, Trajectory)
+        if trajectory.ended != "truncated" and trajectory.final_frame is not None:
+            version = await self._changes.until(partial(self._state.version, trajectory))
+            if not self._state.judged(trajectory):
+                await self._publish(await self._first_verdict(trajectory, trajectory.final_frame, version))
+        await delivery.ack()
+
+    async def _first_verdict(self, trajectory: Trajectory, frame: str, version: int) -> Verdict:
+        settings = self._settings.critic
+        image = await self.serving.frame(frame)
+        (said,) = await self.serving.answer([judging.judging_request(trajectory.task, frame, image, version)])
+        judgement, question = judging.read_judgement(said), None
+        if judging.asks(judgement, settings):
+            asker = version if settings.asker == "critic" else 0
+            request, expected = judging.question_request(trajectory.task, frame, image, asker)
+            (answer,) = await self.serving.answer([request])
+            question = judging.read_answer(request, expected, answer)
+            self._service.counts["self_asked"] += 1
+        return judging.verdict(trajectory, judgement, version=said.version, question=question)
+
+    async def judge_again(self, work: Rejudging) -> None:
+        """A round's verdicts by the version trained in it, without asking: has learning made the critic agree?"""
+        consume = self._service.mesh.consume(
+            "trajectories", group=work.group, start=work.start, until=work.until,
+            max_in_flight=self._settings.critic.in_flight,
+        )  # fmt: skip
+        async with consume as stream:
+            await each(stream, partial(self._judge_again, work))
+        self._service.log.info("judged round %d again with critic@%d", work.round, work.version)
+
+    async def _judge_again(self, work: Rejudging, delivery: Delivery) -> None:
+        trajectory = delivery.message
+        assert isinstance(trajectory, Trajectory)
+        frame = trajectory.final_frame
+        if trajectory.round == work.round and trajectory.ended != "truncated" and frame is not None:
+            subjects = self._state.subjects(trajectory, work.version)
+            image = await self.serving.frame(frame)
+            requests = [judging.judging_request(task, frame, image, work.version) for _, task in subjects]
+            for (subject, task), said in zip(subjects, await self.serving.answer(requests), strict=True):
+                judgement = judging.read_judgement(said)
+                await self._publish(
+                    judging.verdict(trajectory, judgement, version=said.version, task=task, subject=subject)
+                )
+        await delivery.ack()
+
+    async def _publish(self, verdict: Verdict) -> None:
+        id = f"{verdict.trajectory}/{verdict.subject}/c{verdict.critic_version}"
+        await self._service.mesh.publish("verdicts", verdict, id=id)
+        self._service.counts["verdicts"] += 1
+
+    # -- questions
+
+    async def ask(self, ask: Ask) -> Answer:
+        """Answers `ask`, in lower case. The call's deadline bounds the wait for a version still to come."""
+        version = await self.serving.ready(ask.version)
+        request = Request(
+            prompt=ask.question,
+            image=await self.serving.frame(ask.frame),
+            image_id=ask.frame,
+            version=version,
+            choices=ask.choices,
+            background=ask.background,
+        )
+        (said,) = await self.serving.answer([request])
+        self._service.counts["answered"] += 1
+        return Answer(answer=judging.normal(said.text), version=said.version, log_odds=said.log_odds)

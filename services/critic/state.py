@@ -1,0 +1,92 @@
+"""What the critic has to judge and with which version, as a fold over rounds, relabels and its own verdicts. No I/O."""
+
+from collections import defaultdict
+
+import msgspec
+
+from protocols.messages import Relabel, Round, Task, Trajectory, Verdict
+from services.critic.judging import Subject
+
+
+class Rejudging(msgspec.Struct, frozen=True):
+    """A round to be judged again by the version trained in it. Its trajectories lie at ``start`` to ``until``."""
+
+    round: int
+    version: int
+    start: int
+    until: int
+
+    @property
+    def group(self) -> str:
+        return f"critic/rejudge@{self.version}"
+
+
+class _Book:
+    """What the log holds about one round's trajectories: first verdicts, further ones, and hindsight's tasks."""
+
+    def __init__(self) -> None:
+        self.first: set[str] = set()
+        self.again: set[tuple[str, Subject, int]] = set()
+        self.relabels: dict[str, Task] = {}
+
+
+class CriticState:
+    """Events are applied in the order of the log; the same one twice changes nothing."""
+
+    def __init__(self) -> None:
+        self._last: Round | None = None
+        self._opened: dict[int, tuple[int, Round]] = {}
+        self._books: defaultdict[int, _Book] = defaultdict(_Book)
+        self.rejudging: Rejudging | None = None
+
+    def apply(self, offset: int, message: Round | Relabel | Verdict) -> None:
+        if isinstance(message, Round):
+            self._apply_round(offset, message)
+        elif not self._closed(message.round):
+            book = self._books[message.round]
+            match message:
+                case Relabel():
+                    if message.task:
+                        book.relabels[message.trajectory] = message.task
+                case Verdict() if message.critic_version < message.round:
+                    book.first.add(message.trajectory)
+                case Verdict():
+                    book.again.add((message.trajectory, message.subject, message.critic_version))
+
+    def _apply_round(self, offset: int, round: Round) -> None:
+        self._last = round
+        if round.phase == "collect":
+            self._opened.setdefault(round.number, (offset, round))
+            for number in [number for number in self._books if number < round.number]:
+                del self._books[number]
+            for number in [number for number in self._opened if number < round.number - round.max_staleness]:
+                del self._opened[number]
+        self.rejudging = None
+        if round.phase == "rejudge":
+            # Trajectories of a round may be older than its announcement by as many rounds as staleness allows.
+            start = self._opened.get(max(1, round.number - round.max_staleness), (1, round))[0]
+            self.rejudging = Rejudging(round.number, round.critic_version, start, offset)
+
+    def _closed(self, number: int) -> bool:
+        return self._last is not None and number < self._last.number
+
+    # -- answers
+
+    def version(self, trajectory: Trajectory) -> int | None:
+        """The version that gives a trajectory's first verdict: that of its round, or of the newest round announced if
+        it comes early. None before any round was announced that it could belong to."""
+        if self._last is None or self._last.number < trajectory.round - self._last.max_staleness:
+            return None
+        return self._opened.get(trajectory.round, (0, self._last))[1].critic_version
+
+    def judged(self, trajectory: Trajectory) -> bool:
+        """Whether nobody waits for its first verdict any more."""
+        return self._closed(trajectory.round) or trajectory.id in self._books[trajectory.round].first
+
+    def subjects(self, trajectory: Trajectory, version: int) -> list[tuple[Subject, Task]]:
+        """What a re-judging version has still to look at: the trajectory's own task, and what hindsight made of it."""
+        book = self._books[trajectory.round]
+        tasks: list[tuple[Subject, Task]] = [("task", trajectory.task)]
+        if found := book.relabels.get(trajectory.id):
+            tasks.append(("relabel", found))
+        return [(subject, task) for subject, task in tasks if (trajectory.id, subject, version) not in book.again]

@@ -1,0 +1,73 @@
+"""The held-out judgement set: last frames of the base actor's episodes, on which every critic version is measured.
+
+Its truths stay with the evaluator: in memory, and in a file of its own so that a restart measures on the same set.
+"""
+
+import os
+from pathlib import Path
+
+import anyio.to_thread
+import msgspec
+
+from protocols.messages import Digest, Task
+from services.patience import Changes
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """One episode's end: what was asked for, its last third-person frame, and whether it was done.
+
+    ``frame`` is None where the episode failed; it is then left out of every measurement.
+    """
+
+    index: int
+    task: Task | None
+    frame: Digest | None
+    success: bool
+
+
+class JudgementSet:
+    """Grows as episodes end; `item` waits for its own."""
+
+    def __init__(self, file: Path, size: int) -> None:
+        self._file = file
+        self._size = size
+        self._items: dict[int, Held] = {}
+        self._changes = Changes()
+
+    async def load(self) -> None:
+        """Reads what an earlier life of this process collected. The half line that a kill leaves is passed over."""
+        for line in await anyio.to_thread.run_sync(_lines, self._file):
+            try:
+                held = msgspec.json.decode(line, type=Held)
+            except msgspec.MsgspecError:
+                continue
+            self._items.setdefault(held.index, held)
+
+    @property
+    def missing(self) -> list[int]:
+        return [index for index in range(self._size) if index not in self._items]
+
+    async def add(self, held: Held) -> None:
+        """Keeps an episode's end, on disk before anybody is measured on it."""
+        await anyio.to_thread.run_sync(_append, self._file, msgspec.json.encode(held))
+        self._items[held.index] = held
+        self._changes.notify()
+
+    async def item(self, index: int) -> Held:
+        """The end of that episode, once it is there."""
+        return await self._changes.until(lambda: self._items.get(index))
+
+
+def _lines(file: Path) -> list[bytes]:
+    return file.read_bytes().splitlines() if file.exists() else []
+
+
+def _append(file: Path, line: bytes) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, (b"\n" if torn else b"") + line + b"\n")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,178 @@
+"""How a version is measured: an actor by greedy episodes on held-out tasks, a critic on the held-out judgement set."""
+
+from functools import partial
+
+import anyio
+import anyio.abc
+import msgspec
+
+from protocols.errors import ProtocolError
+from protocols.messages import Answer, Ask, Estimate, Role
+from runtime.service import Service
+from services.critic.prompts import NO, YES, judge
+from services.evaluator.judgements import Held, JudgementSet
+from services.evaluator.state import EvaluatorState
+from services.evaluator.stats import by_group, estimate, judge_rates
+from services.patience import Changes, call_patiently
+from services.settings import Settings
+from services.worlds.load import load_world
+from services.worlds.rollout import Pilot, Rollout, RolloutFailed, play, sampling_seed
+from services.worlds.threaded import THREADS, ThreadedWorld
+from services.worlds.world import seeds
+
+TRICKLE = 4
+"""Requests of each kind under way while the model still learns: measuring must not hold learning up."""
+RESERVE = 24
+"""Episodes or frames of a version kept back until its successor is announced, so that requests are under way when the
+successor is swapped in."""
+
+Measured = tuple[Estimate, dict[str, Estimate], dict[str, float]]
+"""Score, score by verb, further proportions."""
+
+
+class Measuring:
+    """Measures at a trickle while the run learns, and with all it may use once `hurry` was called."""
+
+    def __init__(self, service: Service, state: EvaluatorState, changes: Changes) -> None:
+        self._service = service
+        self._settings: Settings = service.settings
+        self._state = state
+        self._changes = changes
+        wanted = self._settings.evaluator
+        folder = service.run.path / "evaluation"
+        self._set = JudgementSet(folder / f"{wanted.split}_judge.jsonl", wanted.judgements)
+        self._playing = anyio.CapacityLimiter(min(TRICKLE, wanted.episodes))
+        self._asking = anyio.CapacityLimiter(TRICKLE)
+        self._threads = anyio.CapacityLimiter(THREADS)
+        self._idle: list[ThreadedWorld] = []
+
+    def hurry(self) -> None:
+        """Nobody learns any more: measure with all that may be used."""
+        self._playing.total_tokens = self._settings.evaluator.episodes
+        self._asking.total_tokens = self._settings.critic.in_flight
+
+    async def begin(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Starts to collect the judgement set with the base actor."""
+        await self._set.load()
+        for index in self._set.missing:
+            tasks.start_soon(self._hold, index)
+
+    async def measure(self, role: Role, version: int) -> Measured:
+        """Measures a version. Episodes that failed for reasons of the world or the mesh are left out, and reported."""
+        return await (self._measure_actor(version) if role == "actor" else self._measure_critic(version))
+
+    # -- the actor
+
+    async def _measure_actor(self, version: int) -> Measured:
+        split, total = self._settings.evaluator.split, self._settings.evaluator.tasks
+        results: list[tuple[str, bool]] = []
+        tried = 0
+
+        async def one(index: int) -> None:
+            nonlocal tried
+            await self._turn("actor", version, index, total)
+            async with self._playing:
+                rollout = await self._play(
+                    f"{split}-{index:05d}/actor@{version}", seeds(split, total)[index], version, 0.0
+                )
+            tried += 1
+            if rollout:
+                results.append((rollout.task.verb, rollout.truth.success))
+            await self._service.progress(f"measuring actor@{version}", tried, total)
+
+        async with anyio.create_task_group() as tasks:
+            for index in range(total):
+                tasks.start_soon(one, index)
+        return estimate([success for _, success in results]), by_group(results), {}
+
+    async def _play(self, episode: str, seed: int, version: int, temperature: float) -> Rollout | None:
+        settings = self._settings
+        pilot = Pilot(
+            version=version,
+            temperature=temperature,
+            seed_of=partial(sampling_seed, episode),
+            max_steps=settings.simulator.max_steps,
+            call_seconds=settings.mesh.call_seconds,
+            background=True,
+        )
+        world = self._idle.pop() if self._idle else self._world()
+        try:
+            return await play(
+                self._service.mesh, world, episode=episode, task=None, seed=seed, pilot=pilot,
+                counts=self._service.counts,
+            )  # fmt: skip
+        except RolloutFailed as failure:
+            await self._service.fault(f"{episode} is left out of the measurement", str(failure), id=f"{episode}/failed")
+            return None
+        finally:
+            self._idle.append(world)
+
+    def _world(self) -> ThreadedWorld:
+        make = partial(load_world, self._settings.world, max_steps=self._settings.simulator.max_steps)
+        return ThreadedWorld(make, seconds=self._settings.simulator.step_seconds, limiter=self._threads)
+
+    async def _turn(self, role: Role, version: int, index: int, total: int) -> None:
+        """Holds the last few back until the successor of this version is announced."""
+        if index >= total - min(RESERVE, total // 2):
+            await self._changes.until(lambda: self._state.succeeded(role, version))
+
+    # -- the critic
+
+    async def _hold(self, index: int) -> None:
+        """One episode of the judgement set: the base actor's, exploring as in collection."""
+        split = f"{self._settings.evaluator.split}_judge"
+        async with self._playing:
+            seed = seeds(split, self._settings.evaluator.judgements)[index]
+            rollout = await self._play(f"{split}-{index:05d}", seed, 0, 1.0)
+        held = Held(index=index, task=None, frame=None, success=False)
+        if rollout:
+            held = msgspec.structs.replace(
+                held, task=rollout.task, frame=rollout.final_frame, success=rollout.truth.success
+            )
+        await self._set.add(held)
+
+    async def _measure_critic(self, version: int) -> Measured:
+        total = self._settings.evaluator.judgements
+        judged: list[tuple[str, bool, bool]] = []
+        tried = 0
+
+        async def one(index: int) -> None:
+            nonlocal tried
+            await self._turn("critic", version, index, total)
+            held = await self._set.item(index)
+            if held.task is not None and held.frame is not None:
+                async with self._asking:
+                    said = await self._judge(held.task.instruction, held.frame, version, index)
+                if said is not None:
+                    judged.append((held.task.verb, said, held.success))
+            tried += 1
+            await self._service.progress(f"measuring critic@{version}", tried, total)
+
+        async with anyio.create_task_group() as tasks:
+            for index in range(total):
+                tasks.start_soon(one, index)
+        right = [(verb, said == so) for verb, said, so in judged]
+        rates = judge_rates([(said, so) for _, said, so in judged])
+        return estimate([hit for _, hit in right]), by_group(right), rates
+
+    async def _judge(self, instruction: str, frame: str, version: int, index: int) -> bool | None:
+        """The version's yes or no; None where it could not be had."""
+        counts = self._service.counts
+        ask = Ask(frame=frame, question=judge(instruction), version=version, choices=(YES, NO), background=True)
+        try:
+            said: Answer = await call_patiently(
+                self._service.mesh, "ask", ask, timeout=self._settings.mesh.call_seconds
+            )  # fmt: skip
+        except ProtocolError as error:
+            counts["answers_failed"] += 1
+            await self._service.fault(
+                f"frame {index} is left out of measuring critic@{version}",
+                str(error),
+                id=f"judge-{index}/critic@{version}",
+            )
+            return None
+        counts["answers"] += 1
+        if said.version != version:
+            counts["answers_wrong_version"] += 1
+            return None
+        return said.answer == YES if said.log_odds is None else said.log_odds > 0

@@ -1,0 +1,73 @@
+"""The evaluator: measures every served version on held-out tasks, and audits labels. The only reader of outcomes."""
+
+from functools import partial
+
+import anyio
+
+from protocols.messages import Adapter, Evaluation, Outcome, Relabel, Round, Swap, Verdict
+from runtime.service import Service
+from services.evaluator.audit import Audit
+from services.evaluator.measuring import Measuring
+from services.evaluator.state import ROLES, EvaluatorState
+from services.patience import Changes
+from services.settings import Settings
+
+TOPICS = ("rounds", "adapters", "swaps", "evaluations", "outcomes", "verdicts", "relabels")
+
+
+async def main(service: Service) -> None:
+    """Measures until cancelled. What the log holds already is not measured again."""
+    settings: Settings = service.settings
+    if not settings.evaluator.enabled:
+        service.set_ready()
+        await anyio.sleep_forever()
+    evaluator = Evaluator(service)
+    async with service.mesh.subscribe(*TOPICS, start="start") as stream, anyio.create_task_group() as tasks:
+        async for delivery in stream.past():
+            evaluator.apply(delivery.message)
+        await evaluator.measuring.begin(tasks)
+        for role in ROLES:
+            tasks.start_soon(evaluator.measure_all, role)
+        service.set_ready()
+        async for delivery in stream:
+            evaluator.apply(delivery.message)
+
+
+class Evaluator:
+    """The evaluator's work around its folds."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._state = EvaluatorState()
+        self._audit = Audit()
+        self._changes = Changes()
+        self.measuring = Measuring(service, self._state, self._changes)
+
+    def apply(self, message: object) -> None:
+        match message:
+            case Round() | Adapter() | Swap() | Evaluation():
+                self._state.apply(message)
+                self._audit.forget_before(self._state.oldest_due)
+                if self._state.finished:
+                    self.measuring.hurry()
+            case Outcome() | Verdict() | Relabel():
+                self._audit.apply(message)
+            case _:
+                raise AssertionError(f"not subscribed to {type(message).__name__}")
+        self._changes.notify()
+
+    async def measure_all(self, role: str) -> None:
+        """Measures one version of the role after another, as they become ready."""
+        assert role == "actor" or role == "critic"
+        while True:
+            version = await self._changes.until(partial(self._state.ready, role))
+            begun = anyio.current_time()
+            score, by_task, extra = await self.measuring.measure(role, version)
+            if version and (role == "critic" or not self._state.serves(("critic", version))):
+                extra |= self._audit.figures(version)
+            evaluation = Evaluation(
+                role=role, version=version, round=version, score=score, by_task=by_task, extra=extra,
+                seconds=anyio.current_time() - begun,
+            )  # fmt: skip
+            await self._service.mesh.publish("evaluations", evaluation, id=f"{role}@{version}")
+            self.apply(evaluation)

@@ -1,0 +1,66 @@
+"""Proportions with their uncertainty, and what they say about a judge. Pure."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from protocols.messages import Estimate
+
+Z95 = 1.959963984540054
+"""Standard normal quantile of a two-sided 95% interval."""
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """The proportion of successes with its 95% Wilson score interval (Wilson 1927); [0, 1] where nothing was seen.
+
+    Raises ValueError unless 0 <= successes <= n.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes of {n} is no proportion")
+    if n == 0:
+        return Estimate(value=0.0, n=0, ci95=(0.0, 1.0))
+    share, z2 = successes / n, Z95 * Z95
+    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return Estimate(value=share, n=n, ci95=(max(0.0, middle - half), min(1.0, middle + half)))
+
+
+def estimate(results: Sequence[bool]) -> Estimate:
+    return wilson(sum(results), len(results))
+
+
+def by_group(results: Iterable[tuple[str, bool]]) -> dict[str, Estimate]:
+    """One estimate for each group's name, sorted by name."""
+    groups: dict[str, list[bool]] = {}
+    for name, result in results:
+        groups.setdefault(name, []).append(result)
+    return {name: estimate(groups[name]) for name in sorted(groups)}
+
+
+def judge_rates(judged: Sequence[tuple[bool, bool]]) -> dict[str, float]:
+    """What (said yes, is so) pairs tell about a judge: rates in [0, 1], those that the pairs do not tell left out."""
+    rates: dict[str, float] = {}
+    said_of_true = [said for said, so in judged if so]
+    said_of_false = [said for said, so in judged if not so]
+    if judged:
+        rates["yes_rate"] = sum(said for said, _ in judged) / len(judged)
+        rates["base_rate"] = len(said_of_true) / len(judged)
+    if said_of_true:
+        rates["tpr"] = sum(said_of_true) / len(said_of_true)
+    if said_of_false:
+        rates["tnr"] = 1 - sum(said_of_false) / len(said_of_false)
+    if said_of_true and said_of_false:
+        rates["balanced_accuracy"] = (rates["tpr"] + rates["tnr"]) / 2
+    return rates
+
+
+def precision_recall(labels: Mapping[str, bool], truth: Mapping[str, bool], suffix: str) -> dict[str, float]:
+    """``label_precision_<suffix>`` and ``label_recall_<suffix>`` of yes-labels against the truth, where defined."""
+    known = [(label, truth[id]) for id, label in labels.items() if id in truth]
+    hits = sum(label and so for label, so in known)
+    yes, true = sum(label for label, _ in known), sum(so for _, so in known)
+    figures: dict[str, float] = {}
+    if yes:
+        figures[f"label_precision_{suffix}"] = hits / yes
+    if true:
+        figures[f"label_recall_{suffix}"] = hits / true
+    return figures

@@ -1,0 +1,118 @@
+"""The simulator: plays the episodes a round asks for, many at once, and publishes what was seen and done."""
+
+from functools import partial
+
+import anyio
+
+from protocols.messages import LiveStep, Outcome, Round, Step, Task, Trajectory
+from runtime.service import Service
+from services.patience import Changes
+from services.settings import Settings
+from services.simulator.state import Collection, Episode
+from services.worlds.load import load_world
+from services.worlds.rollout import Pilot, Rollout, RolloutFailed, play, sampling_seed
+from services.worlds.threaded import THREADS, ThreadedWorld
+
+UNKNOWN = Task(id="unknown", instruction="", verb="unknown", object="unknown")
+"""The task of an episode whose world failed before it named one."""
+
+
+async def main(service: Service) -> None:
+    """Collects until cancelled. A restart runs only what is not in the log yet."""
+    settings: Settings = service.settings
+    state = Collection(run_seed=settings.run.seed, rounds=settings.run.rounds)
+    changes = Changes()
+    make = partial(load_world, settings.world, max_steps=settings.simulator.max_steps)
+    limiter = anyio.CapacityLimiter(THREADS)
+    topics = ("rounds", "trajectories")
+    async with service.mesh.subscribe(*topics, start="start") as stream, anyio.create_task_group() as tasks:
+        async for delivery in stream.past():
+            _apply(state, delivery.message)
+        for _ in range(min(settings.simulator.episodes, settings.simulator.quota)):
+            world = ThreadedWorld(make, seconds=settings.simulator.step_seconds, limiter=limiter)
+            tasks.start_soon(Collector(service, world).run, state, changes)
+        service.set_ready()
+        async for delivery in stream:
+            _apply(state, delivery.message)
+            changes.notify()
+
+
+def _apply(state: Collection, message: object) -> None:
+    assert isinstance(message, Round | Trajectory)
+    state.apply(message)
+
+
+class Collector:
+    """Plays one episode after another in one world."""
+
+    def __init__(self, service: Service, world: ThreadedWorld) -> None:
+        self._service = service
+        self._settings: Settings = service.settings
+        self._world = world
+
+    async def run(self, state: Collection, changes: Changes) -> None:
+        gauges = self._service.gauges
+        while True:
+            episode = await changes.until(state.take)
+            gauges["episodes"] = gauges.get("episodes", 0.0) + 1
+            try:
+                await self._collect(episode)
+            finally:
+                gauges["episodes"] -= 1
+            await self._service.progress(f"round {episode.round}", state.collected, self._settings.simulator.quota)
+
+    async def _collect(self, episode: Episode) -> None:
+        settings = self._settings
+        pilot = Pilot(
+            version=episode.actor_version,
+            temperature=settings.simulator.temperature,
+            seed_of=partial(sampling_seed, f"{settings.run.seed}/{episode.id}"),
+            max_steps=settings.simulator.max_steps,
+            call_seconds=settings.mesh.call_seconds,
+        )
+
+        async def say(task: Task, index: int, step: Step) -> None:
+            live = LiveStep(
+                trajectory=episode.id, task=task, index=index, action=step.action, error=step.error,
+                frame=step.frame, actor_version=episode.actor_version,
+            )  # fmt: skip
+            await self._service.mesh.emit("steps", live)
+
+        begun = anyio.current_time()
+        try:
+            rollout = await play(
+                self._service.mesh, self._world, episode=episode.id, task=None, seed=episode.seed, pilot=pilot,
+                counts=self._service.counts, on_step=say,
+            )  # fmt: skip
+        except RolloutFailed as failure:
+            await self._truncate(episode, failure, anyio.current_time() - begun)
+        else:
+            await self._publish(episode, rollout)
+
+    async def _publish(self, episode: Episode, rollout: Rollout) -> None:
+        trajectory = Trajectory(
+            id=episode.id, round=episode.round, index=episode.index, world=self._settings.world.name,
+            seed=episode.seed, task=rollout.task, steps=rollout.steps, final_frame=rollout.final_frame,
+            actor_version=episode.actor_version, ended=rollout.ended, seconds=rollout.seconds,
+        )  # fmt: skip
+        truth = rollout.truth
+        outcome = Outcome(
+            trajectory=episode.id, round=episode.round, success=truth.success, satisfied=truth.satisfied
+        )  # fmt: skip
+        # The outcome first: a trajectory in the log is not played again, so it must not lack its outcome.
+        await self._service.mesh.publish("outcomes", outcome, id=episode.id)
+        await self._service.mesh.publish("trajectories", trajectory, id=episode.id)
+
+    async def _truncate(self, episode: Episode, failure: RolloutFailed, seconds: float) -> None:
+        trajectory = Trajectory(
+            id=episode.id, round=episode.round, index=episode.index, world=self._settings.world.name,
+            seed=episode.seed, task=failure.task or UNKNOWN, steps=failure.steps, final_frame=None,
+            actor_version=episode.actor_version, ended="truncated", cause=str(failure), seconds=seconds,
+        )  # fmt: skip
+        await self._service.mesh.publish("trajectories", trajectory, id=episode.id)
+        await self._service.fault(
+            f"trajectory {episode.id} was cut short",
+            str(failure),
+            "the round goes on without it",
+            id=f"{episode.id}/cut",
+        )

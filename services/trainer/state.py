@@ -1,0 +1,208 @@
+"""The learning loop as a fold over the whole log: events in, decisions out, no I/O (paper, algorithm 1).
+
+A round collects, trains the critic, lets it judge the round again, trains the actor. Every decision has the id of the
+message that will record it, so a decision taken twice, before and after a crash, has one effect.
+"""
+
+import hashlib
+
+import msgspec
+
+from protocols.messages import Adapter, Dropped, Message, Relabel, Role, Round, Swap, Trajectory, Verdict
+from services.settings import Settings
+from services.trainer.book import RoundBook
+from services.trainer.dataset import (
+    Example,
+    actor_examples,
+    build_actor_set,
+    build_critic_set,
+    critic_examples,
+)
+
+PHASES = ("collect", "train_critic", "rejudge", "train_actor", "finished")
+
+
+class Publish(msgspec.Struct, frozen=True, kw_only=True):
+    """Decision: say this. It counts once it is in the log."""
+
+    topic: str
+    id: str
+    message: Message
+
+
+class Train(msgspec.Struct, frozen=True, kw_only=True):
+    """Decision: train this version on these rows, from `parent` (None: from the base model), and say what came out."""
+
+    role: Role
+    version: int
+    parent: Adapter | None
+    rows: tuple[Example, ...]
+    seed: int
+
+    @property
+    def id(self) -> str:
+        return f"{self.role}@{self.version}"
+
+
+Decision = Publish | Train
+Event = Round | Trajectory | Verdict | Relabel | Adapter | Swap | Dropped
+
+
+def order(round: Round) -> tuple[int, int]:
+    """Where a round's announcement stands in the run."""
+    return round.number, PHASES.index(round.phase)
+
+
+def training_seed(run_seed: int, role: Role, round: int) -> int:
+    """The seed (31 bits) of one training."""
+    return int.from_bytes(hashlib.sha256(f"{run_seed}/train/{role}/{round}".encode()).digest()[:4], "big") >> 1
+
+
+class TrainerState:
+    """`apply` every event of the log in its order, then ask `decide` what to do; it is empty while others work.
+
+    What is between two announcements of rounds may come in any order and more than once.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._round: Round | None = None
+        self._books: dict[int, RoundBook] = {}
+        self._adapters: dict[tuple[Role, int], Adapter] = {}
+        self._served: dict[tuple[Role, int], bool] = {}
+        self._actor_versions: set[int] = set()
+        self._critic_rounds: list[list[Example]] = []
+        self._actor_rounds: list[list[Example]] = []
+
+    @property
+    def round(self) -> Round | None:
+        """The last announcement."""
+        return self._round
+
+    def book(self, number: int) -> RoundBook:
+        if number not in self._books:
+            self._books[number] = RoundBook(number)
+        return self._books[number]
+
+    # -- events
+
+    def apply(self, event: Event) -> None:
+        match event:
+            case Round():
+                self._apply_round(event)
+            case Adapter():
+                self._adapters.setdefault((event.role, event.version), event)
+            case Swap():
+                key = (event.role, event.version)
+                self._served[key] = event.served or self._served.get(key, False)
+            case _:
+                if self._round is None or event.round >= self._round.number:
+                    self.book(event.round).apply(event)
+
+    def _apply_round(self, event: Round) -> None:
+        if self._round is not None and order(event) <= order(self._round):
+            return
+        previous, self._round = self._round, event
+        self._actor_versions.add(event.actor_version)
+        if previous is not None and event.number > previous.number:
+            self._close(previous)
+
+    def _close(self, last: Round) -> None:
+        """Keeps a finished round's rows and lets go of its messages."""
+        records = self.book(last.number).records(last.critic_version)
+        trainer = self._settings.trainer
+        self._critic_rounds.append(critic_examples(records, trainer, seed=self._settings.run.seed))
+        self._actor_rounds.append(actor_examples(records, trainer, asked=self._asked))
+        for rounds, limit in (
+            (self._critic_rounds, trainer.critic.max_rows),
+            (self._actor_rounds, trainer.actor.max_rows),
+        ):
+            while rounds and (not trainer.replay or sum(map(len, rounds[1:])) >= limit):
+                del rounds[0]
+        for number in [number for number in self._books if number <= last.number]:
+            del self._books[number]
+
+    @property
+    def _asked(self) -> bool:
+        return self._settings.critic.self_ask != "off"
+
+    # -- decisions
+
+    def decide(self) -> list[Decision]:
+        now = self._round
+        if now is None:
+            return [self._next_round(0, actor_version=0, critic_version=0)]
+        match now.phase:
+            case "collect":
+                return self._collect(now)
+            case "train_critic":
+                return self._train(now, "critic")
+            case "rejudge":
+                return [self._announce(now, "train_actor")] if self.book(now.number).rejudged() else []
+            case "train_actor":
+                return self._train(now, "actor")
+            case "finished":
+                if now.number < self._settings.run.rounds:  # continued for more rounds than it was begun with
+                    return [self._next_round(now.number, now.actor_version, now.critic_version)]
+                return []
+
+    def _collect(self, now: Round) -> list[Decision]:
+        book = self.book(now.number)
+        if not book.collected(now.quota):
+            return []
+        if drops := book.to_drop(now, self._actor_versions):
+            return [Publish(topic="dropped", id=drop.trajectory, message=drop) for drop in drops]
+        return [self._announce(now, "train_critic")] if book.judged() else []
+
+    def _train(self, now: Round, role: Role) -> list[Decision]:
+        adapter = self._adapters.get((role, now.number))
+        if adapter is None:
+            return [self._training(now, role)]
+        served = adapter.promoted and self._served.get((role, now.number))
+        if served is None:  # promoted, and its engine has not said yet how it fares
+            return []
+        if role == "critic":
+            return [
+                self._announce(now, "rejudge", critic_version=now.number)
+                if served
+                else self._announce(now, "train_actor")
+            ]
+        return [self._next_round(now.number, now.number if served else now.actor_version, now.critic_version)]
+
+    def _training(self, now: Round, role: Role) -> Train:
+        trainer, seed = self._settings.trainer, self._settings.run.seed
+        records = self.book(now.number).records(now.critic_version)
+        if role == "critic":
+            rounds = [*self._critic_rounds, critic_examples(records, trainer, seed=seed)]
+            rows = build_critic_set(rounds, trainer, seed=f"{seed}/balance/{now.number}")
+            parent = now.critic_version
+        else:
+            rows = build_actor_set([*self._actor_rounds, actor_examples(records, trainer, asked=self._asked)], trainer)
+            parent = now.actor_version
+        return Train(
+            role=role,
+            version=now.number,
+            parent=self._adapters.get((role, parent)) if trainer.continue_from == "parent" else None,
+            rows=tuple(rows),
+            seed=training_seed(seed, role, now.number),
+        )
+
+    def _next_round(self, last: int, actor_version: int, critic_version: int) -> Publish:
+        more = last < self._settings.run.rounds
+        round = Round(
+            number=last + 1 if more else last,
+            phase="collect" if more else "finished",
+            quota=self._settings.simulator.quota,
+            actor_version=actor_version,
+            critic_version=critic_version,
+            max_staleness=self._settings.simulator.max_staleness,
+        )
+        return _announcement(round)
+
+    def _announce(self, now: Round, phase: str, critic_version: int | None = None) -> Publish:
+        version = now.critic_version if critic_version is None else critic_version
+        return _announcement(msgspec.structs.replace(now, phase=phase, critic_version=version))
+
+
+def _announcement(round: Round) -> Publish:
+    return Publish(topic="rounds", id=f"r{round.number}/{round.phase}", message=round)

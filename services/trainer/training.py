@@ -1,0 +1,107 @@
+"""One training from rows to a published adapter, promoted or refused: the I/O between the fold and the learner."""
+
+import math
+import shutil
+from pathlib import Path
+
+import anyio
+import anyio.from_thread
+import anyio.to_thread
+
+from protocols.codec import adapter_digest
+from protocols.messages import Adapter, Digest
+from runtime.service import Service
+from runtime.sockets import background
+from services.models.adapters import materialise, store
+from services.settings import Lora, Settings
+from services.trainer import gate
+from services.trainer.dataset import dataset_bytes
+from services.trainer.learner import Learner, Trained
+from services.trainer.state import Train
+
+PROGRESS_SECONDS = 0.5
+"""How often a training says how far it is."""
+
+
+class LearnerFailed(Exception):
+    """The learner gave up on these rows. The run goes on without this adapter, whatever the reason."""
+
+
+class Training:
+    """Runs one training at a time in a worker thread, so that heartbeats go on."""
+
+    def __init__(self, service: Service, learner: Learner) -> None:
+        self._service = service
+        self._settings: Settings = service.settings
+        self._learner = learner
+
+    async def run(self, work: Train) -> Adapter:
+        """Trains, and publishes what came out. A training that fails or is refused is published too: the loop goes on
+        with the version that serves."""
+        begun = anyio.current_time()
+        mesh, settings = self._service.mesh, self._settings.trainer
+        dataset = await mesh.put_blob(dataset_bytes(work.rows))
+        trained, files = None, dict[str, Digest]()
+        reason = gate.too_few(work.rows, settings)
+        if reason is None:
+            scratch = self._service.run.adapters / f".training-{work.id}"
+            try:
+                trained = await self._train(work, scratch)
+                reason = gate.refusal(trained, work.rows, settings)
+                files = await store(mesh, trained.folder)
+            except LearnerFailed as error:
+                reason = str(error)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+        adapter = Adapter(
+            role=work.role, version=work.version, round=work.version, parent=work.parent.version if work.parent else 0,
+            files=files, digest=adapter_digest(files), base_model=self._learner.base_model, dataset=dataset,
+            rows=len(work.rows), promoted=reason is None, reason=reason, metrics=_metrics(trained),
+            seconds=anyio.current_time() - begun,
+        )  # fmt: skip
+        if reason is not None:
+            await self._service.fault(
+                f"{work.id} was not promoted", reason, f"the previous {work.role} goes on", id=f"{work.id}/refused"
+            )
+        await mesh.publish("adapters", adapter, id=work.id)
+        self._service.log.info("%s: %d rows, %.1f s, %s", work.id, adapter.rows, adapter.seconds, reason or "promoted")
+        return adapter
+
+    async def _train(self, work: Train, scratch: Path) -> Trained:
+        mesh, adapters = self._service.mesh, self._service.run.adapters
+        parent = await materialise(mesh, work.parent, adapters) if work.parent else None
+        lora: Lora = self._settings.trainer.actor if work.role == "actor" else self._settings.trainer.critic
+        done, total = 0, 0
+
+        def progress(now: int, of: int) -> None:
+            nonlocal done, total
+            done, total = now, of
+
+        async def say() -> None:
+            while True:
+                await anyio.sleep(PROGRESS_SECONDS)
+                await self._service.progress(f"training {work.id}", done, total)
+
+        def train() -> Trained:
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(parents=True)
+            try:
+                return self._learner.train(
+                    work.role, work.rows, images=lambda digest: anyio.from_thread.run(mesh.get_blob, digest),
+                    parent=parent, lora=lora, seed=work.seed, out=scratch, progress=progress,
+                )  # fmt: skip
+            except Exception as error:
+                self._service.log.exception("training %s failed", work.id)
+                raise LearnerFailed(f"training failed: {type(error).__name__}: {error}") from error
+
+        async with background() as tasks:
+            tasks.start_soon(say)
+            return await anyio.to_thread.run_sync(train, abandon_on_cancel=True)
+
+
+def _metrics(trained: Trained | None) -> dict[str, float]:
+    """The learner's metrics and the first and last loss, without what is not a number."""
+    if trained is None:
+        return {}
+    losses = {"loss_first": trained.losses[0], "loss_last": trained.losses[-1]} if trained.losses else {}
+    return {name: value for name, value in {**trained.metrics, **losses}.items() if math.isfinite(value)}

@@ -1,0 +1,156 @@
+"""Plays one episode: the world's frames go to the actor, the actor's words go back to the world.
+
+The simulator collects with it and the evaluator measures with it, so that both see the same kind of episode.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
+
+import anyio
+import msgspec
+
+from protocols.errors import Busy, ProtocolError, Unavailable
+from protocols.messages import Act, Action, Digest, Step, Task
+from services.patience import Caller, call_patiently
+from services.worlds.threaded import Seen, ThreadedWorld
+from services.worlds.world import Truth, WorldError
+
+
+class Mesh(Caller, Protocol):
+    """What an episode needs of the mesh client."""
+
+    async def put_blob(self, data: bytes) -> Digest: ...
+
+
+class Pilot(msgspec.Struct, frozen=True, kw_only=True):
+    """How an episode is acted: by one actor version from first to last. ``seed_of`` gives a step's sampling seed."""
+
+    version: int
+    temperature: float
+    seed_of: Callable[[int], int]
+    max_steps: int
+    call_seconds: float
+    background: bool = False
+
+
+def sampling_seed(episode: str, step: int) -> int:
+    """The seed (31 bits) by which the actor samples one step: an episode played again takes the same actions."""
+    return int.from_bytes(hashlib.sha256(f"{episode}/{step}".encode()).digest()[:4], "big") >> 1
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """An episode that has ended. ``truth`` is for audit and measurement only: nothing that learns may look at it."""
+
+    task: Task
+    steps: tuple[Step, ...]
+    ended: Literal["done", "limit"]
+    final_frame: Digest
+    truth: Truth
+    seconds: float
+
+
+class RolloutFailed(Exception):
+    """The world or the actor failed for good in the middle of an episode. ``steps`` are those that were taken."""
+
+    def __init__(self, cause: str, task: Task | None, steps: tuple[Step, ...]) -> None:
+        super().__init__(cause)
+        self.task = task
+        self.steps = steps
+
+
+class _ActorFailed(Exception):
+    """The actor cannot answer this episode, or answered as another version than the one it is pinned to."""
+
+
+OnStep = Callable[[Task, int, Step], Awaitable[None]]
+
+
+async def play(
+    mesh: Mesh,
+    world: ThreadedWorld,
+    *,
+    episode: str,
+    task: Task | None,
+    seed: int,
+    pilot: Pilot,
+    counts: Counter[str],
+    on_step: OnStep | None = None,
+) -> Rollout:
+    """Runs an episode to the actor's own "done" or the step limit; the truth about the goal never ends it.
+
+    ``counts`` gains "answers", "answers_wrong_version" and "answers_failed".
+
+    Raises:
+        RolloutFailed: the world failed or hung, or the actor gave no usable answer however often it was asked.
+        Unavailable, Busy: there is no actor to ask; that is no failure of this episode.
+    """
+    begun = anyio.current_time()
+    given, steps = task, list[Step]()
+    ended: Literal["done", "limit"] = "limit"
+    try:
+        given, seen = await world.reset(task, seed)
+        await mesh.put_blob(seen.picture.png)
+        for index in range(pilot.max_steps):
+            history = tuple(step.action for step in steps)
+            action = await _ask(mesh, episode, given, seen, history, index, pilot, counts)
+            after, terminated, truncated = await world.step(action)
+            steps.append(Step(frame=seen.picture.digest, action=action, error=after.error, admissible=seen.admissible))
+            if on_step is not None:
+                await on_step(given, index, steps[-1])
+            if terminated or truncated:
+                ended = "done" if terminated else "limit"
+                break
+            if after.picture.digest != seen.picture.digest:
+                await mesh.put_blob(after.picture.png)
+            seen = after
+        last, truth = await world.end()
+        await mesh.put_blob(last.png)
+    except WorldError as error:
+        raise RolloutFailed(f"world: {error}", given, tuple(steps)) from error
+    except _ActorFailed as error:
+        raise RolloutFailed(f"actor: {error}", given, tuple(steps)) from error
+    return Rollout(
+        task=given,
+        steps=tuple(steps),
+        ended=ended,
+        final_frame=last.digest,
+        truth=truth,
+        seconds=anyio.current_time() - begun,
+    )
+
+
+async def _ask(
+    mesh: Mesh,
+    episode: str,
+    task: Task,
+    seen: Seen,
+    history: tuple[str, ...],
+    index: int,
+    pilot: Pilot,
+    counts: Counter[str],
+) -> str:
+    act = Act(
+        episode=episode,
+        frame=seen.picture.digest,
+        task=task,
+        history=history,
+        admissible=seen.admissible,
+        version=pilot.version,
+        temperature=pilot.temperature,
+        seed=pilot.seed_of(index),
+        background=pilot.background,
+    )
+    try:
+        said: Action = await call_patiently(mesh, "act", act, timeout=pilot.call_seconds)
+    except (Unavailable, Busy):
+        raise
+    except ProtocolError as error:
+        counts["answers_failed"] += 1
+        raise _ActorFailed(f"{type(error).__name__}: {error}") from error
+    counts["answers"] += 1
+    if said.version != pilot.version:
+        counts["answers_wrong_version"] += 1
+        raise _ActorFailed(f"asked actor@{pilot.version}, answered by actor@{said.version}")
+    return " ".join(said.action.lower().split())

@@ -1,0 +1,115 @@
+"""A blocking world seen from an event loop: every call in a worker thread, with a deadline, pictures encoded there."""
+
+import io
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+from PIL import Image
+
+from protocols.codec import digest as digest_of
+from protocols.messages import Digest, Task
+from services.worlds.world import Frame, Observation, Truth, World, WorldError
+
+T = TypeVar("T")
+
+THREADS = min(8, 2 * (os.cpu_count() or 1))
+"""World calls running at once in this process. More would only share the same cores."""
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """An encoded frame (PNG) and its name."""
+
+    png: bytes
+    digest: Digest
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """An observation with its frame encoded."""
+
+    picture: Picture
+    admissible: tuple[str, ...]
+    error: str | None
+
+
+def encode(frame: Frame) -> Picture:
+    """The frame as PNG, quickly rather than small."""
+    out = io.BytesIO()
+    Image.fromarray(frame).save(out, "PNG", compress_level=1)
+    png = out.getvalue()
+    return Picture(png, digest_of(png))
+
+
+class ThreadedWorld:
+    """One world with one episode at a time. One that failed or hung is given up, and the next `reset` makes another.
+
+    `seconds` bounds every call into the world. All methods raise `WorldError`, whatever the world raised.
+    """
+
+    def __init__(self, make: Callable[[], World], *, seconds: float, limiter: anyio.CapacityLimiter) -> None:
+        self._make = make
+        self._seconds = seconds
+        self._limiter = limiter
+        self._world: World | None = None
+        self._last: tuple[Frame, Picture] | None = None
+
+    async def reset(self, task: Task | None, seed: int) -> tuple[Task, Seen]:
+        def start(world: World | None) -> tuple[World, Task, Seen]:
+            world = world or self._make()
+            given, observation = world.reset(task, seed)
+            return world, given, self._see(observation)
+
+        self._world, given, seen = await self._run(start, self._world)
+        return given, seen
+
+    async def step(self, action: str) -> tuple[Seen, bool, bool]:
+        def step(world: World) -> tuple[Seen, bool, bool]:
+            observation, terminated, truncated = world.step(action)
+            return self._see(observation), terminated, truncated
+
+        return await self._run(step, self._running())
+
+    async def end(self) -> tuple[Picture, Truth]:
+        """The last third-person frame, and the world's truth for whoever may look at it."""
+        return await self._run(lambda world: (self._encode(world.third_person()), world.truth()), self._running())
+
+    async def close(self) -> None:
+        """Ends the world; what it says on its way is of no interest any more."""
+        if self._world is not None:
+            with suppress(WorldError):
+                await self._run(lambda world: world.close(), self._world)
+            self._world = None
+
+    def _running(self) -> World:
+        if self._world is None:
+            raise WorldError("the world has no episode: it failed or was never reset")
+        return self._world
+
+    async def _run(self, work: Callable[..., T], world: World | None) -> T:
+        try:
+            with anyio.fail_after(self._seconds):
+                return await anyio.to_thread.run_sync(work, world, abandon_on_cancel=True, limiter=self._limiter)
+        except TimeoutError:
+            self._world = None
+            raise WorldError(f"the world gave no answer within {self._seconds:g} s") from None
+        except WorldError:
+            self._world = None
+            raise
+        except Exception as error:
+            self._world = None
+            raise WorldError(f"{type(error).__name__}: {error}") from error
+
+    def _see(self, observation: Observation) -> Seen:
+        picture = self._encode(observation.frame)
+        return Seen(picture=picture, admissible=observation.admissible, error=observation.error)
+
+    def _encode(self, frame: Frame) -> Picture:
+        """Refused actions leave the view as it was: the same frame is encoded once."""
+        last = self._last
+        if last is None or last[0].shape != frame.shape or not (last[0] == frame).all():
+            last = self._last = (frame.copy(), encode(frame))
+        return last[1]
