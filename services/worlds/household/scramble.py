@@ -16,7 +16,7 @@ def scramble(state: State, rng: random.Random) -> State:
             thing,
             open="open" in can and rng.random() < 0.4,
             on="toggle" in can and rng.random() < 0.4,
-            broken="break" in can and rng.random() < 0.3,
+            broken="break" in can and rng.random() < 0.3 and thing.at != HAND,
             sliced="slice" in can and rng.random() < 0.35,
         )
         if not thing.kind.fixed and not thing.floor and rng.random() < 0.12:

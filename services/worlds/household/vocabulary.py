@@ -115,5 +115,5 @@ ROOMS = {
 
 MAX_FIXTURES = min(len(room.fixtures) for room in ROOMS.values())
 MAX_SMALLS = min(len(room.smalls) for room in ROOMS.values())
-FLOOR_ROOM = 4
+FLOOR_ROOM = 3
 """How many things fit on the floor in front of one fixture."""
