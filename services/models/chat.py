@@ -1,0 +1,107 @@
+"""How prompts and answers look in a model's own chat template: the one place where engines and learner agree on it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from services.models.engine import EngineError
+
+_MARK, _OTHER = "Which colour is it?", "yes"
+
+
+class ChatFormat:
+    """One user turn with one picture and a text, answered by the assistant.
+
+    An answer's tokens are those that the template puts between the generation prompt and the end of the turn, the end
+    token included: what the learner trains on is what the engines generate.
+    """
+
+    def __init__(self, tokenizer: Any, template: str, end_ids: Sequence[int]) -> None:
+        self.tokenizer = tokenizer
+        self.end_ids = tuple(end_ids)
+        self._template = template
+        before, found, after = self._render(_MARK).partition(_MARK)
+        if not found:
+            raise EngineError("the model's chat template drops the text of a user's turn; use a model made for chat")
+        self._before, self._after = before, after
+        verbatim = self._render(_OTHER) == before + _OTHER + after
+        self._frame = (before, after) if verbatim else None
+        self._lead, self._end = self._turn_end()
+
+    @classmethod
+    def load(cls, folder: Path) -> "ChatFormat":
+        """Reads tokenizer, template and end tokens. Raises EngineError where there is no chat template."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        template = tokenizer.chat_template
+        if isinstance(template, dict):
+            template = template.get("default")
+        if template is None and (file := folder / "chat_template.jinja").is_file():
+            template = file.read_text()
+        if template is None and (file := folder / "chat_template.json").is_file():
+            template = json.loads(file.read_text())["chat_template"]
+        if template is None:
+            raise EngineError(f"{folder} has no chat template; add a chat_template.jinja as its authors use it")
+        return cls(tokenizer, template, _end_ids(folder, tokenizer))
+
+    def prompt(self, text: str) -> str:
+        """The whole prompt up to where the answer begins, with the picture's placeholder as the template writes it."""
+        if self._frame and text.strip() == text:
+            return self._frame[0] + text + self._frame[1]
+        return self._render(text)
+
+    def prompt_ids(self, text: str) -> list[int]:
+        return self.tokenizer.encode(self.prompt(text), add_special_tokens=False)
+
+    def choice(self, answer: str) -> str:
+        """The answer as it is generated, without the end of the turn: often with a leading space."""
+        return self._lead + answer
+
+    def choice_ids(self, answer: str) -> list[int]:
+        return self.tokenizer.encode(self.choice(answer), add_special_tokens=False)
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """The tokens to learn for an answer, up to and with the end token."""
+        ids = self.tokenizer.encode(self._lead + answer + self._end, add_special_tokens=False)
+        for index, token in enumerate(ids):
+            if token in self.end_ids:
+                return ids[: index + 1]
+        return [*ids, self.end_ids[0]]
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The answer that generated tokens spell."""
+        return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+
+    def _render(self, text: str, answer: Any = None) -> str:
+        messages: list[dict[str, Any]] = [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
+        ]
+        if answer is not None:
+            messages.append({"role": "assistant", "content": answer})
+        return self.tokenizer.apply_chat_template(
+            messages, chat_template=self._template, tokenize=False, add_generation_prompt=answer is None
+        )
+
+    def _turn_end(self) -> tuple[str, str]:
+        """What the template writes before and after an answer."""
+        prompt = self._render(_MARK)
+        for answer in (_OTHER, [{"type": "text", "text": _OTHER}]):
+            try:
+                whole = self._render(_MARK, answer)
+            except Exception:  # templates raise what they like at a form they do not take
+                continue
+            if whole.startswith(prompt) and _OTHER in whole[len(prompt) :]:
+                lead, _, end = whole[len(prompt) :].partition(_OTHER)
+                return lead, end
+        return "", self.tokenizer.eos_token or ""
+
+
+def _end_ids(folder: Path, tokenizer: Any) -> list[int]:
+    file = folder / "generation_config.json"
+    ends = json.loads(file.read_text()).get("eos_token_id") if file.is_file() else None
+    ends = ends if ends is not None else tokenizer.eos_token_id
+    if ends is None:
+        raise EngineError(f"{folder} names no end token; set eos_token_id in its generation_config.json")
+    return list(ends) if isinstance(ends, list) else [ends]

@@ -1,0 +1,282 @@
+"""vLLM inside this process: its asynchronous engine, on CPU or CUDA, serving several adapter versions at once."""
+
+import asyncio
+import gc
+import itertools
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio
+import psutil
+
+from protocols.messages import Role
+from services.models.adapter_check import AdapterFiles, check_adapter, tensor_shapes
+from services.models.canary import CANARY_SECONDS, canary_request
+from services.models.chat import ChatFormat
+from services.models.engine import AdapterRefused, EngineDead, EngineError, Generation, Identity, Request
+from services.models.folder import base_model_name, model_folder
+from services.models.versions import Versions
+from services.models.vllm_settings import build_engine, prepare_environment
+from services.settings import Model
+
+START_SECONDS = 900.0
+"""Loading the model and compiling its kernels, on a cold machine with a large model."""
+
+LOAD_SECONDS = 120.0
+ANSWER_SECONDS = 600.0
+"""After so long without an answer the engine counts as hung."""
+
+CLOSE_SECONDS = 10.0
+
+NOTICEABLE = 1e-3
+"""A LoRA factor B with values this large cannot leave an answer's probability the same to the last digit."""
+
+
+class VllmEngine:
+    """Implements `engine.Engine`. Made by `start`.
+
+    vLLM's own rules shape this: adapter names are immutable and their integer ids never used twice, since caches go by
+    them; adapter files stay until the version is unloaded, since vLLM reads an evicted adapter again from disk.
+    """
+
+    def __init__(self, engine: Any, *, thread: ThreadPoolExecutor, folder: Path, settings: Model, versions: Versions):
+        self._engine: Any = engine
+        self._thread = thread
+        self._folder = folder
+        self._settings = settings
+        self._versions = versions
+        self._loras: dict[int, Any] = {}
+        self._lora_ids = itertools.count(1)
+        self._request_ids = itertools.count(1)
+        self._loading = anyio.Lock()
+        self._files = Path(tempfile.mkdtemp(prefix="selu-adapters-"))
+        self._chat = ChatFormat.load(folder)
+        self._shapes = tensor_shapes(folder)
+        self._max_rank = 0
+        self._identity: Identity
+        self._children: list[psutil.Process] = []
+        self._answering: set[anyio.CancelScope] = set()
+        self._closed = False
+
+    @classmethod
+    async def start(cls, settings: Model, *, role: Role, max_versions: int, max_rank: int) -> "VllmEngine":
+        """Starts vLLM and proves it with a canary; takes seconds on a CPU, up to minutes on a cold GPU machine."""
+        folder = await anyio.to_thread.run_sync(model_folder, settings)
+        name = await anyio.to_thread.run_sync(base_model_name, folder)
+        prepare_environment(settings)
+        # vLLM's processes follow the thread that starts them (see process_tie), so this one lives as long as they do.
+        thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")
+        before = {child.pid for child in psutil.Process().children(recursive=True)}
+        started = asyncio.get_running_loop().run_in_executor(
+            thread, lambda: build_engine(folder, settings, max_versions=max_versions, max_rank=max_rank)
+        )
+        try:
+            with anyio.fail_after(START_SECONDS):
+                engine, version, device = await asyncio.shield(started)
+        except BaseException as error:
+            started.add_done_callback(lambda done: done.cancelled() or done.exception() or done.result()[0].shutdown())
+            thread.shutdown(wait=False)
+            if not isinstance(error, Exception):
+                raise
+            raise EngineError(
+                f"vLLM did not start with {folder}: {_said(error)}; its own lines above say more. "
+                "Try another model.device, a smaller model.cache_gib, or model.engine = transformers"
+            ) from error
+        self = cls(engine, thread=thread, folder=folder, settings=settings, versions=Versions(role, max_versions))
+        self._max_rank = max_rank
+        self._identity = Identity(name="vllm", version=version, device=device, base_model=name)
+        self._children = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
+        try:
+            await self.canary()
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.close()
+            raise
+        return self
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def versions(self) -> frozenset[int]:
+        return self._versions.loaded
+
+    @property
+    def in_flight(self) -> Mapping[int, int]:
+        return self._versions.in_flight
+
+    async def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        self._versions.require(requests)
+        answers: dict[int, Generation] = {}
+
+        async def run(index: int, request: Request) -> None:
+            with self._versions.using(request.version):
+                answers[index] = await self._answer(request, self._loras.get(request.version))
+
+        if len(requests) == 1:
+            await run(0, requests[0])
+        else:
+            try:
+                async with anyio.create_task_group() as tasks:
+                    for index, request in enumerate(requests):
+                        tasks.start_soon(run, index, request)
+            except BaseExceptionGroup as group:
+                raise _first(group) from None
+        return [answers[index] for index in range(len(requests))]
+
+    async def load(self, version: int, folder: Path) -> None:
+        async with self._loading, AsyncExitStack() as undo:
+            if self._closed:
+                raise EngineDead("the engine is closed; start another")
+            copy = self._files / f"{version}-{next(self._lora_ids)}"
+            undo.callback(shutil.rmtree, copy, ignore_errors=True)
+            files = await anyio.to_thread.run_sync(self._take, folder, copy)
+            if not self._versions.admit(version, files.digest):
+                return
+            from vllm.lora.request import LoRARequest
+
+            lora = LoRARequest(f"{self._versions.role}@{version}", next(self._lora_ids), str(copy))
+            undo.push_async_callback(self._remove, lora)
+            try:
+                with anyio.fail_after(LOAD_SECONDS):
+                    loaded = await self._engine.add_lora(lora)
+            except Exception as error:
+                self._raise_if_dead(error)
+                raise AdapterRefused(f"vLLM refused {lora.lora_name} from {folder}: {_said(error)}") from error
+            if not loaded:
+                raise AdapterRefused(f"vLLM did not take {lora.lora_name} from {folder} and gave no reason")
+            await self._prove(lora, version, files)
+            undo.pop_all()
+            self._loras[version] = lora
+            self._versions.add(version, files.digest)
+
+    async def unload(self, version: int) -> None:
+        if version == 0 or version not in self.versions:
+            return
+        await self._versions.drain(version)
+        lora = self._loras.pop(version)
+        await self._remove(lora)
+        await anyio.to_thread.run_sync(lambda: shutil.rmtree(lora.lora_path, ignore_errors=True))
+
+    async def canary(self, version: int = 0) -> Generation:
+        with anyio.fail_after(CANARY_SECONDS):
+            return (await self.generate([canary_request(version)]))[0]
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        for scope in tuple(self._answering):
+            scope.cancel()
+        if handler := getattr(self._engine, "output_handler", None):
+            handler.cancel()  # else it reports the engine's orderly end as a crash
+        stop = asyncio.get_running_loop().run_in_executor(self._thread, self._engine.shutdown)
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            await asyncio.shield(stop)
+        self._thread.shutdown(wait=False)
+        for child in self._children:
+            if child.is_running() and "resource_tracker" not in " ".join(_command(child)):
+                child.kill()
+        self._engine = None
+        gc.collect()  # vLLM's engine is part of a cycle, and complains if it is deleted while Python shuts down
+        shutil.rmtree(self._files, ignore_errors=True)
+
+    def _take(self, folder: Path, copy: Path) -> AdapterFiles:
+        """Copies the adapter to where nobody else can change it, and checks the copy."""
+        copy.mkdir(parents=True)
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, copy / name)
+        return check_adapter(copy, max_rank=self._max_rank, base=self._shapes)
+
+    async def _prove(self, lora: Any, version: int, files: AdapterFiles) -> None:
+        """Raises AdapterRefused unless the new adapter answers, with finite probabilities, and has an effect."""
+        request = canary_request(version)
+        try:
+            with anyio.fail_after(CANARY_SECONDS):
+                said = await self._answer(request, lora)
+                base = await self._answer(request, None)
+        except TimeoutError:
+            raise AdapterRefused(f"{lora.lora_name} gave no answer to its canary in {CANARY_SECONDS:.0f} s") from None
+        except EngineDead:
+            raise
+        except EngineError as error:
+            raise AdapterRefused(f"{lora.lora_name} failed its canary: {error}") from error
+        if files.size >= NOTICEABLE and (said.text, said.log_prob) == (base.text, base.log_prob):
+            raise AdapterRefused(
+                f"{lora.lora_name} changes nothing: vLLM answers as the base model does; its layer names may not fit"
+            )
+
+    async def _remove(self, lora: Any) -> None:
+        try:
+            with anyio.move_on_after(LOAD_SECONDS, shield=True):
+                await self._engine.remove_lora(lora.lora_int_id)
+        except Exception as error:
+            self._raise_if_dead(error)
+
+    async def _answer(self, request: Request, lora: Any) -> Generation:
+        from services.models.vllm_requests import read_answer, sampling, vllm_prompt
+
+        if self._closed:
+            raise EngineDead("the engine is closed; start another")
+        asked = sampling(self._chat, request)
+        outputs: list[Any] = []
+        scope = anyio.CancelScope(deadline=anyio.current_time() + ANSWER_SECONDS)
+        self._answering.add(scope)
+        try:
+            prompt = vllm_prompt(self._chat, request)
+            with scope:
+                name = f"{self._versions.role}-{next(self._request_ids)}"
+                stream = self._engine.generate(
+                    prompt, asked.parameters, name, lora_request=lora, priority=int(request.background)
+                )
+                outputs = [output async for output in stream]
+        except Exception as error:
+            self._raise_if_dead(error)
+            raise EngineError(f"vLLM could not answer {request.prompt[:80]!r}: {_said(error)}") from error
+        finally:
+            self._answering.discard(scope)
+        if scope.cancelled_caught:
+            why = "was closed" if self._closed else f"gave no answer in {ANSWER_SECONDS:.0f} s"
+            raise EngineDead(f"vLLM {why}; start the engine again")
+        said = read_answer(self._chat, request, asked, outputs[-1])
+        if said.log_prob is not None and not math.isfinite(said.log_prob):
+            raise EngineError(f"the model's probabilities are not finite (version {request.version})")
+        return said
+
+    def _raise_if_dead(self, error: Exception) -> None:
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if self._engine is None or isinstance(error, EngineDeadError) or self._engine.errored:
+            raise EngineDead("vLLM's engine process died; start the engine again") from error
+
+
+def _said(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that tells most: a dead engine before anything else."""
+    leaves: list[BaseException] = []
+    waiting: list[BaseException] = [group]
+    while waiting:
+        error = waiting.pop()
+        if isinstance(error, BaseExceptionGroup):
+            waiting.extend(reversed(error.exceptions))
+        else:
+            leaves.append(error)
+    return next((leaf for leaf in leaves if isinstance(leaf, EngineDead)), leaves[0])
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

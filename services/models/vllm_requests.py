@@ -1,0 +1,64 @@
+"""One request in vLLM's terms, and its answer in ours."""
+
+import io
+from typing import Any
+
+import msgspec
+
+from services.models.chat import ChatFormat
+from services.models.engine import Generation, Request
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """``parameters`` are vLLM's SamplingParams; ``choice_tokens`` the single tokens of the choices, where they are."""
+
+    parameters: Any
+    choice_tokens: tuple[int, ...] = ()
+
+
+def vllm_prompt(chat: ChatFormat, request: Request) -> dict[str, Any]:
+    """Tokens with the picture. The picture's digest lets vLLM recognise it without hashing pixels."""
+    from PIL import Image
+
+    return {
+        "prompt_token_ids": chat.prompt_ids(request.prompt),
+        "multi_modal_data": {"image": Image.open(io.BytesIO(request.image)).convert("RGB")},
+        "multi_modal_uuids": {"image": [request.image_id]},
+    }
+
+
+def sampling(chat: ChatFormat, request: Request) -> Asked:
+    """Choices of one token each are allowed tokens of a single step; longer ones are a grammar."""
+    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+    common: dict[str, Any] = {
+        "temperature": request.temperature,
+        "seed": request.seed if request.temperature > 0 else None,
+        "detokenize": False,
+        "output_kind": RequestOutputKind.FINAL_ONLY,
+    }
+    if not request.choices:
+        return Asked(SamplingParams(max_tokens=request.max_tokens, logprobs=0, **common))
+    ids = [chat.choice_ids(choice) for choice in request.choices]
+    first = tuple(tokens[0] for tokens in ids)
+    if all(len(tokens) == 1 for tokens in ids) and len(set(first)) == len(first):
+        return Asked(SamplingParams(max_tokens=1, allowed_token_ids=list(first), logprobs=len(first), **common), first)
+    choices = StructuredOutputsParams(choice=[chat.choice(choice) for choice in request.choices])
+    longest = max(len(tokens) for tokens in ids) + 1
+    return Asked(SamplingParams(max_tokens=longest * 2, logprobs=0, structured_outputs=choices, **common))
+
+
+def read_answer(chat: ChatFormat, request: Request, asked: Asked, output: Any) -> Generation:
+    """`output` is vLLM's RequestOutput of the finished request."""
+    said = output.outputs[0]
+    tokens = list(said.token_ids)
+    log_prob = sum(row[token].logprob for row, token in zip(said.logprobs or (), tokens, strict=False))
+    if not asked.choice_tokens:
+        return Generation(text=chat.text(tokens), version=request.version, log_prob=log_prob)
+    log_odds = None
+    if len(asked.choice_tokens) == 2:
+        row = said.logprobs[0]
+        yes, no = (row[token].logprob for token in asked.choice_tokens)
+        log_odds = (yes - no) * (request.temperature if request.temperature > 0 else 1.0)
+    text = request.choices[asked.choice_tokens.index(tokens[0])]
+    return Generation(text=text, version=request.version, log_prob=log_prob, log_odds=log_odds)
