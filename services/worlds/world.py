@@ -1,6 +1,6 @@
 """What a world is: Gymnasium's signature, plus what following instructions in it needs. See `load_world`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -75,18 +75,40 @@ class WorldFactory(Protocol):
     def __call__(self, **settings: Any) -> World: ...
 
 
-def seeds(split: str, count: int, *, run_seed: int = 0, round: int = 0) -> Sequence[int]:
+SEED_STARTS: Mapping[str, int] = {
+    "dev": 100_000_000,
+    "dev_judge": 200_000_000,
+    "heldout": 300_000_000,
+    "heldout_judge": 400_000_000,
+    "train": 1_000_000_000,
+}
+"""The first seed of each split, by default. A split ends where the next one starts."""
+
+_RUN, _ROUND = 10_000_000, 10_000
+
+
+def seeds(
+    split: str, count: int, *, run_seed: int = 0, round: int = 0, starts: Mapping[str, int] = SEED_STARTS
+) -> Sequence[int]:
     """Episode seeds of a split, disjoint between splits, runs and rounds.
 
     ``train`` seeds depend on the run's seed and the round; ``dev`` and ``heldout`` are the same for every run, so that
-    all methods and seeds are measured on the same tasks.
+    all methods and seeds are measured on the same tasks. ``starts`` moves the splits. Raises ValueError for an unknown
+    split and for seeds that would reach into another split, run or round.
     """
+    if split not in SEED_STARTS:
+        raise ValueError(f"unknown split {split!r}: use {', '.join(sorted(SEED_STARTS))}")
+    starts = {**SEED_STARTS, **starts}
+    start = starts[split]
     if split == "train":
-        if count > 10_000:
-            raise ValueError(f"a round has at most 10000 episodes, not {count}")
-        start = 1_000_000_000 + run_seed * 10_000_000 + round * 10_000
-    elif split in ("dev", "heldout", "heldout_judge", "dev_judge"):
-        start = {"dev": 100, "dev_judge": 200, "heldout": 300, "heldout_judge": 400}[split] * 1_000_000
-    else:
-        raise ValueError(f"unknown split {split!r}: use train, dev, dev_judge, heldout or heldout_judge")
+        if count > _ROUND:
+            raise ValueError(f"a round has at most {_ROUND} episodes, not {count}")
+        if not 0 <= round < _RUN // _ROUND:
+            raise ValueError(f"a run has rounds 0 to {_RUN // _ROUND - 1}, not {round}")
+        start += run_seed * _RUN + round * _ROUND
+    for other, first in starts.items():
+        if other != split and first >= starts[split] and first < start + count:
+            raise ValueError(
+                f"the {count} seeds of {split!r} from {start} on would reach those of {other!r}, which start at {first}"
+            )
     return range(start, start + count)

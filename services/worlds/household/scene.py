@@ -46,8 +46,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     floor: tuple[tuple[float, float], ...]
 
 
-FIRST = View(scale=1.06, foot=106, horizon=97, floor=((34, -13), (7, -13), (-20, -13)))
-THIRD = View(scale=0.59, foot=80, horizon=75, floor=((29, -11), (0, -11), (-29, -11)))
+FIRST = View(scale=1.06, foot=106, horizon=97, floor=((34, -15), (7, -15), (-20, -15)))
+THIRD = View(scale=0.59, foot=80, horizon=75, floor=((29, -15), (0, -15), (-29, -15)))
 _STAND = (33.0, 126.0)
 """Where the robot stands in the third-person view: pixels from the middle, and its feet's row."""
 _ROBOT = 0.56
@@ -215,4 +215,4 @@ def _light(size: int, gain: tuple[float, float, float], glare: float) -> NDArray
     """What every pixel is multiplied by: the light's colour, brighter towards where it comes from."""
     vignette, across = _vignette(size)
     light = vignette + np.float32(0.05 - 0.1 * glare) * across
-    return np.stack([light * np.float32(part) for part in gain], axis=2)
+    return np.stack([light * np.float32(part) for part in gain], axis=2).astype(np.float32)

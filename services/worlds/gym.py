@@ -1,0 +1,76 @@
+"""Any world as a Gymnasium environment: text actions, first-person frames, no reward.
+
+A world's truth stays out of it: rewards are 0, nothing ends an episode but "done" and the step limit, and infos hold
+only what the actor may know.
+"""
+
+import string
+from typing import Any, ClassVar, SupportsFloat
+
+import gymnasium
+import msgspec
+import numpy as np
+from gymnasium import spaces
+
+from protocols.messages import Task
+from services.worlds.load import load_world
+from services.worlds.world import Frame, Observation, World
+
+ACTION_CHARS = 64
+"""The longest action text."""
+ID = "selu/World-v0"
+
+
+class WorldEnv(gymnasium.Env[Frame, str]):
+    """Wraps a world, which it closes at the end.
+
+    Observations are the world's frames (height x width x 3, uint8). Infos have ``instruction``, ``admissible`` and
+    ``error``. ``render`` gives the third-person view. `reset` takes options ``episode``, a world's own seed instead
+    of one drawn from the environment's, and ``task``, a `Task` or its fields.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 2}  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def __init__(self, world: World, *, render_mode: str | None = "rgb_array") -> None:
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode is {render_mode!r}: use 'rgb_array' or None")
+        self.world, self.render_mode = world, render_mode
+        self.action_space = spaces.Text(ACTION_CHARS, charset=string.ascii_letters + string.digits + " ")
+        _, first = world.reset(None, 0)  # only a frame tells its shape
+        self.observation_space = spaces.Box(0, 255, first.frame.shape, np.uint8)
+        self._instruction = ""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Frame, dict[str, Any]]:
+        super().reset(seed=seed)
+        options = options or {}
+        wanted = options.get("task")
+        task = None if wanted is None else wanted if isinstance(wanted, Task) else msgspec.convert(wanted, Task)
+        episode = options.get("episode")
+        episode = int(self.np_random.integers(1 << 31)) if episode is None else int(episode)
+        drawn, seen = self.world.reset(task, episode)
+        self._instruction = drawn.instruction
+        return seen.frame, self._info(seen)
+
+    def step(self, action: str) -> tuple[Frame, SupportsFloat, bool, bool, dict[str, Any]]:
+        seen, terminated, truncated = self.world.step(action)
+        return seen.frame, 0.0, terminated, truncated, self._info(seen)
+
+    def render(self) -> Frame | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self.world.third_person() if self.render_mode else None
+
+    def close(self) -> None:
+        self.world.close()
+
+    def _info(self, seen: Observation) -> dict[str, Any]:
+        return {"instruction": self._instruction, "admissible": seen.admissible, "error": seen.error}
+
+
+def make(world: str = "household", render_mode: str | None = "rgb_array", **options: Any) -> WorldEnv:
+    """A world's environment, by the world's name and options."""
+    return WorldEnv(load_world(world, **options), render_mode=render_mode)
+
+
+def register() -> None:
+    """Makes worlds known to `gymnasium.make` as "selu/World-v0"."""
+    if ID not in gymnasium.registry:
+        gymnasium.register(ID, entry_point=make)

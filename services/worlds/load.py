@@ -1,0 +1,25 @@
+"""Worlds by name."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from services import settings
+from services.worlds.world import World
+
+_WORLDS: dict[str, str] = {"household": "services.worlds.household.world:Household"}
+"""Where each world's class is. A world is imported when it is asked for: a simulator may be heavy or not installed."""
+
+
+def load_world(world: str | settings.World, **options: Any) -> World:
+    """Makes a world from its name and options, or from the settings' section, whose options win over ``options``.
+
+    Raises ValueError for a name or an option there is not.
+    """
+    if isinstance(world, settings.World):
+        world, options = world.name, {**options, **world.options}
+    if world not in _WORLDS:
+        raise ValueError(f"there is no world {world!r}: use one of {', '.join(sorted(_WORLDS))}")
+    module, _, name = _WORLDS[world].partition(":")
+    make: Callable[..., World] = getattr(import_module(module), name)
+    return make(**options)
