@@ -1,0 +1,102 @@
+"""Verdicts as values: judgement, self-asking and what stands after it."""
+
+import pytest
+
+from services.critic import judging
+from services.critic.state import CriticState
+from services.models.engine import Generation
+from services.settings import Critic
+from tests.builders import FRAME, round_, task, trajectory, verdict
+
+
+def said(text: str, log_odds: float | None = None) -> Generation:
+    return Generation(text=text, version=0, log_odds=log_odds)
+
+
+def test_the_judgement_is_the_sign_of_the_log_odds_or_the_word_where_there_are_none() -> None:
+    assert judging.read_judgement(said("no", 0.1)).yes
+    assert not judging.read_judgement(said("yes", -0.1)).yes
+    assert judging.read_judgement(said("Yes.")).yes
+    assert judging.read_judgement(said("no")).log_odds < 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "after_yes", "after_no"), [("off", False, False), ("paper", False, True), ("confirm", True, True)]
+)
+def test_what_is_questioned(mode: str, after_yes: bool, after_no: bool) -> None:
+    settings = Critic(self_ask=mode)  # type: ignore[arg-type]
+    assert judging.asks(judging.Judgement(True, 1.0), settings) is after_yes
+    assert judging.asks(judging.Judgement(False, -1.0), settings) is after_no
+
+
+def test_questions_about_states_are_closed_and_those_about_objects_open() -> None:
+    closed, expected = judging.question_request(task("open", "fridge"), FRAME, b"", 0)
+    assert (closed.prompt, closed.choices, expected) == ("Is the fridge open?", ("yes", "no"), "yes")
+    which, expected = judging.question_request(task("pick", "apple"), FRAME, b"", 0)
+    assert (which.prompt, which.choices, expected) == ("Which object is the robot holding?", (), "apple")
+    where, expected = judging.question_request(task("put", "apple", "fridge"), FRAME, b"", 2)
+    assert (where.prompt, where.version, expected) == ("Where is the apple?", 2, "fridge")
+
+
+@pytest.mark.parametrize(("judged", "answer"), [(True, "no"), (False, "yes"), (True, "yes"), (False, "no")])
+def test_the_answer_about_the_state_stands(judged: bool, answer: str) -> None:
+    of = trajectory()
+    request, expected = judging.question_request(of.task, FRAME, b"", 0)
+    question = judging.read_answer(request, expected, said(answer.upper() + ".", 2.0))
+    given = judging.verdict(of, judging.Judgement(judged, 0.5), version=0, question=question)
+    assert given.success is (answer == "yes")
+    assert given.judged is judged
+    assert given.flipped is (judged != (answer == "yes"))
+    assert given.questions == (question,)
+
+
+def test_the_first_verdict_is_given_by_the_version_of_the_round() -> None:
+    state, of = CriticState(), trajectory(0, 2)
+    assert state.version(of) is None
+    state.apply(1, round_(1))
+    assert state.version(of) is None
+    state.apply(5, round_(2, critic_version=1))
+    assert state.version(of) == 1
+
+
+def test_an_early_trajectory_is_judged_by_the_version_there_is() -> None:
+    state = CriticState()
+    state.apply(1, round_(1, max_staleness=1))
+    assert state.version(trajectory(0, 2)) == 0
+    assert state.version(trajectory(0, 3)) is None
+
+
+def test_what_has_its_verdict_or_lies_in_a_closed_round_is_not_judged_again() -> None:
+    state, of = CriticState(), trajectory()
+    state.apply(1, round_(1))
+    assert not state.judged(of)
+    state.apply(2, verdict(of))
+    assert state.judged(of)
+    assert not state.judged(trajectory(1))
+    state.apply(3, round_(2))
+    assert state.judged(trajectory(1))
+
+
+def test_a_round_is_judged_again_from_its_first_possible_trajectory_to_the_announcement() -> None:
+    state = CriticState()
+    state.apply(1, round_(1, max_staleness=1))
+    state.apply(20, round_(2, max_staleness=1))
+    state.apply(30, round_(2, phase="rejudge", critic_version=2, max_staleness=1))
+    work = state.rejudging
+    assert work is not None
+    assert (work.round, work.version, work.start, work.until) == (2, 2, 1, 30)
+    assert work.group == "critic/rejudge@2"
+    state.apply(40, round_(2, phase="train_actor", critic_version=2))
+    assert state.rejudging is None
+
+
+def test_judging_again_looks_at_the_task_and_at_what_hindsight_made_of_it_once() -> None:
+    from protocols.messages import Relabel
+
+    state, of, found = CriticState(), trajectory(), task("open", "drawer")
+    state.apply(1, round_(1))
+    assert state.subjects(of, 1) == [("task", of.task)]
+    state.apply(2, Relabel(trajectory=of.id, round=1, task=found, act=0))
+    assert state.subjects(of, 1) == [("task", of.task), ("relabel", found)]
+    state.apply(3, verdict(of, critic_version=1))
+    assert state.subjects(of, 1) == [("relabel", found)]
