@@ -65,18 +65,28 @@ class RunFolder:
         Raises:
             RunFolderError: something is there, or it cannot be made.
         """
+        cls.check_new(path)
         run = cls(path)
         try:
-            if run.path.exists() and any(run.path.iterdir()):
-                if run.format_file.exists():
-                    raise RunFolderError(f"{run.path} already holds a run: continue it with --resume {run.path}")
-                raise RunFolderError(f"{run.path} is not empty and not a run folder: give --run another folder")
             for folder in (run.path, run.blobs, run.adapters, run.logs):
                 folder.mkdir(parents=True, exist_ok=True)
             run.format_file.write_text(f"{_MARK} {FORMAT}\n")
         except OSError as error:
             raise RunFolderError(f"cannot make the run folder {run.path}: {error.strerror or error}") from error
         return run
+
+    @classmethod
+    def check_new(cls, path: Path | str) -> None:
+        """Whether `create` would find the place free. Touches nothing. Raises as it does."""
+        run = cls(path)
+        try:
+            taken = run.path.exists() and any(run.path.iterdir())
+        except OSError as error:
+            raise RunFolderError(f"cannot make the run folder {run.path}: {error.strerror or error}") from error
+        if taken and run.format_file.exists():
+            raise RunFolderError(f"{run.path} already holds a run: continue it with --resume {run.path}")
+        if taken:
+            raise RunFolderError(f"{run.path} is not empty and not a run folder: give --run another folder")
 
     @classmethod
     def open(cls, path: Path | str) -> "RunFolder":
@@ -99,6 +109,12 @@ class RunFolder:
                 "continue it with the version that made it, or start a new run"
             )
         return run
+
+    def write_settings(self, text: str) -> None:
+        """Replaces the resolved settings, whole or not at all."""
+        scratch = self.settings_file.with_suffix(".part")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(self.settings_file)
 
     def log_of(self, instance: str) -> Path:
         """The text log of one process."""
@@ -157,12 +173,14 @@ class RunFolder:
         Raises:
             RunFolderError: no such endpoint can be had, or it would let other machines in.
         """
-        if endpoint:
-            pair = (endpoint, _next_port(endpoint))
-        else:
+        pair = self.endpoints_for(endpoint)
+        if not endpoint:
             self._make_sockets()
-            pair = self._ipc()
         self.endpoints_file.write_text("\n".join(pair) + "\n")
+
+    def endpoints_for(self, endpoint: str = "") -> tuple[str, str]:
+        """Where ROUTER and PUB would listen with `listen_at(endpoint)`. Raises as it does."""
+        return (endpoint, _next_port(endpoint)) if endpoint else self._ipc()
 
     def _endpoints(self) -> tuple[str, str]:
         # What was recorded counts: another shell may have another XDG_RUNTIME_DIR.

@@ -30,8 +30,9 @@ from services.report.summary import (
 READS = ("trajectories", "verdicts", "relabels", "adapters", "swaps", "rounds", "dropped", "evaluations", "faults")
 """The topics a summary is made from. The world's own truth is not among them: it is the evaluator's alone."""
 
-_ANSWERS = ("answered", "wrong_version", "failed")
-"""What services that answer count since their start (`Service.counts`)."""
+_ANSWERS = ("answered", "answers_wrong_version", "answers_failed")
+"""What services count since their start (`Service.counts`): the models' answers where they are given, and what was
+wrong with them where they are wanted."""
 
 _LEARNING = ("train_critic", "rejudge", "train_actor", "finished")
 
@@ -247,7 +248,9 @@ class ReportState:
             adapters=tuple(self._adapter(self.adapters[key]) for key in sorted(self.adapters, key=_by_version)),
             trajectories=self._trajectories(),
             answers=AnswerFigures(
-                total=answers["answered"], wrong_version=answers["wrong_version"], failed=answers["failed"]
+                total=answers["answered"],
+                wrong_version=answers["answers_wrong_version"],
+                failed=answers["answers_failed"],
             ),
             seconds={**self._clock.phases(), "evaluate": round(evaluating, 2), "total": self._clock.total()},
             faults=len(self.faults),

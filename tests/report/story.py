@@ -200,7 +200,7 @@ def metrics() -> Iterator[dict[str, object]]:
         for service in ("actor-0", "critic-0"):
             yield {
                 "time": time, "kind": "health", "service": service, "pid": 7, "rss_bytes": 100, "answered": answered,
-                "wrong_version": 0, "failed": 1.0,
+                "answers_wrong_version": 0, "answers_failed": 1.0,
             }  # fmt: skip
     yield {"time": 1011.0, "kind": "restart", "service": "critic-0"}
     yield {"time": 1012.0, "kind": "health", "service": "critic-0", "pid": 8, "rss_bytes": 50, "answered": 5}

@@ -1,0 +1,1 @@
+"""One module a command of `selu`: HELP, `arguments(parser)` and `run(given) -> exit code`, light to import."""

@@ -1,0 +1,134 @@
+"""Reads along: prints what is said on a topic, from its beginning, from an offset or from now on.
+
+Without --run or --connect it takes the newest run under runs/. Of a run that has ended it prints what is logged.
+Which topics there are, and what each carries: protocols/topics.py, or give a wrong one and read the error.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runtime.runfolder import RunFolder
+    from runtime.streams import Delivery
+
+HELP = "print what is said on a topic, while it is said or afterwards"
+
+ROLE = "observer"
+"""What the mesh knows this reader as: it may read what anyone may."""
+CONNECT_SECONDS = 5.0
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("topic", metavar="TOPIC", help="for example verdicts, rounds, evaluations, steps, health")
+    parser.add_argument(
+        "--from", dest="start", default="now", metavar="start|now|OFFSET", help="where to begin (default: now)"
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--run", type=Path, metavar="DIR", help="the run's folder")
+    where.add_argument("--connect", metavar="ENDPOINT", help="the hub's endpoint, e.g. tcp://127.0.0.1:5555")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--count", type=int, metavar="N", help="end after N messages")
+
+
+def run(given: argparse.Namespace) -> int:
+    import anyio
+
+    from protocols.errors import ProtocolError
+    from protocols.topics import may, topic
+    from runtime.log import LogFormatError
+    from runtime.runfolder import RunFolder, RunFolderError
+    from scripts.launch.speak import as_json, as_text
+
+    write = as_json if given.json else as_text
+    say = _Counted(lambda found: sys.stdout.write(write(found) + "\n"), given.count)
+    try:
+        start = given.start if given.start in ("start", "now") else int(given.start)
+    except ValueError:
+        return _refuse(f"--from {given.start!r} is not start, now or an offset (a whole number)")
+    try:
+        declared = topic(given.topic)
+        if not may(ROLE, declared.readers):
+            readers = ", ".join(sorted(declared.readers))
+            return _refuse(f"{given.topic} may be read by {readers} only: what it tells must not reach learning")
+        folder = RunFolder.open(given.run or newest()) if given.connect is None else None
+        if folder is not None and not folder.endpoints_file.exists():
+            return _past(folder, given.topic, start, say)
+        endpoint = given.connect or (folder.endpoint if folder else "")
+        return anyio.run(_follow, endpoint, given.topic, declared.durable, start, say)
+    except (RunFolderError, LogFormatError) as error:
+        return _refuse(str(error))
+    except ProtocolError as error:
+        sys.stderr.write(f"selu: {error}\n")
+        return 2 if error.code in ("unknown_topic", "forbidden") else 1
+
+
+def newest() -> Path:
+    """The run folder under runs/ that was made last.
+
+    Raises:
+        RunFolderError: there is none.
+    """
+    from runtime.runfolder import RunFolderError
+
+    found = sorted(Path("runs").glob("*/format"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise RunFolderError("no run under runs/: give --run or --connect")
+    return found[-1].parent
+
+
+class _Counted:
+    """Calls `say` for at most `count` messages; true once that many were said."""
+
+    def __init__(self, say: "Callable[[Delivery], object]", count: int | None) -> None:
+        self._say = say
+        self._left = count
+
+    def __call__(self, delivery: "Delivery") -> bool:
+        if self._left == 0:
+            return True
+        self._say(delivery)
+        sys.stdout.flush()
+        if self._left is not None:
+            self._left -= 1
+        return self._left == 0
+
+
+def _past(folder: "RunFolder", topic: str, start: int | str, say: _Counted) -> int:
+    from services.report.load import deliveries
+
+    if start == "now":
+        sys.stderr.write(f"selu: {folder.path} is not running: use --from start to see what is logged\n")
+        return 1
+    after = 0 if start == "start" else max(0, int(start) - 1)
+    for delivery in deliveries(folder, (topic,), after=after):
+        if say(delivery):
+            break
+    return 0
+
+
+async def _follow(endpoint: str, topic: str, durable: bool, start: int | str, say: _Counted) -> int:
+    import os
+
+    from runtime.mesh import connect
+
+    async with connect(endpoint, role=ROLE, instance=f"{ROLE}-{os.getpid()}", timeout=CONNECT_SECONDS) as mesh:
+        if not durable:
+            async with mesh.listen(topic) as live:
+                async for delivery in live:
+                    if say(delivery):
+                        return 0
+        place = start if isinstance(start, int) else "start" if start == "start" else "now"
+        async with mesh.subscribe(topic, start=place) as stream:
+            async for delivery in stream:
+                if say(delivery):
+                    return 0
+    return 0
+
+
+def _refuse(reason: str) -> int:
+    sys.stderr.write(f"selu: {reason}\n")
+    return 2

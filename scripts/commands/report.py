@@ -1,0 +1,27 @@
+"""Writes summary.json and report.html of a run folder anew, and prints the figures. Works on a running run too."""
+
+import argparse
+import sys
+from pathlib import Path
+
+HELP = "write a run's report and print its figures"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+
+
+def run(given: argparse.Namespace) -> int:
+    from runtime.log import LogFormatError
+    from runtime.runfolder import RunFolder, RunFolderError
+    from runtime.settings import SettingsError
+    from scripts.launch.ending import conclude, conclusion
+
+    try:
+        folder = RunFolder.open(given.run)
+        summary = conclude(folder)
+    except (RunFolderError, LogFormatError, SettingsError, OSError) as error:
+        sys.stderr.write(f"selu: {error}\n")
+        return 2
+    sys.stdout.write(conclusion(summary, folder) + "\n")
+    return 0

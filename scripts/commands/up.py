@@ -1,0 +1,104 @@
+"""Starts a run: the hub and the services as processes of their own, until the last round is over.
+
+The run folder holds everything: settings, log, blobs, adapters, logs, metrics, summary and report. Ctrl-C ends it
+cleanly; `selu up --resume FOLDER` goes on where it stopped.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.runfolder import RunFolder
+    from scripts.launch.plan import Plan
+
+HELP = "start a run, or resume one"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--profile", metavar="household|scripted|FILE", help="which settings to start from (default: household)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="how often the model learns; short for --set run.rounds=N"
+    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--run", type=Path, metavar="DIR", help="the new run's folder (default: runs/<time>-<profile>)")
+    where.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="K=V",
+        dest="overrides",
+        help="one setting, e.g. simulator.quota=100",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, show settings and processes, start nothing"
+    )
+    parser.add_argument("--plain", action="store_true", help="plain lines even on a terminal")
+
+
+def run(given: argparse.Namespace) -> int:
+    from runtime.log import LogFormatError
+    from runtime.runfolder import RunFolder, RunFolderError
+    from runtime.settings import SettingsError, dump
+    from scripts.launch.plan import new_plan, resumed_plan
+    from scripts.launch.preflight import problems
+
+    overrides = [*given.overrides, *([] if given.rounds is None else [f"run.rounds={given.rounds}"])]
+    try:
+        if given.resume is not None:
+            if given.profile is not None:
+                return _refuse(
+                    "--resume goes on with the run's own settings: leave --profile out, change single ones with --set"
+                )
+            plan = resumed_plan(given.resume, overrides=overrides)
+        else:
+            plan = new_plan(given.profile or "household", folder=given.run, overrides=overrides)
+            RunFolder.check_new(plan.folder)
+        if found := problems(plan):
+            return _refuse(*found)
+        if given.dry_run:
+            processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
+            sys.stdout.write(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}\n")
+            return 0
+        folder = RunFolder.open(plan.folder) if plan.resume else RunFolder.create(plan.folder)
+        with folder.locked() as lock:
+            folder.write_settings(dump(plan.settings, f"The resolved settings of this run, from {plan.profile}."))
+            folder.listen_at(plan.settings.mesh.endpoint)
+            return _launch(plan, folder, lock, plain=given.plain)
+    except (SettingsError, RunFolderError, LogFormatError) as error:
+        return _refuse(str(error))
+
+
+def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int:
+    import anyio
+
+    from scripts.launch.ending import conclude, conclusion
+    from scripts.launch.run import launch
+    from scripts.launch.show import choose
+
+    with choose(plain) as show:
+        show.event(f"run {folder.path}, profile {plan.profile}")
+        outcome = anyio.run(launch, plan, folder, lock, show)
+    folder.stop_listening()
+    summary = conclude(folder)
+    sys.stdout.write(conclusion(summary, folder) + "\n")
+    resume = f"selu up --resume {folder.path}"
+    match outcome.how:
+        case "finished":
+            return 0
+        case "stopped":
+            sys.stdout.write(f"\nstopped; go on with: {resume}\n")
+            return 128 + outcome.signal
+        case "failed":
+            sys.stderr.write(f"\nselu: {outcome.why}\nWhen that is mended, go on with: {resume}\n")
+            return 1
+
+
+def _refuse(*reasons: str) -> int:
+    for reason in reasons:
+        sys.stderr.write(f"selu: {reason}\n")
+    return 2

@@ -1,0 +1,10 @@
+"""What `selu up` is made of: the plan, the checks before it, the processes, what is shown, and the end.
+
+plan       which settings, which folder, which processes
+preflight  what would fail later, found before anything starts
+run        the mesh from start to end
+watch      what the launcher knows of the run while it goes
+lines      it in plain lines
+screen     it on a terminal
+ending     summary, report and the last table
+"""

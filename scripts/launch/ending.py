@@ -1,0 +1,88 @@
+"""The end of a run: summary.json, report.html, and the table that says what came of it."""
+
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from protocols.messages import Estimate
+from runtime.runfolder import RunFolder
+from runtime.settings import dump, load
+from scripts.launch.lines import estimate
+from services.report.html import render
+from services.report.load import gather, load_state
+from services.report.numbers import difference, seconds, size
+from services.report.summary import RoundFigures, Summary, to_json
+from services.settings import Settings
+
+
+def conclude(run: RunFolder) -> Summary:
+    """Writes summary.json and report.html from what the folder holds, and returns the summary.
+
+    Raises:
+        LogFormatError: there is no log that can be read.
+        OSError: the folder cannot be written.
+    """
+    state = load_state(run)
+    summary = state.summary(run=str(run.path), version=importlib.metadata.version("selu"))
+    _replace(run.summary_file, to_json(summary))
+    settings = dump(load(Settings, file=run.settings_file))
+    _replace(run.report_file, render(gather(run, state, summary, settings)).encode())
+    return summary
+
+
+def _replace(file: Path, data: bytes) -> None:
+    """Writes the whole file or leaves the former one."""
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    scratch.write_bytes(data)
+    scratch.replace(file)
+
+
+def table(summary: Summary) -> str:
+    """The rounds' figures with their intervals, and the gain over round 0."""
+    rows: list[Sequence[str]] = [("round", "critic accuracy", "actor success", "versions")]
+    for figures in summary.rounds:
+        name = f"{figures.round}" + (" (base)" if figures.round == 0 else "")
+        versions = f"critic@{figures.critic_version}, actor@{figures.actor_version}"
+        rows.append((name, _shown(figures.critic_accuracy), _shown(figures.actor_success), versions))
+    if len(summary.rounds) > 1:
+        first, last = summary.rounds[0], summary.rounds[-1]
+        rows.append(("gain", *(_gain(last, first, name) for name in ("critic_accuracy", "actor_success")), ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _shown(found: Estimate | None) -> str:
+    return "not evaluated" if found is None else estimate(found)
+
+
+def _gain(later: RoundFigures, earlier: RoundFigures, name: str) -> str:
+    after, before = getattr(later, name), getattr(earlier, name)
+    if after is None or before is None:
+        return ""
+    gain, low, high = difference(after, before)
+    return f"{100 * gain:+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def conclusion(summary: Summary, run: RunFolder) -> str:
+    """What is printed last: the table, what happened, and where things are."""
+    t, a = summary.trajectories, summary.answers
+    engine = f"{summary.engine.name} {summary.engine.version} on {summary.engine.device}" if summary.engine else "none"
+    promoted = sum(adapter.promoted for adapter in summary.adapters)
+    return "\n".join(
+        (
+            "",
+            table(summary),
+            "",
+            f"trajectories  {t.collected} collected, {t.judged} judged, {t.asked} self-asked, {t.flipped} verdicts "
+            f"turned, {t.relabeled} relabelled, {t.dropped_stale} too stale, {t.lost} lost",
+            f"answers       {a.total} by {engine}; {a.wrong_version} of a wrong version, {a.failed} failed",
+            f"adapters      {promoted} promoted, {len(summary.adapters) - promoted} refused; "
+            f"{summary.faults} faults, {summary.restarts} restarts",
+            f"time, memory  {seconds(summary.seconds.get('total', 0))}; at most {size(summary.memory_peak_bytes)}",
+            f"report        {run.report_file}",
+            f"summary       {run.summary_file}",
+        )
+    )

@@ -1,0 +1,106 @@
+"""What `selu up` is going to do: which settings, in which folder, as which processes. Touches nothing."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runtime.runfolder import RunFolder
+from runtime.settings import SettingsError, load
+from services.settings import Settings
+
+PROFILES = Path(__file__).parents[1] / "profiles"
+
+FIXED = ("run.seed", "world", "model.path", "evaluator.split", "evaluator.tasks", "evaluator.judgements")
+"""What a resumed run cannot change: its past would no longer compare with its future."""
+
+HUB_GRACE_SECONDS = 2.0
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the mesh. Higher stages end first; ``grace`` is how long it may take, in seconds."""
+
+    instance: str
+    role: str
+    stage: int
+    grace: float
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """``profile`` is the name shown and the source of `settings`; ``resume`` is whether the folder is there already."""
+
+    settings: Settings
+    profile: str
+    folder: Path
+    resume: bool
+
+    @property
+    def processes(self) -> list[Process]:
+        """The hub first, then the services; each is a role's only instance."""
+        roles = ["simulator", "actor", "critic", "relabeler", "trainer"]
+        if self.settings.evaluator.enabled:
+            roles.append("evaluator")
+        grace = self.settings.mesh.grace_seconds
+        hub = Process(instance="hub", role="hub", stage=0, grace=min(grace, HUB_GRACE_SECONDS))
+        return [hub, *(Process(instance=f"{role}-0", role=role, stage=1, grace=grace) for role in roles)]
+
+
+def profiles() -> dict[str, Path]:
+    """The profiles that ship with this package, by name."""
+    return {file.stem: file for file in sorted(PROFILES.glob("*.toml"))}
+
+
+def profile_file(name: str) -> Path:
+    """The file of a profile's name, or the file itself.
+
+    Raises:
+        SettingsError: there is neither.
+    """
+    known = profiles()
+    if name in known:
+        return known[name]
+    if Path(name).is_file():
+        return Path(name)
+    raise SettingsError(f"no profile {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
+
+
+def new_plan(profile: str, *, folder: Path | None = None, overrides: Sequence[str] = ()) -> Plan:
+    """A new run. Without a folder it goes to runs/<time>-<profile>.
+
+    Raises:
+        SettingsError: the profile or an override cannot be used.
+    """
+    file = profile_file(profile)
+    settings = load(Settings, file=file, overrides=overrides)
+    if folder is None:
+        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{file.stem}"
+        taken = [""] + [f"-{n}" for n in range(2, 1000)]
+        folder = next(path for path in (Path("runs") / (name + suffix) for suffix in taken) if not path.exists())
+    return Plan(settings=settings, profile=file.stem, folder=folder, resume=False)
+
+
+def resumed_plan(folder: Path, *, overrides: Sequence[str] = ()) -> Plan:
+    """A run that goes on, under its own settings and the overrides.
+
+    Raises:
+        RunFolderError: the folder is not one of a run of this version.
+        SettingsError: an override cannot be used, or would change what must stay.
+    """
+    run = RunFolder.open(folder)
+    before = load(Settings, file=run.settings_file)
+    settings = load(Settings, file=run.settings_file, overrides=overrides)
+    for key in FIXED:
+        old, new = _value(before, key), _value(settings, key)
+        if old != new:
+            raise SettingsError(f"{key} is {old!r} in {run.path} and cannot become {new!r}: start a new run for that")
+    return Plan(settings=settings, profile="resumed", folder=run.path, resume=True)
+
+
+def _value(settings: Settings, key: str) -> Any:
+    found: Any = msgspec.to_builtins(settings)
+    for part in key.split("."):
+        assert isinstance(found, Mapping)
+        found = found[part]
+    return found

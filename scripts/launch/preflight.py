@@ -1,0 +1,69 @@
+"""What would fail minutes into a run, found before anything starts."""
+
+import importlib.util
+import re
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from runtime.runfolder import RunFolder, RunFolderError
+from scripts.launch.plan import Plan
+from services.models.engine import EngineError
+from services.models.folder import model_folder
+from services.models.load import choose_engine
+from services.settings import Settings
+
+DISK_BYTES = 200 << 20
+"""The least free space a run is started with."""
+
+
+def problems(plan: Plan) -> list[str]:
+    """Everything found wrong with a plan, each with what to do; empty when it can start."""
+    return [*_model(plan.settings), *_learner(plan.settings), *_endpoint(plan), *_disk(plan.folder)]
+
+
+def _model(settings: Settings) -> Iterator[str]:
+    try:
+        engine = choose_engine(settings.model)
+        if engine in ("vllm", "transformers"):
+            if importlib.util.find_spec(engine) is None:
+                raise EngineError(f"model.engine is {engine!r}, which is not installed; install selu[cpu] or selu[gpu]")
+            model_folder(settings.model)
+        elif engine == "openai" and not settings.model.url:
+            raise EngineError("model.engine is 'openai' and model.url is empty; set it, e.g. http://127.0.0.1:8000/v1")
+    except EngineError as error:
+        yield str(error)
+
+
+def _learner(settings: Settings) -> Iterator[str]:
+    name = settings.trainer.learner
+    if name == "scripted" or (name == "auto" and settings.model.engine == "scripted"):
+        return
+    missing = [module for module in ("torch", "transformers", "peft") if importlib.util.find_spec(module) is None]
+    if missing:
+        yield f"training needs {', '.join(missing)}, which cannot be imported; install selu[cpu] or selu[gpu]"
+
+
+def _endpoint(plan: Plan) -> Iterator[str]:
+    endpoint = plan.settings.mesh.endpoint
+    try:
+        pair = RunFolder(plan.folder).endpoints_for(endpoint)
+    except RunFolderError as error:
+        yield str(error)
+        return
+    for one in pair:
+        if found := re.fullmatch(r"tcp://(.+):(\d+)", one):
+            with socket.socket(socket.AF_INET6 if "[" in found[1] else socket.AF_INET) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((found[1].strip("[]"), int(found[2])))
+                except OSError as error:
+                    yield f"cannot listen at {one} ({error.strerror}): set mesh.endpoint to another port, or empty"
+
+
+def _disk(folder: Path) -> Iterator[str]:
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < DISK_BYTES:
+        yield f"{there} has {free >> 20} MiB left and a run needs {DISK_BYTES >> 20}: free space, or give --run"

@@ -1,0 +1,239 @@
+"""The mesh from start to end: hub and services as supervised processes, watched until the run is over or stopped."""
+
+import signal
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Literal
+
+import anyio
+import anyio.abc
+import msgspec
+import psutil
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from protocols.errors import ProtocolError
+from protocols.messages import Fault
+from runtime.child import command
+from runtime.mesh import Mesh, connect
+from runtime.metrics import Metrics
+from runtime.runfolder import RunFolder
+from runtime.supervisor import HOPELESS, Exit, Spec, Supervisor, supervise
+from scripts.launch import lines
+from scripts.launch.plan import Plan
+from scripts.launch.show import Show
+from scripts.launch.watch import Watch
+from services.report.state import READS
+
+HUB_SECONDS = 15.0
+"""How long the hub may take to answer first."""
+TICK_SECONDS = 0.25
+"""How often what is shown is brought up to date."""
+HEALTH_SECONDS = 5.0
+"""How often the processes' figures go into metrics.jsonl."""
+LAST_WORDS_SECONDS = 3.0
+"""How long to wait for the services' last figures once the run is over."""
+STALL_SECONDS = 180.0
+"""How long nothing may happen before a person is told."""
+FAULTS = 64
+"""Faults waiting for the hub to come back; more are left to the logs."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended: it came to its end, somebody stopped it (``signal``), or it could not go on (``why``)."""
+
+    how: Literal["finished", "stopped", "failed"]
+    why: str = ""
+    signal: int = 0
+
+
+class Launch:
+    """One launcher's life. Use `launch`."""
+
+    def __init__(self, plan: Plan, run: RunFolder, show: Show) -> None:
+        self._plan = plan
+        self._run = run
+        self._show = show
+        self._begun = time.monotonic()
+        self._watch = Watch(plan.settings, {process.instance: process.role for process in plan.processes})
+        self._metrics = Metrics(run, "launcher")
+        self._outcome: Outcome | None = None
+        self._over = anyio.Event()
+        self._heard = anyio.Event()
+        self._to_say: MemoryObjectSendStream[Fault]
+        self._faults: MemoryObjectReceiveStream[Fault]
+        self._to_say, self._faults = anyio.create_memory_object_stream[Fault](FAULTS)
+
+    @property
+    def _now(self) -> float:
+        return time.monotonic() - self._begun
+
+    def _end(self, outcome: Outcome) -> None:
+        if self._outcome is None:
+            self._outcome = outcome
+            self._over.set()
+
+    async def live(self, lock: int) -> Outcome:
+        mesh = self._plan.settings.mesh
+        async with (
+            supervise(logs=self._run.logs, on_exit=self._exited, restarts=mesh.restarts, pass_fds=[lock]) as supervisor,
+            _signals(self._signalled(supervisor)),
+        ):
+            for process in self._plan.processes:
+                argv = command(process.instance, process.role, self._run, lifeline=supervisor.lifeline, hold=[lock])
+                await supervisor.start(
+                    Spec(instance=process.instance, argv=argv, stage=process.stage, grace=process.grace)
+                )
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._attend)
+                tasks.start_soon(self._ticks)
+                await self._over.wait()
+                tasks.cancel_scope.cancel()
+            self._show.event("ending the processes")
+            await supervisor.stop()
+        self._record_health()
+        assert self._outcome is not None
+        return self._outcome
+
+    # -- the mesh, as the launcher attends it
+
+    async def _attend(self) -> None:
+        endpoint = self._run.endpoint
+        while True:
+            try:
+                async with (
+                    connect(endpoint, role="launcher", instance="launcher", run=self._run, timeout=HUB_SECONDS) as mesh,
+                    anyio.create_task_group() as tasks,
+                ):
+                    tasks.start_soon(self._follow, mesh)
+                    tasks.start_soon(self._listen, mesh)
+                    tasks.start_soon(self._say_faults, mesh)
+                    await anyio.sleep_forever()
+            except* ProtocolError as errors:
+                # The hub has been away too long; if it cannot come back, the supervisor gives it up and the run ends.
+                self._show.event(f"no word from the hub at {endpoint}: {errors.exceptions[0]}")
+
+    async def _follow(self, mesh: Mesh) -> None:
+        seen = self._watch.state.round
+        async with mesh.subscribe(*READS, start="start") as stream:
+            async for delivery in stream.past():
+                self._watch.hear(delivery, self._now)
+            if seen is None and self._watch.state.round is not None:
+                self._show.event(f"goes on at round {self._watch.state.round.number}, {self._watch.state.round.phase}")
+            await self._look()
+            async for delivery in stream:
+                self._watch.hear(delivery, self._now)
+                if text := lines.event(delivery, self._watch):
+                    self._show.event(text)
+                await self._look()
+
+    async def _look(self) -> None:
+        """Ends the run where it is over, with the services' last figures."""
+        if self._watch.done:
+            since = self._now
+            with anyio.move_on_after(LAST_WORDS_SECONDS):
+                while any(member.heard < since for member in self._watch.members.values() if member.health):
+                    await self._heard.wait()
+            self._end(Outcome(how="finished"))
+
+    async def _listen(self, mesh: Mesh) -> None:
+        waiting = True
+        async with mesh.listen("health", "progress") as stream:
+            async for delivery in stream:
+                self._watch.hear_live(delivery, self._now)
+                self._heard.set()
+                self._heard = anyio.Event()
+                if waiting and not self._watch.unready:
+                    waiting = False
+                    self._show.event("all processes are ready")
+                    self._metrics.write("ready", seconds=round(self._now, 2))
+
+    async def _say_faults(self, mesh: Mesh) -> None:
+        async for fault in self._faults:
+            await mesh.publish("faults", fault)
+
+    # -- the processes
+
+    async def _exited(self, exit: Exit) -> None:
+        self._watch.exited(exit, self._now)
+        text = lines.exited(exit)
+        self._show.event(text)
+        self._record_health(exit.instance)
+        if exit.again_in is not None:
+            self._metrics.write("restart", service=exit.instance, how=exit.how)
+        if exit.code == 0:
+            return
+        try:
+            self._to_say.send_nowait(Fault(service=exit.instance, what=text, why="\n".join(exit.tail)))
+        except anyio.WouldBlock:
+            self._show.event("too many faults wait for the hub: this one is only in the logs")
+        if exit.again_in is None:
+            log = self._run.log_of(exit.instance)
+            again = "starting it again would not help" if exit.code == HOPELESS else "it died too often"
+            last = "\n".join(f"    {line}" for line in exit.tail)
+            self._end(Outcome(how="failed", why=f"{exit.instance} {exit.how}, and {again}. {log} ends with\n{last}"))
+
+    def _signalled(self, supervisor: Supervisor) -> Callable[[signal.Signals], Awaitable[None]]:
+        async def handle(number: signal.Signals) -> None:
+            if self._over.is_set():
+                self._show.event(f"{number.name} again: killing what is left")
+                supervisor.kill()
+            else:
+                self._show.event(f"{number.name}: ending; once more kills at once")
+                self._end(Outcome(how="stopped", signal=number))
+
+        return handle
+
+    # -- what is shown and recorded
+
+    async def _ticks(self) -> None:
+        recorded = self._now
+        stalled = False
+        while True:
+            self._show.tick(self._watch)
+            if self._now - recorded >= HEALTH_SECONDS:
+                recorded = self._now
+                self._record_health()
+            quiet = self._now - self._watch.moved
+            if quiet < STALL_SECONDS:
+                stalled = False
+            elif not stalled:
+                stalled = True
+                self._show.event(f"nothing has happened for {quiet:.0f} s: see the logs in {self._run.logs}")
+            await anyio.sleep(TICK_SECONDS)
+
+    def _record_health(self, *instances: str) -> None:
+        for member in self._watch.members.values():
+            if member.health and (not instances or member.instance in instances):
+                health = member.health
+                own = {"service": health.instance, "pid": health.pid, "rss_bytes": health.rss_bytes}
+                self._metrics.write("health", **{**health.gauges, **own, "lag": health.loop_lag_seconds})
+        if not instances:
+            me = psutil.Process()
+            self._metrics.write("health", service="launcher", pid=me.pid, rss_bytes=me.memory_info().rss)
+
+
+@asynccontextmanager
+async def _signals(handle: Callable[[signal.Signals], Awaitable[None]]) -> AsyncGenerator[None]:
+    """Calls `handle` for each SIGINT, SIGTERM and SIGHUP while the block runs."""
+
+    async def receive(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            task_status.started()
+            async for number in signals:
+                await handle(number)
+
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(receive)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def launch(plan: Plan, run: RunFolder, lock: int, show: Show) -> Outcome:
+    """Runs the plan in its folder, whose lock is held, until it is over. Nothing that it started is left."""
+    metrics = Metrics(run, "launcher")
+    metrics.write("session", event="start", profile=plan.profile, resume=plan.resume)
+    try:
+        return await Launch(plan, run, show).live(lock)
+    finally:
+        metrics.write("session", event="end")

@@ -1,0 +1,58 @@
+"""Frames as data URIs, within a budget, so that a report is one file that opens anywhere."""
+
+import base64
+import io
+
+from PIL import Image, UnidentifiedImageError
+
+from protocols.codec import digest
+from protocols.errors import ProtocolError
+from protocols.messages import Digest
+from runtime.blobs import BlobStore
+
+PAGE_BYTES = 4 << 20
+"""All frames of a report together, as they are written into it."""
+FRAME_BYTES = 24 << 10
+"""A larger frame is made smaller first."""
+SIDE = 256
+"""The longest side, in pixels, of a frame made smaller."""
+
+
+class Frames:
+    """Looks frames up by digest. The same frame counts once against the budget."""
+
+    def __init__(self, blobs: BlobStore, budget: int = PAGE_BYTES) -> None:
+        self._blobs = blobs
+        self._left = budget
+        self._known: dict[Digest, str | None] = {}
+
+    def uri(self, name: Digest) -> str | None:
+        """A data URI, or ``None`` where the frame is missing, damaged, no picture, or over the budget."""
+        if name not in self._known:
+            self._known[name] = self._read(name)
+        return self._known[name]
+
+    def _read(self, name: Digest) -> str | None:
+        try:
+            data = self._blobs.get(name)
+            if digest(data) != name:
+                return None
+            with Image.open(io.BytesIO(data)) as image:
+                kind = (image.format or "").lower()
+                if len(data) > FRAME_BYTES or kind not in ("png", "jpeg", "webp"):
+                    data, kind = _smaller(image), "webp"
+        except (ProtocolError, OSError, UnidentifiedImageError, ValueError):
+            return None
+        uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+        if len(uri) > self._left:
+            return None
+        self._left -= len(uri)
+        return uri
+
+
+def _smaller(image: Image.Image) -> bytes:
+    copy = image.convert("RGB")
+    copy.thumbnail((SIDE, SIDE))
+    out = io.BytesIO()
+    copy.save(out, "WEBP", quality=80)
+    return out.getvalue()

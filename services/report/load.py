@@ -1,0 +1,76 @@
+"""Reads a run folder into the report's state and material. The only I/O of the report."""
+
+from collections.abc import Iterator
+
+from protocols.errors import ProtocolError
+from protocols.messages import Digest
+from runtime.blobs import BlobStore
+from runtime.log import Log
+from runtime.metrics import read_metrics
+from runtime.runfolder import RunFolder
+from runtime.streams import Delivery, delivery
+from services.report.frames import Frames
+from services.report.page import Material
+from services.report.samples import Gathering, choose
+from services.report.state import READS, ReportState
+from services.report.summary import Summary
+
+
+def deliveries(run: RunFolder, topics: tuple[str, ...] = READS, *, after: int = 0) -> Iterator[Delivery]:
+    """The logged messages of these topics with offsets above `after`, oldest first. What cannot be read is left out.
+
+    The log may be in use by a running hub.
+
+    Raises:
+        LogFormatError: there is no log, or not of this version.
+    """
+    log = Log(run.log_file, readonly=True)
+    try:
+        while records := log.read(after=after, topics=topics):
+            for record in records:
+                after = record.offset
+                try:
+                    yield delivery(record.envelope, record.offset)
+                except ProtocolError:
+                    continue
+    finally:
+        log.close()
+
+
+def load_state(run: RunFolder) -> ReportState:
+    """The state of a run: its log and its metrics, as they came in time. Raises as `deliveries`."""
+    state = ReportState()
+    rows = read_metrics(run.metrics_file)
+    row = next(rows, None)
+    for found in deliveries(run):
+        while row is not None and row["time"] <= found.time:
+            state.note(row)
+            row = next(rows, None)
+        state.apply(found)
+    while row is not None:
+        state.note(row)
+        row = next(rows, None)
+    return state
+
+
+def gather(run: RunFolder, state: ReportState, summary: Summary, settings: str) -> Material:
+    """What a report of the run shows: a second reading of the log for the chosen samples, and their frames."""
+    gathering = Gathering(choose(state), state.dropped)
+    for found in deliveries(run, ("trajectories", "verdicts", "relabels")):
+        gathering.apply(found.message)
+    samples = gathering.samples()
+    frames = Frames(BlobStore(run.blobs))
+    shown: dict[Digest, str] = {}
+    # Last frames first: if the budget ends, they are what the verdicts speak of.
+    finals = [sample.trajectory.final_frame for sample in samples if sample.trajectory.final_frame]
+    for name in finals + [step.frame for sample in samples for step in sample.trajectory.steps]:
+        if (uri := frames.uri(name)) is not None:
+            shown[name] = uri
+    return Material(
+        summary=summary,
+        evaluations=state.evaluations,
+        faults=tuple(state.faults),
+        samples=samples,
+        frames=shown,
+        settings=settings,
+    )
