@@ -61,11 +61,13 @@ class Group:
         return fresh
 
     def acknowledge(self, offsets: Iterable[int]) -> Mark:
-        """Marks messages done, whoever holds them (a late acknowledgement of a redelivered one counts)."""
-        done = tuple(offset for offset in offsets if offset in self._leases or offset in self._returned)
+        """Marks messages done, whoever holds them: a late acknowledgement counts, also after a restart of the hub."""
+        done = tuple(o for o in offsets if o in self._leases or o in self._returned or o > self.cursor)
         for offset in done:
             self._leases.pop(offset, None)
             self._returned.discard(offset)
+            if offset > self.cursor:
+                self._acknowledged.add(offset)
         committed = self.committed
         return Mark(self.name, self.topic, committed, tuple(offset for offset in done if offset > committed))
 

@@ -1,7 +1,7 @@
 """The hub: the one process that binds. It logs, hands out, routes calls and fans out.
 
-`serve_hub` reads requests in order from one ROUTER socket. What must wait (a commit, a read, a long poll) runs in its own
-task, so nobody waits for a slow neighbour; what a session may have under way at once is bounded.
+`serve_hub` reads requests in order from one ROUTER socket. Writes are answered when their commit is done; what must wait
+for something else (a read, a long poll) runs in its own task, so nobody waits for a slow neighbour.
 """
 
 import logging
@@ -29,14 +29,15 @@ from protocols.errors import (
     Forbidden,
     NotFound,
     ProtocolError,
+    StorageFull,
     Unavailable,
 )
 from protocols.topics import ANYONE, may, topic
 from runtime.blobs import BlobStore
 from runtime.calls import Assigned, Calls, Waiting
-from runtime.groups import Group
-from runtime.journal import Commit, Journal
-from runtime.log import Append, Log, Record
+from runtime.journal import Commit, Journal, Write
+from runtime.log import Append, Log
+from runtime.readers import Readers
 from runtime.sockets import Socket, background, open_socket
 from runtime.uploads import Uploads
 
@@ -80,11 +81,7 @@ class Hub:
         self._blobs = BlobStore(settings.blobs)
         self._uploads = Uploads(self._blobs)
         self._sessions: dict[bytes, Session] = {}
-        self._groups = {
-            (mark.group, mark.topic): Group(mark.group, mark.topic, committed=mark.committed, above=mark.above)
-            for mark in records.marks()
-        }
-        self._pulling: dict[tuple[str, str], anyio.Lock] = {}
+        self._readers = Readers(journal, records.marks(), alive=self._sessions.__contains__)
         self._calls = Calls()
         self._epoch = uuid.uuid4().hex
         self._counts: Counter[str] = Counter()
@@ -92,8 +89,7 @@ class Hub:
     @property
     def address(self) -> str:
         """Where it is bound: the endpoint, with the port that was picked where it said 0."""
-        found = self._router.raw.getsockopt_string(zmq.LAST_ENDPOINT)
-        return found.rstrip("\0")
+        return _address(self._router)
 
     # -- loops
 
@@ -123,6 +119,10 @@ class Hub:
                     self._emit(session, payload)
                 case c.Result():
                     self._result(session, command, payload)
+                case c.Publish():
+                    await self._publish(session, number, payload)
+                case c.Acknowledge():
+                    await self._acknowledge(session, number, command)
                 case _ if session.requests >= REQUESTS:
                     self._refuse(session, number, Busy(f"{REQUESTS} requests of {session.instance} are under way"))
                 case _:
@@ -130,7 +130,7 @@ class Hub:
                     tasks.start_soon(self._answer, session, number, command, payload)
 
     async def fan_out(self, commits: MemoryObjectReceiveStream[Commit]) -> None:
-        """Says durable messages on the PUB socket after their commit, with their offset; never those only some may read."""
+        """Says durable messages on the PUB socket after their commit; never those that only some may read."""
         with commits:
             async for commit in commits:
                 for record in commit.records:
@@ -149,11 +149,10 @@ class Hub:
             late, assigned = self._calls.expire(now)
             self._send_work(assigned)
             for waiting in late:
-                served = waiting.attempts > 0
-                text = f"no answer to {waiting.method!r} in time" if served else f"nobody serves {waiting.method!r}"
-                error = DeadlineExceeded(text) if served else Unavailable(text)
-                self._reply(waiting.caller, waiting.number, c.Refused(code=error.code, text=str(error)))
-                self._counts["calls_expired"] += 1
+                if waiting.attempts:
+                    self._give_up(waiting, DeadlineExceeded(f"no answer to {waiting.method!r} in time"))
+                else:
+                    self._give_up(waiting, Unavailable(f"nobody serves {waiting.method!r}"))
 
     # -- sessions
 
@@ -162,24 +161,19 @@ class Hub:
             self._drop(other, "was replaced")
         self._sessions[key] = Session(key, hello.role, hello.instance, time.monotonic())
         log.info("%s (%s) joined", hello.instance, hello.role)
-        self._reply(
-            key, number,
-            c.Welcome(epoch=self._epoch, ping_seconds=self._settings.ping_seconds, fanout=self._fanout.raw.getsockopt_string(zmq.LAST_ENDPOINT)),
-        )  # fmt: skip
+        ping_seconds, fanout = self._settings.ping_seconds, _address(self._fanout)
+        self._reply(key, number, c.Welcome(epoch=self._epoch, ping_seconds=ping_seconds, fanout=fanout))
 
     def _drop(self, session: Session, why: str) -> None:
         if self._sessions.pop(session.key, None) is None:
             return
         log.info("%s %s", session.instance, why)
-        back = [group.release(session.key) for group in self._groups.values()]
-        if any(back):
-            self._journal.notify()
+        self._readers.drop(session.key)
         self._uploads.drop(session.key)
         assigned, given_up = self._calls.drop(session.key)
         self._send_work(assigned)
         for waiting in given_up:
-            error = Unavailable(f"{waiting.method!r} lost {waiting.attempts} servers while answering this")
-            self._reply(waiting.caller, waiting.number, c.Refused(code=error.code, text=str(error)))
+            self._give_up(waiting, Unavailable(f"{waiting.method!r} lost {waiting.attempts} servers over this"))
 
     def _reply(self, key: bytes, number: int, reply: c.Reply, payload: list[bytes] | tuple[bytes, ...] = ()) -> bool:
         try:
@@ -198,18 +192,12 @@ class Hub:
     async def _answer(self, session: Session, number: int, command: c.Command, payload: list[bytes]) -> None:
         try:
             match command:
-                case c.Publish():
-                    reply, out = c.Published(offsets=await self._publish(session, payload)), []
                 case c.Fetch():
-                    reply, out = await self._fetch(session, command)
+                    reply, out = await self._readers.fetch(session.role, command)
                 case c.Pull():
-                    reply, out = await self._pull(session, command)
-                case c.Acknowledge():
-                    await self._acknowledge(command)
-                    reply, out = c.Done(), []
+                    reply, out = await self._readers.pull(session.role, session.key, command)
                 case c.Release():
-                    if self._group(command.group, command.topic).release(session.key, command.offsets):
-                        self._journal.notify()
+                    self._readers.release(session.key, command)
                     reply, out = c.Done(), []
                 case c.Serve():
                     self._send_work(self._calls.serve(session.key, command.method, command.capacity))
@@ -244,15 +232,23 @@ class Hub:
             raise Forbidden(f"{session.role} may not publish on {envelope.topic}")
         return envelope
 
-    async def _publish(self, session: Session, payload: list[bytes]) -> tuple[int, ...]:
-        appends: list[Append] = []
-        for data in payload:
-            envelope = self._unseal(session, data, durable=True)
-            appends.append(Append(envelope.topic, envelope.id, data))
-        results = await self._journal.append(appends)
-        self._counts["published"] += len(results)
-        self._counts["duplicates"] += sum(not new for _, new in results)
-        return tuple(offset for offset, _ in results)
+    async def _publish(self, session: Session, number: int, payload: list[bytes]) -> None:
+        try:
+            envelopes = [self._unseal(session, data, durable=True) for data in payload]
+        except ProtocolError as error:
+            self._refuse(session, number, error)
+            return
+
+        def then(results: list[tuple[int, bool]] | StorageFull) -> None:
+            if isinstance(results, StorageFull):
+                self._refuse(session, number, results)
+                return
+            self._counts["published"] += len(results)
+            self._counts["duplicates"] += sum(not new for _, new in results)
+            self._reply(session.key, number, c.Published(offsets=tuple(offset for offset, _ in results)))
+
+        appends = [Append(e.topic, e.id, data) for e, data in zip(envelopes, payload, strict=True)]
+        await self._journal.write(Write(appends, None, then))
 
     def _emit(self, session: Session, payload: list[bytes]) -> None:
         for data in payload:
@@ -264,71 +260,17 @@ class Hub:
             sent = self._fanout.send_nowait([envelope.topic.encode(), data])
             self._counts["emitted" if sent else "emitted_dropped"] += 1
 
-    def _check_readable(self, session: Session, names: tuple[str, ...]) -> None:
-        for name in names:
-            declared = topic(name)
-            if not declared.durable:
-                raise Forbidden(f"{name} is a live topic: it is not logged; subscribe to the fan-out socket")
-            if not may(session.role, declared.readers):
-                raise Forbidden(f"{session.role} may not read {name}")
+    async def _acknowledge(self, session: Session, number: int, command: c.Acknowledge) -> None:
+        mark = self._readers.acknowledge(command)
 
-    async def _fetch(self, session: Session, command: c.Fetch) -> tuple[c.Reply, list[bytes]]:
-        self._check_readable(session, command.topics)
-        records: list[Record] = []
-        upto = command.after
-        with anyio.move_on_after(command.wait or None):
-            while True:
-                changed = self._journal.changed
-                records, upto = await self._journal.read(upto, command.topics, command.limit)
-                if records or not command.wait:
-                    break
-                await changed.wait()
-        offsets = tuple(record.offset for record in records)
-        return c.Batch(offsets=offsets, next=upto, tail=self._journal.tail), _envelopes(records)
+        def then(results: list[tuple[int, bool]] | StorageFull) -> None:
+            if isinstance(results, StorageFull):
+                self._refuse(session, number, results)
+                return
+            self._counts["acknowledged"] += len(command.offsets)
+            self._reply(session.key, number, c.Done())
 
-    def _group(self, name: str, topic_name: str, start: int = 0) -> Group:
-        group = self._groups.get((name, topic_name))
-        if group is None:
-            group = self._groups[name, topic_name] = Group(name, topic_name, committed=start)
-        return group
-
-    async def _pull(self, session: Session, command: c.Pull) -> tuple[c.Reply, list[bytes]]:
-        self._check_readable(session, (command.topic,))
-        group = self._group(command.group, command.topic, command.start)
-        lock = self._pulling.setdefault((command.group, command.topic), anyio.Lock())
-        with anyio.move_on_after(command.wait or None) as scope:
-            while True:
-                changed = self._journal.changed
-                async with lock:
-                    again = group.lease_returned(session.key, command.limit)
-                    records = await self._shielded_read(group, again, session, command.limit - len(again))
-                if session.key not in self._sessions:  # it left while we read: what was leased to it must not be lost
-                    group.release(session.key)
-                    return c.Leased(offsets=()), []
-                ended = command.until is not None and group.ended(command.until)
-                if records or ended or not command.wait:
-                    self._counts["redelivered"] += len(again)
-                    offsets = tuple(record.offset for record in records)
-                    return c.Leased(offsets=offsets, redelivered=tuple(again), ended=ended), _envelopes(records)
-                await changed.wait()
-        assert scope.cancelled_caught
-        return c.Leased(offsets=()), []
-
-    async def _shielded_read(self, group: Group, again: list[int], session: Session, limit: int) -> list[Record]:
-        """Reads what was leased and leases what is new. Shielded: a lease without its answer would be held for ever."""
-        records: list[Record] = []
-        with anyio.CancelScope(shield=True):
-            records += await self._journal.at(again, group.topic)
-            if limit > 0:
-                fresh, upto = await self._journal.read(group.cursor, (group.topic,), limit)
-                taken = set(group.lease_new(session.key, [record.offset for record in fresh], through=upto))
-                records += [record for record in fresh if record.offset in taken]
-        return records
-
-    async def _acknowledge(self, command: c.Acknowledge) -> None:
-        mark = self._group(command.group, command.topic).acknowledge(command.offsets)
-        await self._journal.mark(mark)
-        self._counts["acknowledged"] += len(command.offsets)
+        await self._journal.write(Write((), mark, then))
 
     # -- calls
 
@@ -346,13 +288,14 @@ class Hub:
             self._counts["answers_late"] += 1
             return
         self._counts["calls_answered"] += 1
-        self._return(waiting, result, payload)
-
-    def _return(self, waiting: Waiting, result: c.Result, payload: list[bytes]) -> None:
         if result.error is not None:
             self._reply(waiting.caller, waiting.number, c.Refused(code=result.error, text=result.text))
         else:
             self._reply(waiting.caller, waiting.number, c.Answered(), payload[:1])
+
+    def _give_up(self, waiting: Waiting, error: ProtocolError) -> None:
+        self._counts["calls_given_up"] += 1
+        self._reply(waiting.caller, waiting.number, c.Refused(code=error.code, text=str(error)))
 
     async def _report(self) -> c.Report:
         names = {session.key: session.instance for session in self._sessions.values()}
@@ -360,21 +303,17 @@ class Hub:
             method: {names.get(key, "?"): load for key, load in servers.items()}
             for method, servers in self._calls.serving().items()
         }
-        lag: dict[str, int] = {}
-        for (name, topic_name), group in self._groups.items():
-            unread = await self._journal.count(topic_name, group.cursor)
-            lag[f"{name}:{topic_name}"] = unread + group.outstanding + len(group.returned)
         return c.Report(
             tail=self._journal.tail,
-            lag=lag,
+            lag=await self._readers.lag(),
             sessions={session.instance: session.role for session in self._sessions.values()},
             serving=serving,
-            counts={**self._counts, "commits": self._journal.commits},
+            counts={**self._counts, "redelivered": self._readers.redelivered, "commits": self._journal.commits},
         )
 
 
-def _envelopes(records: list[Record]) -> list[bytes]:
-    return [record.envelope for record in records]
+def _address(socket: Socket) -> str:
+    return socket.raw.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ Everything that waits for the log to grow, or for a group to move, waits on `Jou
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 import anyio.to_thread
@@ -22,15 +22,12 @@ RECENT = 4096
 """Messages kept in memory for readers near the tail."""
 
 
-class _Write:
-    """A write waiting for its commit, and the event that says it happened."""
+class Write(msgspec.Struct, frozen=True):
+    """A write waiting for its commit. ``then`` is told (offset, new) for each append, or what went wrong."""
 
-    def __init__(self, appends: Sequence[Append], mark: Mark | None) -> None:
-        self.appends = appends
-        self.mark = mark
-        self.done = anyio.Event()
-        self.results: list[tuple[int, bool]] = []
-        self.error: StorageFull | None = None
+    appends: Sequence[Append]
+    mark: Mark | None
+    then: Callable[[list[tuple[int, bool]] | StorageFull], None]
 
 
 class Commit(msgspec.Struct, frozen=True):
@@ -44,7 +41,7 @@ class Journal:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._send, self._receive = anyio.create_memory_object_stream[_Write](PENDING)
+        self._send, self._receive = anyio.create_memory_object_stream[Write](PENDING)
         self._recent: list[Record] = []
         self._lock = anyio.Lock()
         self._changed = anyio.Event()
@@ -52,20 +49,9 @@ class Journal:
         self._recent_from = self.tail
         self.commits = 0
 
-    async def append(self, appends: Sequence[Append]) -> list[tuple[int, bool]]:
-        """Writes messages; returns (offset, new) for each once they are on disk. Raises `StorageFull`."""
-        return await self._write(_Write(appends, None))
-
-    async def mark(self, mark: Mark) -> None:
-        """Persists a group's progress. Raises `StorageFull`."""
-        await self._write(_Write((), mark))
-
-    async def _write(self, write: _Write) -> list[tuple[int, bool]]:
+    async def write(self, write: Write) -> None:
+        """Queues a write for the next commit, waiting while too many are queued."""
         await self._send.send(write)
-        await write.done.wait()
-        if write.error is not None:
-            raise write.error
-        return write.results
 
     async def run(self, committed: MemoryObjectSendStream[Commit], *, task_status: TaskStatus[None]) -> None:
         """Commits what gathers, batch after batch, telling `committed` what is new."""
@@ -80,7 +66,7 @@ class Journal:
                         break
                 await self._commit(batch, committed)
 
-    async def _commit(self, batch: list[_Write], committed: MemoryObjectSendStream[Commit]) -> None:
+    async def _commit(self, batch: list[Write], committed: MemoryObjectSendStream[Commit]) -> None:
         appends = [append for write in batch for append in write.appends]
         marks = [write.mark for write in batch if write.mark is not None]
         try:
@@ -88,15 +74,13 @@ class Journal:
                 results = await anyio.to_thread.run_sync(self._log.write, appends, marks)
         except StorageFull as error:
             for write in batch:
-                write.error = error
-                write.done.set()
+                write.then(error)
             return
         self.commits += 1
         at = 0
         for write in batch:
-            write.results = results[at : at + len(write.appends)]
+            write.then(results[at : at + len(write.appends)])
             at += len(write.appends)
-            write.done.set()
         fresh = tuple(
             Record(offset, append.topic, append.id, append.envelope)
             for append, (offset, new) in zip(appends, results, strict=True)
@@ -124,7 +108,7 @@ class Journal:
     async def read(
         self, after: int, topics: Sequence[str], limit: int, size: int = limits.BATCH_BYTES
     ) -> tuple[list[Record], int]:
-        """Messages of `topics` above `after` within `limit` and `size` bytes, and the offset they are complete up to."""
+        """Messages of `topics` above `after`, at most `limit` and `size` bytes, and the offset they are complete to."""
         tail = self.tail
         if after >= tail:
             return [], max(after, tail)

@@ -91,12 +91,17 @@ class GroupModel(RuleBasedStateMachine):
             del self.held[offset]
             self.back.add(offset)
 
-    @rule()
-    def restart(self) -> None:
+    @rule(data=st.data())
+    def restart(self, data: st.DataObject) -> None:
         committed, above = self.persisted
         self.group = Group("g", "t", committed=committed, above=above)
         self.read = committed
+        late = data.draw(st.sampled_from(sorted(self.held))) if self.held else None
         self.held, self.back = {}, set()
+        if late is not None:
+            mark = self.group.acknowledge([late])
+            self.done.add(late)
+            self.persisted = (mark.committed, {o for o in above | set(mark.above) if o > mark.committed})
 
     @invariant()
     def nothing_undone_is_committed(self) -> None:

@@ -1,0 +1,121 @@
+"""How the hub answers those who read: long polls for subscribers, leases for the members of consumer groups."""
+
+from collections.abc import Callable, Iterable
+
+import anyio
+
+from protocols import commands as c
+from protocols.errors import Forbidden
+from protocols.topics import may, topic
+from runtime.groups import Group
+from runtime.journal import Journal
+from runtime.log import Mark, Record
+
+Answer = tuple[c.Reply, list[bytes]]
+"""A reply and its payload."""
+
+
+class Readers:
+    """Readers of a journal. ``marks`` are where groups stood; ``alive`` tells whether a session still is."""
+
+    def __init__(self, journal: Journal, marks: Iterable[Mark], *, alive: Callable[[bytes], bool]) -> None:
+        self._journal = journal
+        self._alive = alive
+        self._groups = {
+            (mark.group, mark.topic): Group(mark.group, mark.topic, committed=mark.committed, above=mark.above)
+            for mark in marks
+        }
+        self._pulling: dict[tuple[str, str], anyio.Lock] = {}
+        self.redelivered = 0
+
+    async def fetch(self, role: str, command: c.Fetch) -> Answer:
+        """What is in the log, or what comes next within the time the reader gave. Raises `Forbidden`, `UnknownTopic`."""
+        for name in command.topics:
+            _check_readable(role, name)
+        records: list[Record] = []
+        upto = command.after
+        with anyio.move_on_after(command.wait or None):
+            while True:
+                changed = self._journal.changed
+                records, upto = await self._journal.read(upto, command.topics, command.limit)
+                if records or not command.wait:
+                    break
+                await changed.wait()
+        offsets = tuple(record.offset for record in records)
+        return c.Batch(offsets=offsets, next=upto, tail=self._journal.tail), _envelopes(records)
+
+    async def pull(self, role: str, session: bytes, command: c.Pull) -> Answer:
+        """Messages leased to this session. Raises `Forbidden`, `UnknownTopic`."""
+        _check_readable(role, command.topic)
+        group = self._group(command.group, command.topic, command.start)
+        lock = self._pulling.setdefault((command.group, command.topic), anyio.Lock())
+        with anyio.move_on_after(command.wait or None):
+            while True:
+                changed = self._journal.changed
+                async with lock:
+                    again, records = await self._lease(group, session, command.limit)
+                if not self._alive(session):  # it left while we read, and nobody else would give these back
+                    self._returned(group.release(session))
+                    break
+                ended = command.until is not None and group.ended(command.until)
+                if records or ended or not command.wait:
+                    self.redelivered += len(again)
+                    offsets = tuple(record.offset for record in records)
+                    return c.Leased(offsets=offsets, redelivered=tuple(again), ended=ended), _envelopes(records)
+                await changed.wait()
+        return c.Leased(offsets=()), []
+
+    async def _lease(self, group: Group, session: bytes, limit: int) -> tuple[list[int], list[Record]]:
+        """Leases what came back, then what is new. Shielded: a lease without its answer would be held for ever."""
+        again: list[int] = []
+        records: list[Record] = []
+        with anyio.CancelScope(shield=True):
+            again += group.lease_returned(session, limit)
+            records += await self._journal.at(again, group.topic)
+            if len(again) < limit:
+                fresh, upto = await self._journal.read(group.cursor, (group.topic,), limit - len(again))
+                taken = set(group.lease_new(session, [record.offset for record in fresh], through=upto))
+                records += [record for record in fresh if record.offset in taken]
+        return again, records
+
+    def acknowledge(self, command: c.Acknowledge) -> Mark:
+        """Takes messages off a group's list; the mark is for the journal to keep."""
+        return self._group(command.group, command.topic).acknowledge(command.offsets)
+
+    def release(self, session: bytes, command: c.Release) -> None:
+        """Takes back what a session gives up."""
+        self._returned(self._group(command.group, command.topic).release(session, command.offsets))
+
+    def drop(self, session: bytes) -> None:
+        """Takes back all that a session held."""
+        self._returned(any([group.release(session) for group in self._groups.values()]))
+
+    def _returned(self, something: bool) -> None:
+        if something:
+            self._journal.notify()
+
+    async def lag(self) -> dict[str, int]:
+        """Messages not yet acknowledged, by "group:topic"."""
+        lag: dict[str, int] = {}
+        for (name, topic_name), group in self._groups.items():
+            unread = await self._journal.count(topic_name, group.cursor)
+            lag[f"{name}:{topic_name}"] = unread + group.outstanding + len(group.returned)
+        return lag
+
+    def _group(self, name: str, topic_name: str, start: int = 0) -> Group:
+        group = self._groups.get((name, topic_name))
+        if group is None:
+            group = self._groups[name, topic_name] = Group(name, topic_name, committed=start)
+        return group
+
+
+def _check_readable(role: str, name: str) -> None:
+    declared = topic(name)
+    if not declared.durable:
+        raise Forbidden(f"{name} is a live topic: it is not logged; subscribe to the fan-out socket")
+    if not may(role, declared.readers):
+        raise Forbidden(f"{role} may not read {name}")
+
+
+def _envelopes(records: list[Record]) -> list[bytes]:
+    return [record.envelope for record in records]
