@@ -131,7 +131,8 @@ class Status(Command, frozen=True, kw_only=True):
 
 
 Request = (
-    Hello | Ping | Publish | Emit | Fetch | Pull | Acknowledge | Release | Serve | Call | Result | PutBlob | GetBlob | Status
+    Hello | Ping | Publish | Emit | Fetch | Pull | Acknowledge | Release | Serve | Call | Result | PutBlob | GetBlob
+    | Status
 )  # fmt: skip
 
 

@@ -226,7 +226,7 @@ class Outcome(Message, frozen=True, kw_only=True):
 
 
 class Fault(Message, frozen=True, kw_only=True):
-    """anyone -> person: something was refused or given up. ``offending`` is the digest of the bytes, where there are."""
+    """anyone -> person: something was refused or given up. ``offending`` is the digest of the bytes, if any."""
 
     service: Name
     what: Text

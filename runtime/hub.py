@@ -1,7 +1,7 @@
 """The hub: the one process that binds. It logs, hands out, routes calls and fans out.
 
-`serve_hub` reads requests in order from one ROUTER socket. Writes are answered when their commit is done; what must wait
-for something else (a read, a long poll) runs in its own task, so nobody waits for a slow neighbour.
+`serve_hub` reads requests in order from one ROUTER socket. Writes are answered when their commit is done; what must
+wait for something else (a read, a long poll) runs in its own task, so nobody waits for a slow neighbour.
 """
 
 import logging

@@ -29,7 +29,7 @@ class Readers:
         self.redelivered = 0
 
     async def fetch(self, role: str, command: c.Fetch) -> Answer:
-        """What is in the log, or what comes next within the time the reader gave. Raises `Forbidden`, `UnknownTopic`."""
+        """What is in the log, or comes within the time the reader gave. Raises `Forbidden`, `UnknownTopic`."""
         for name in command.topics:
             _check_readable(role, name)
         records: list[Record] = []
@@ -88,7 +88,8 @@ class Readers:
 
     def drop(self, session: bytes) -> None:
         """Takes back all that a session held."""
-        self._returned(any([group.release(session) for group in self._groups.values()]))
+        held = [group.release(session) for group in self._groups.values()]  # of every group, not of the first alone
+        self._returned(any(held))
 
     def _returned(self, something: bool) -> None:
         if something:
