@@ -26,7 +26,7 @@ async def main(service: Service) -> None:
         async with anyio.create_task_group() as tasks:
             await tasks.start(serving.follow)
             service.set_ready()
-            await service.mesh.serve("act", Actor(service, serving).act, capacity=4 * settings.model.max_in_flight)
+            await service.mesh.serve("act", Actor(serving).act, capacity=4 * settings.model.max_in_flight)
     finally:
         with anyio.CancelScope(shield=True), anyio.move_on_after(settings.mesh.grace_seconds):
             await engine.close()
@@ -35,8 +35,7 @@ async def main(service: Service) -> None:
 class Actor:
     """Answers `act`."""
 
-    def __init__(self, service: Service, serving: Serving) -> None:
-        self._service = service
+    def __init__(self, serving: Serving) -> None:
         self._serving = serving
 
     async def act(self, act: Act) -> Action:
@@ -52,5 +51,4 @@ class Actor:
             background=act.background,
         )
         (said,) = await self._serving.answer([request])
-        self._service.counts["answered"] += 1
         return Action(action=said.text.strip().lower(), version=said.version, log_prob=said.log_prob)

@@ -144,5 +144,4 @@ class Critic:
             background=ask.background,
         )
         (said,) = await self.serving.answer([request])
-        self._service.counts["answered"] += 1
         return Answer(answer=judging.normal(said.text), version=said.version, log_odds=said.log_odds)

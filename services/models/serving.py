@@ -16,7 +16,15 @@ from protocols.messages import Adapter, Digest, Role, Swap
 from runtime.blobs import BlobCorrupt
 from runtime.service import Service
 from services.models.adapters import AdapterBroken, materialise
-from services.models.engine import AdapterRefused, Engine, EngineDead, Generation, Request, UnknownVersion
+from services.models.engine import (
+    AdapterRefused,
+    Engine,
+    EngineDead,
+    EngineError,
+    Generation,
+    Request,
+    UnknownVersion,
+)
 from services.patience import Changes
 
 FRAMES = 512
@@ -152,12 +160,22 @@ class Serving:
                 await self.ready(version)
             with suppress(UnknownVersion):  # let go between these two lines
                 try:
-                    return await self._engine.generate(requests)
+                    answers = await self._engine.generate(requests)
                 except EngineDead as death:
                     self._death = death
                     self._changes.notify()
                     await anyio.sleep_forever()
+                return self._counted(requests, answers)
         raise NotFound(f"{self._role}: adapters are changing too fast for {sorted({r.version for r in requests})}")
+
+    def _counted(self, requests: Sequence[Request], answers: list[Generation]) -> list[Generation]:
+        counts = self._service.counts
+        counts["answered"] += len(answers)
+        for request, answer in zip(requests, answers, strict=True):
+            if request.version != answer.version:
+                counts["answers_wrong_version"] += 1
+                raise EngineError(f"{self._role}@{request.version} was asked, {self._role}@{answer.version} answered")
+        return answers
 
     async def _die(self) -> None:
         raise await self._changes.until(lambda: self._death)

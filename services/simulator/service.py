@@ -3,9 +3,11 @@
 from functools import partial
 
 import anyio
+import anyio.to_thread
 
 from protocols.messages import LiveStep, Outcome, Round, Step, Task, Trajectory
 from runtime.service import Service
+from runtime.settings import SettingsError
 from services.patience import Changes
 from services.settings import Settings
 from services.simulator.state import Collection, Episode
@@ -18,11 +20,19 @@ UNKNOWN = Task(id="unknown", instruction="", verb="unknown", object="unknown")
 
 
 async def main(service: Service) -> None:
-    """Collects until cancelled. A restart runs only what is not in the log yet."""
+    """Collects until cancelled. A restart runs only what is not in the log yet.
+
+    Raises:
+        SettingsError: there is no such world, or it has no such option.
+    """
     settings: Settings = service.settings
     state = Collection(run_seed=settings.run.seed, rounds=settings.run.rounds)
     changes = Changes()
     make = partial(load_world, settings.world, max_steps=settings.simulator.max_steps)
+    try:
+        (await anyio.to_thread.run_sync(make)).close()
+    except ValueError as error:
+        raise SettingsError(f"the world cannot be made as it is set: {error}") from error
     limiter = anyio.CapacityLimiter(THREADS)
     topics = ("rounds", "trajectories")
     async with service.mesh.subscribe(*topics, start="start") as stream, anyio.create_task_group() as tasks:
