@@ -1,0 +1,170 @@
+"""The model card: how a micro model was made, from what, and what it can do. Written beside its weights."""
+
+import hashlib
+import platform
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from scripts.pretraining.data import Corpus
+from scripts.pretraining.measure import Judged, Share
+from scripts.pretraining.train import Trained
+
+PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "pillow")
+
+
+class Acting(NamedTuple):
+    """Success in the unknown household at a shift: greedy, and sampled at temperature 1; judgements of the latter."""
+
+    greedy: Share
+    sampled: Share
+    judged: Judged
+
+
+class Record(NamedTuple):
+    """All that the card tells. ``answers``: (household, accuracies by kind); ``acting``: (household, figures)."""
+
+    command: str
+    seed: int
+    parameters: int
+    hardware: str
+    corpora: Mapping[str, Corpus]
+    stages: Mapping[str, Trained]
+    recipes: Mapping[str, str]
+    answers: Sequence[tuple[str, Mapping[str, Share]]]
+    acting: Sequence[tuple[str, Acting]]
+    seconds: float
+
+
+def write(folder: Path, record: Record) -> None:
+    """Writes README.md into the model's folder. Its other files must be there, for their digests."""
+    parts = [
+        _HEAD.format(millions=f"{record.parameters / 1e6:.1f}"),
+        _section("What it can do", _answers(record.answers), _ANSWERS),
+        _section("", _acting(record.acting), _ACTING),
+        _section("How it was made", _making(record)),
+        _section("Data", _data(record.corpora), _DATA),
+        _section("Files", _files(folder)),
+    ]
+    (folder / "README.md").write_text("\n".join(parts))
+
+
+def _section(title: str, *bodies: str) -> str:
+    return "\n".join([*([f"## {title}", ""] if title else []), *(f"{body}\n" for body in bodies)])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _share(share: Share | None) -> str:
+    return f"{share.value:.3f} ({share.of})" if share and share.of else "-"
+
+
+def _answers(answers: Sequence[tuple[str, Mapping[str, Share]]]) -> str:
+    kinds = sorted({kind for _, by_kind in answers for kind in by_kind} - {"questions"})
+    rows = [
+        [kind if kind != "questions" else "**all questions**", *(_share(by_kind.get(kind)) for _, by_kind in answers)]
+        for kind in (*kinds, "questions")
+    ]
+    return _table(["kind", *(household for household, _ in answers)], rows)
+
+
+def _acting(acting: Sequence[tuple[str, Acting]]) -> str:
+    rows = [
+        [
+            household,
+            _share(figures.greedy),
+            _share(figures.sampled),
+            _share(figures.judged.accuracy),
+            _share(figures.judged.recall),
+            _share(figures.judged.specificity),
+            _share(figures.judged.asked),
+        ]
+        for household, figures in acting
+    ]
+    head = ["household", "acts, greedy", "acts, T=1", "judges", "of successes", "of failures", "state question alone"]
+    return _table(head, rows)
+
+
+def _making(record: Record) -> str:
+    lines = [f"`{record.command}` (seed {record.seed}) on {record.hardware}, {record.seconds:.0f} s in all."]
+    for stage, trained in record.stages.items():
+        last = f", last loss {trained.losses[-1][1]:.3f}" if trained.losses else ""
+        lines.append(f"- {stage}: {trained.steps} steps in {trained.seconds:.0f} s{last}; {record.recipes[stage]}")
+    lines.append(f"- versions: {', '.join(_versions())}")
+    lines.append(
+        "- the data's bytes follow from seed and versions; training on a GPU is not bit for bit repeatable, "
+        "and `--steps` instead of `--minutes` repeats the schedule on other hardware"
+    )
+    return "\n".join(lines)
+
+
+def _versions() -> list[str]:
+    found = [f"Python {platform.python_version()}"]
+    for package in PACKAGES:
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _data(corpora: Mapping[str, Corpus]) -> str:
+    mixes = {name: Counter(_family(row.kind) for row in corpus.rows) for name, corpus in corpora.items()}
+    kinds = sorted({kind for mix in mixes.values() for kind in mix})
+    rows = [["pictures", *(f"{len(corpus.images):,}" for corpus in corpora.values())]]
+    rows += [[kind, *(f"{mix[kind]:,}" for mix in mixes.values())] for kind in kinds]
+    rows.append(["sha256", *(f"`{corpus.digest[:16]}`" for corpus in corpora.values())])
+    return _table(["rows", *corpora], rows)
+
+
+def _family(kind: str) -> str:
+    return "judge" if kind.startswith("judge") else kind
+
+
+def _files(folder: Path) -> str:
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "README.md")
+    rows = [[path.name, f"{path.stat().st_size:,}", f"`{_sha256(path)}`"] for path in files]
+    return _table(["file", "bytes", "sha256"], rows)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+_HEAD = """\
+---
+library_name: transformers
+license: apache-2.0
+pipeline_tag: image-text-to-text
+tags: [idefics3, embodied, household, selu]
+---
+
+# micro
+
+A vision-language model of {millions}M parameters (Idefics3: a SigLIP-like tower, 128x128 pictures as 16 tokens, a Llama
+text model), small enough that five processes can serve and fine-tune it on two cores. It knows the *source* household:
+it was pretrained on pictures, questions, noisy demonstrations and judgements drawn there, with that household's truth.
+It has never seen the *unknown* household, whose looks are shifted and whose rules are fixed, and which it is to
+learn by itself. It knows nothing else: no other pictures, no other language.
+
+One turn is `User:<image>text<end_of_utterance>`, and the answer begins on the line after `Assistant:`; the chat
+template and the processor do this. Pictures of other sizes are scaled to 128 pixels.
+"""
+
+_ANSWERS = """\
+Share of greedy answers equal to the truth (and how many were asked), on held-out episodes. `shift` is how far the
+unknown household's looks lie from the source's. "where" is answered with a fixture, "hand", "floor" or "hidden"."""
+
+_ACTING = """\
+Acting: share of episodes done within 10 steps. Judging: of the episodes sampled at T=1. The judge was taught by
+labellers who missed some successes, and so says "no" too often, while the state question alone often knows better: that
+is the gap self-asking closes."""
+
+_DATA = """\
+"pretraining" has scrambled rooms, demonstrations with random acts, early stops and wrong beliefs, and true judgements,
+which pretraining leaves out; "post-training" has one act and one judgement an episode, from near-even rules."""

@@ -1,0 +1,92 @@
+"""Post-training with frozen vision: a conservative judge and an undecided actor, what SELU starts from.
+
+The judge sees many judgements, but its source-domain labellers missed some of the true successes: it learns where to
+look, and says "no" too often, which is the fault that self-asking repairs. The demonstrations come from near-even
+rules, so that exploration later tries each of them.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Iterator
+
+import msgspec
+import torch
+
+from scripts.pretraining.data import Corpus, Row
+from scripts.pretraining.model import Micro
+from scripts.pretraining.train import Trained
+from services.critic.prompts import NO, YES
+
+log = logging.getLogger("pretrain")
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """``batch`` rows a step, of which shares are judgements and questions, the rest acts. ``missed`` is the share of
+    true successes that the labellers called failures."""
+
+    steps: int = 150
+    batch: int = 144
+    judgements: float = 0.42
+    questions: float = 0.28
+    short_weight: float = 0.65
+    missed: float = 0.45
+    learning_rate: float = 3e-4
+    warmup: int = 15
+    weight_decay: float = 0.02
+
+
+def mislabelled(rows: list[Row], missed: float, rng: random.Random) -> list[Row]:
+    """The judgements, with a share of the successes called failures."""
+    return [row._replace(answer=NO) if row.answer == YES and rng.random() < missed else row for row in rows]
+
+
+def _batches(rows: list[Row], size: int, rng: random.Random) -> Iterator[list[Row]]:
+    """Batches of a shuffled pool, shuffled again each time it is used up."""
+    order: list[Row] = []
+    while True:
+        if len(order) < size:
+            order = rng.sample(rows, len(rows))
+        yield [order.pop() for _ in range(min(size, len(order)))]
+
+
+def posttrain(micro: Micro, corpus: Corpus, recipe: Recipe, *, seed: int) -> Trained:
+    """Trains the text model; vision tower and connector stay as they are, so pictures are encoded once."""
+    started, rng = time.monotonic(), random.Random(seed)
+    features = micro.features(corpus.images)
+    for name, parameter in micro.model.named_parameters():
+        parameter.requires_grad_("vision_model" not in name and "connector" not in name)
+    parameters = [p for p in micro.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
+    judged = [row for row in corpus.rows if row.kind.startswith("judge")]
+    acts = [row for row in corpus.rows if row.kind == "act"]
+    asked = [row for row in corpus.rows if row.kind not in ("act", "caption") and not row.kind.startswith("judge")]
+    n_judged, n_asked = int(recipe.batch * recipe.judgements), int(recipe.batch * recipe.questions)
+    judgements = _batches(mislabelled(judged, recipe.missed, rng), n_judged, rng)
+    questions = _batches(asked, n_asked, rng)
+    demonstrations = _batches(acts, recipe.batch - n_judged - n_asked, rng)
+    losses: list[tuple[int, float]] = []
+    for step in range(recipe.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * min(1, (step + 1) / recipe.warmup) * (1 - step / recipe.steps)
+        optimizer.zero_grad()
+        total = 0.0
+        parts = (
+            (recipe.short_weight, next(judgements) + next(questions)),
+            (1 - recipe.short_weight, next(demonstrations)),
+        )
+        for weight, rows in parts:
+            ids, labels = micro.batch([(row.prompt, row.answer) for row in rows])
+            loss = weight * micro.loss(ids, labels, features[[row.image for row in rows]])
+            loss.backward()
+            total += loss.item()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        if step % 25 == 0:
+            losses.append((step, total))
+            log.info("post-training step %d loss %.4f after %.0f s", step, total, time.monotonic() - started)
+    for parameter in micro.model.parameters():
+        parameter.requires_grad_(True)
+    return Trained(recipe.steps, time.monotonic() - started, losses)
