@@ -66,7 +66,7 @@ def run(given: argparse.Namespace) -> int:
             return 0
         folder = RunFolder.open(plan.folder) if plan.resume else RunFolder.create(plan.folder)
         with folder.locked() as lock:
-            folder.write_settings(dump(plan.settings, f"The resolved settings of this run, from {plan.profile}."))
+            folder.write_settings(dump(plan.settings, f"The resolved settings of this run ({plan.profile})."))
             folder.listen_at(plan.settings.mesh.endpoint)
             return _launch(plan, folder, lock, plain=given.plain)
     except (SettingsError, RunFolderError, LogFormatError) as error:

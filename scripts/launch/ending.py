@@ -47,7 +47,9 @@ def table(summary: Summary) -> str:
         rows.append((name, _shown(figures.critic_accuracy), _shown(figures.actor_success), versions))
     if len(summary.rounds) > 1:
         first, last = summary.rounds[0], summary.rounds[-1]
-        rows.append(("gain", *(_gain(last, first, name) for name in ("critic_accuracy", "actor_success")), ""))
+        gains = [_gain(last, first, name) for name in ("critic_accuracy", "actor_success")]
+        if any(gains):
+            rows.append(("gain", *gains, ""))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -69,7 +71,7 @@ def _gain(later: RoundFigures, earlier: RoundFigures, name: str) -> str:
 def conclusion(summary: Summary, run: RunFolder) -> str:
     """What is printed last: the table, what happened, and where things are."""
     t, a = summary.trajectories, summary.answers
-    engine = f"{summary.engine.name} {summary.engine.version} on {summary.engine.device}" if summary.engine else "none"
+    engine = f" by {summary.engine.name} {summary.engine.version} ({summary.engine.device})" if summary.engine else ""
     promoted = sum(adapter.promoted for adapter in summary.adapters)
     return "\n".join(
         (
@@ -78,7 +80,7 @@ def conclusion(summary: Summary, run: RunFolder) -> str:
             "",
             f"trajectories  {t.collected} collected, {t.judged} judged, {t.asked} self-asked, {t.flipped} verdicts "
             f"turned, {t.relabeled} relabelled, {t.dropped_stale} too stale, {t.lost} lost",
-            f"answers       {a.total} by {engine}; {a.wrong_version} of a wrong version, {a.failed} failed",
+            f"answers       {a.total}{engine}; {a.wrong_version} of a wrong version, {a.failed} failed",
             f"adapters      {promoted} promoted, {len(summary.adapters) - promoted} refused; "
             f"{summary.faults} faults, {summary.restarts} restarts",
             f"time, memory  {seconds(summary.seconds.get('total', 0))}; at most {size(summary.memory_peak_bytes)}",

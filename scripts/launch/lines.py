@@ -73,9 +73,9 @@ def exited(exit: Exit) -> str:
 def status(watch: Watch) -> str:
     """Where the run stands, in one line."""
     now = watch.state.round
-    if now is None or (watch.unready and not watch.requests_per_second):
-        waiting = ", ".join(watch.unready)
-        return f"waiting for {waiting} to be ready" if waiting else "waiting for the first round"
+    waiting = f"waiting for {', '.join(watch.unready)} to be ready" if watch.unready else ""
+    if now is None:
+        return waiting or "waiting for the first round"
     counts = watch.round_counts()
     head = f"round {now.number}/{watch.settings.run.rounds}"
     match now.phase:
@@ -94,7 +94,8 @@ def status(watch: Watch) -> str:
             text = "evaluating " + ", ".join(f"{role}@{version}" for role, version in due) if due else "finished"
         case _:
             assert_never(now.phase)
-    return f"{head}: {text}; {watch.requests_per_second:.0f} requests/s, {watch.memory / 2**30:.1f} GiB"
+    figures = waiting or f"{watch.requests_per_second:.0f} requests/s, {watch.memory / 2**30:.1f} GiB"
+    return f"{head}: {text}; {figures}"
 
 
 def _training(watch: Watch) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from protocols.messages import Estimate
 
 WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 18, 22, 34
+LEFT, RIGHT, TOP, BOTTOM = 44, 18, 24, 34
 SPAN = 0.3
 """The least range of the vertical axis, so that noise is not drawn as a mountain."""
 
@@ -62,10 +62,9 @@ def _point(at: float, y: Callable[[float], float], found: Estimate, number: int,
         f'<circle class="point" cx="{at:.1f}" cy="{y(found.value):.1f}" r="5"/>',
     ]
     if said:
-        label = "base" if number == 0 else str(number)
-        parts.append(
-            f'<text class="value" x="{at + 9:.1f}" y="{y(found.value) - 7:.1f}">{100 * found.value:.1f}</text>'
-        )
+        label, value = "base" if number == 0 else str(number), f"{100 * found.value:.1f}"
+        top = y(high) - 8
+        parts.append(f'<text class="value" x="{at:.1f}" y="{top:.1f}" text-anchor="middle">{value}</text>')
         parts.append(f'<text class="tick" x="{at:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{label}</text>')
     return [*parts, "</g>"]
 

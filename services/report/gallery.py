@@ -26,7 +26,8 @@ def _sample(sample: Sample, frames: dict[Digest, str]) -> str:
     return (
         f'<article class="card sample"><header><h3>{escape(t.task.instruction)}</h3>{chip(sample.fate)}'
         f'<span class="id">{escape(t.id)}, actor@{t.actor_version}</span></header>'
-        f'<div class="play"><div class="strip">{strip}</div>{last}</div><ul class="talk">{_talk(sample)}</ul></article>'
+        f'<div class="play"><div><div class="strip">{strip}</div><ul class="talk">{_talk(sample)}</ul></div>{last}'
+        "</div></article>"
     )
 
 
@@ -54,7 +55,9 @@ def _talk(sample: Sample) -> str:
         lines.append(_line("hindsight", found))
     for verdict in sample.again:
         said = _yes(verdict.judged)
-        lines.append(_line("later", f"critic@{verdict.critic_version} on “{escape(verdict.task.instruction)}”: {said}"))
+        lines.append(
+            _line("judges again", f"critic@{verdict.critic_version} on “{escape(verdict.task.instruction)}”: {said}")
+        )
     if sample.dropped is not None:
         lines.append(_line("dropped", escape(sample.dropped)))
     return "".join(lines)

@@ -34,7 +34,8 @@ def _head(material: Material) -> str:
     summary = material.summary
     engine = summary.engine
     model = escape(engine.base_model or "the base model") if engine else "the base model"
-    served = f" served by {escape(engine.name)} {escape(engine.version)} on {escape(engine.device)}" if engine else ""
+    device = f" on {engine.device}" if engine and engine.device not in ("", "none") else ""
+    served = escape(f", served by {engine.name} {engine.version}{device},") if engine else ""
     rounds = "1 round" if len(summary.rounds) == 2 else f"{len(summary.rounds) - 1} rounds"
     state = "" if summary.finished else chip("not finished", "bad")
     return (

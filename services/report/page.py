@@ -47,12 +47,13 @@ def estimate(found: Estimate | None) -> str:
     if found is None:
         return '<span class="range">not evaluated</span>'
     low, high = found.ci95
-    return f'{100 * found.value:.1f}% <span class="range">{100 * low:.1f} to {100 * high:.1f}, n={found.n}</span>'
+    return f'{100 * found.value:.1f}%<span class="range">{100 * low:.1f} to {100 * high:.1f}, n={found.n}</span>'
 
 
 def bar(found: Estimate | None, role: Role) -> str:
     share = 0.0 if found is None else found.value
-    return f'<span class="bar {role}"><i style="width:{100 * share:.1f}%"></i></span>{estimate(found)}'
+    meter = f'<span class="bar"><i style="width:{100 * share:.1f}%"></i></span>'
+    return f'<div class="share {role}">{meter}<span>{estimate(found)}</span></div>'
 
 
 def chip(text: str, mood: str = "") -> str:

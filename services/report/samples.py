@@ -20,13 +20,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FATES: tuple[tuple[str, Callable[[ReportState, Verdict], bool]], ...] = (
-    ("Self-asking found a success that the critic had missed", lambda _, v: v.flipped and v.success),
-    ("Self-asking took back a success that was none", lambda _, v: v.flipped and not v.success),
-    (
-        "Hindsight: it failed, and did something else",
-        lambda s, v: not v.success and s.relabels.get(v.trajectory, False),
-    ),
-    ("The critic's yes was confirmed", lambda _, v: not v.flipped and v.success),
+    ("Its own answer turned a no into a success", lambda _, v: v.flipped and v.success),
+    ("Its own answer turned a yes into a failure", lambda _, v: v.flipped and not v.success),
+    ("Hindsight found another instruction for it", lambda s, v: not v.success and s.relabels.get(v.trajectory, False)),
+    ("Its own answer confirmed a yes", lambda _, v: not v.flipped and v.success and bool(v.questions)),
     ("A failure with nothing to learn", lambda s, v: not v.success and not s.relabels.get(v.trajectory, False)),
 )
 

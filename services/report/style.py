@@ -47,13 +47,13 @@ code, pre { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; fo
 .tile.bad b { color: var(--bad); }
 .scroll { overflow-x: auto; background: var(--card); border: 1px solid var(--faint); border-radius: 12px; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: 9px 14px; border-top: 1px solid var(--faint); vertical-align: top;
+th, td { text-align: left; padding: 9px 12px; border-top: 1px solid var(--faint); vertical-align: top;
   white-space: nowrap; }
 thead th { border-top: 0; color: var(--soft); font-weight: 500; font-size: 13px; }
-td.wide { white-space: normal; min-width: 220px; }
-td .range { color: var(--soft); font-size: 13px; }
-.bar { display: inline-block; width: 90px; height: 8px; border-radius: 4px; background: var(--faint);
-  margin-right: 10px; }
+td.wide { white-space: normal; min-width: 200px; }
+td .range { color: var(--soft); font-size: 12.5px; display: block; line-height: 1.3; }
+.share { display: flex; gap: 10px; align-items: flex-start; } .share .bar { margin-top: 8px; }
+.bar { flex: none; width: 64px; height: 8px; border-radius: 4px; background: var(--faint); }
 .bar i { display: block; height: 100%; border-radius: 4px; background: var(--series); }
 .chip { display: inline-block; border-radius: 999px; padding: 1px 10px; font-size: 13px; background: var(--wash); }
 .chip.good { color: var(--good); } .chip.bad { color: var(--bad); }
@@ -61,7 +61,7 @@ td .range { color: var(--soft); font-size: 13px; }
 .sample header { display: flex; flex-wrap: wrap; gap: 4px 12px; align-items: baseline; margin-bottom: 12px; }
 .sample header .id { color: var(--soft); font-size: 13px; margin-left: auto; }
 .play { display: grid; grid-template-columns: 1fr minmax(190px, 240px); gap: 20px; }
-.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(96px, 1fr)); gap: 12px;
+.strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)); gap: 12px;
   align-content: start; }
 figure { margin: 0; } figcaption { font-size: 12.5px; line-height: 1.35; margin-top: 5px; overflow-wrap: anywhere; }
 figcaption em { color: var(--bad); font-style: normal; display: block; }
@@ -69,7 +69,7 @@ figcaption em { color: var(--bad); font-style: normal; display: block; }
   background: var(--wash); }
 .none { display: grid; place-items: center; color: var(--soft); font-size: 12px; text-align: center; }
 .third figcaption { color: var(--soft); }
-.talk { list-style: none; margin: 16px 0 0; padding: 14px 0 0; border-top: 1px solid var(--faint);
+.talk { list-style: none; margin: 18px 0 0; padding: 0;
   display: grid; gap: 7px; }
 .talk .who { color: var(--soft); display: inline-block; min-width: 92px; }
 .talk q { quotes: none; }

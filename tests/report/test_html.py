@@ -1,0 +1,173 @@
+"""The report: one page that opens anywhere, shows what was said as text, and stays small."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from protocols.codec import seal
+from protocols.messages import Estimate
+from runtime.blobs import BlobStore
+from runtime.log import Append, Log
+from runtime.metrics import Metrics
+from runtime.runfolder import RunFolder
+from runtime.settings import dump
+from services.report.charts import curve
+from services.report.frames import Frames
+from services.report.html import render
+from services.report.load import gather, load_state
+from services.settings import Settings
+from tests.report.story import Story, two_rounds
+
+LIMIT = 5 << 20
+
+
+def folder(tmp_path: Path, story: Story) -> RunFolder:
+    """A run folder that holds the story."""
+    run = RunFolder.create(tmp_path / "a <run>")
+    log = Log(run.log_file)
+    log.write(
+        [
+            Append(d.topic, d.id, seal(d.topic, d.message, id=d.id, producer=d.producer, seq=d.offset))  # pyright: ignore[reportArgumentType]
+            for d in story.told
+        ]
+    )
+    log.close()
+    blobs = BlobStore(run.blobs)
+    for data in story.blobs.values():
+        blobs.put(data)
+    Metrics(run, "actor-0").write("engine", name="scripted", version="1", device="cpu", base_model="micro@1")
+    run.write_settings(dump(Settings()))
+    return run
+
+
+def page(run: RunFolder) -> str:
+    state = load_state(run)
+    return render(gather(run, state, state.summary(run=str(run.path)), run.settings_file.read_text()))
+
+
+class Checked(HTMLParser):
+    """Raises where an element is closed that is not the open one; keeps the text and the addresses."""
+
+    VOID = ("meta", "img", "line", "circle", "path", "polyline", "br")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.addresses: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href", "srcset")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_a_report_is_one_well_formed_page_that_fetches_nothing(tmp_path: Path) -> None:
+    text = page(folder(tmp_path, two_rounds()))
+    checked = Checked(text)
+    assert checked.addresses and all(address.startswith("data:image/") for address in checked.addresses)
+    assert "<script" not in text and "@import" not in text and "url(" not in text
+    assert len(text.encode()) <= LIMIT
+
+
+def test_it_shows_curves_samples_questions_adapters_faults_and_settings(tmp_path: Path) -> None:
+    checked = Checked(page(folder(tmp_path, two_rounds())))
+    said = " ".join(checked.words)
+    for part in (
+        "Critic accuracy", "+20.0 points", "pick up the apple", "Which object is the robot holding?", "knife",
+        "Its own answer turned a no into a success", "Hindsight found another instruction for it", "pick up the knife",
+        "critic@2", "collapsed", "it collapsed", "quota = 300", "truncated: the world died",
+    ):  # fmt: skip
+        assert part in said, part
+
+
+def test_what_was_said_in_the_run_is_text_and_never_markup(tmp_path: Path) -> None:
+    text = page(folder(tmp_path, two_rounds()))
+    assert "the hand is &lt;full&gt;" in text and "<full>" not in text
+    assert "a &lt;run&gt;" in text and "<run>" not in text
+
+
+def test_the_charts_are_svg_with_a_point_and_an_interval_for_each_round(tmp_path: Path) -> None:
+    charts = re.findall(r"<svg.*?</svg>", page(folder(tmp_path, two_rounds())), re.DOTALL)
+    assert len(charts) == 2
+    for chart in charts:
+        tree = ElementTree.fromstring(chart)
+        assert len(tree.findall(".//circle")) == len(tree.findall(".//path")) == 3
+
+
+@pytest.mark.parametrize(
+    ("shares", "ticks"), [([0.0, 0.05], ["0%", "30%"]), ([0.99, 1.0], ["70%", "100%"]), ([0.1, 0.95], ["0%", "100%"])]
+)
+def test_the_axis_holds_every_interval_and_is_never_too_narrow(shares: list[float], ticks: list[str]) -> None:
+    points = [
+        (i, Estimate(value=share, n=100, ci95=(max(0.0, share - 0.04), min(1.0, share + 0.04))))
+        for i, share in enumerate(shares)
+    ]
+    tree = ElementTree.fromstring(curve(points, name="x", series="actor"))
+    found = [text.text for text in tree.findall("text") if (text.text or "").endswith("%")]
+    assert [found[0], found[-1]] == ticks
+    assert all(20 <= float(circle.attrib["cy"]) <= 220 for circle in tree.findall(".//circle"))
+
+
+def test_many_rounds_are_labelled_only_now_and_then() -> None:
+    points = [(i, Estimate(value=0.5, n=9, ci95=(0.2, 0.8))) for i in range(100)]
+    tree = ElementTree.fromstring(curve(points, name="x", series="actor"))
+    assert len(tree.findall(".//circle")) == 100 and len(tree.findall(".//*[@class='value']")) < 20
+
+
+def test_a_run_that_has_hardly_begun_has_a_report_too(tmp_path: Path) -> None:
+    story = Story()
+    story.round(1, "collect", 0, 0)
+    said = " ".join(Checked(page(folder(tmp_path, story))).words)
+    assert "not finished" in said and "has not been evaluated" in said
+
+
+def test_frames_that_are_gone_or_damaged_leave_a_place_that_says_so(tmp_path: Path) -> None:
+    run = folder(tmp_path, two_rounds())
+    files = [file for file in run.blobs.rglob("*") if file.is_file()]
+    for i, file in enumerate(files):
+        if i % 2:
+            file.unlink()
+        else:
+            file.write_bytes(b"rubbish")
+    text = page(run)
+    assert "data:image" not in text and "frame not kept" in text
+
+
+def test_frames_stop_at_their_budget_and_large_ones_are_made_smaller(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    store = BlobStore(tmp_path)
+    names: list[str] = []
+    for seed in range(3):
+        noise = np.random.default_rng(seed).integers(0, 255, (600, 600, 3), dtype=np.uint8)
+        file = tmp_path / "noise.png"
+        Image.fromarray(noise).save(file)
+        names.append(store.put(file.read_bytes()))
+    first = Frames(store).uri(names[0])
+    assert first is not None and first.startswith("data:image/webp") and len(first) < 100_000
+    tight = Frames(store, budget=2 * len(first))
+    assert [tight.uri(name) is not None for name in (*names, names[0])] == [True, True, False, True]
+
+
+def test_a_log_line_that_cannot_be_read_is_left_out_and_the_rest_is_shown(tmp_path: Path) -> None:
+    run = folder(tmp_path, two_rounds())
+    log = Log(run.log_file)
+    log.write([Append("verdicts", "broken", b"\xc1 not msgpack")])
+    log.close()
+    with run.metrics_file.open("a") as metrics:
+        metrics.write('{"time": 3, "kind": "engi')
+    assert load_state(run).finished and "Critic accuracy" in page(run)
