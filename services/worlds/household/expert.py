@@ -1,4 +1,4 @@
-"""A scripted demonstrator and random acts: for source demonstrations and tests, never for an actor that learns."""
+"""A scripted demonstrator and random acts: for source demonstrations and measurements, never for what learns."""
 
 import random
 

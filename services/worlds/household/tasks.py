@@ -103,6 +103,7 @@ def draw_episode(
     if task is not None:
         _check(task)
         verb = task.verb
+        task = replace(task, id=make_task(verb, task.object, task.target).id)
     elif verb is None:
         verb = rng.choices(tuple(VERB_SHARES), tuple(VERB_SHARES.values()))[0]
     rooms = [room for room in ROOMS.values() if task is None or _offers(room, task)]

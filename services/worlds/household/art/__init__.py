@@ -1,0 +1,1 @@
+"""How everything in the household looks, drawn with shapes: no picture files."""
