@@ -1,7 +1,8 @@
-"""Makes vLLM's vision attention fast on CPU for the short sequences of small pictures.
+"""Makes vLLM's vision towers fast on CPU for the short sequences of small pictures.
 
 Torch's fused attention kernel is slow there. For a few hundred patches two batched products and a softmax are twice as
 fast, in pieces that stay in the cache. The scores are rounded to the input's type, as in transformers' eager attention.
+Torch's bfloat16 GELU is five times slower in its tanh form than in its exact one.
 """
 
 import inspect
@@ -21,8 +22,24 @@ CACHE_ELEMENTS = 1 << 21
 _EXPECTED = ["q", "k", "v", "scale", "enable_gqa"]
 
 
+class NearGelu(torch.nn.Module):
+    """GELU in its tanh form; for bfloat16 in its exact form, which differs by at most 5e-4: less than what the rounding
+    of its input to 8 bits already does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.gelu(x, approximate="none" if x.dtype == torch.bfloat16 else "tanh")
+
+
 def install() -> None:
-    """Replaces the attention function of vLLM's vision towers, where it is the one known here."""
+    """Replaces the attention and the tanh GELU of vLLM's models, where they are the ones known here."""
+    _install_attention()
+    from vllm.model_executor.layers import activation
+
+    if hasattr(activation, "_get_gelu_pytorch_tanh"):
+        setattr(activation, "_get_gelu_pytorch_tanh", NearGelu)  # noqa: B010
+
+
+def _install_attention() -> None:
     try:
         from vllm.v1.attention.ops import vit_attn_wrappers
     except ImportError:

@@ -22,6 +22,7 @@ from services.models.chat import ChatFormat
 from services.models.engine import AdapterRefused, EngineDead, EngineError, Generation, Identity, Request
 from services.models.folder import base_model_name, model_folder
 from services.models.versions import Versions
+from services.models.vllm_pictures import Pictures
 from services.models.vllm_settings import build_engine, prepare_environment
 from services.settings import Model
 
@@ -57,6 +58,7 @@ class VllmEngine:
         self._loading = anyio.Lock()
         self._files = Path(tempfile.mkdtemp(prefix="selu-adapters-"))
         self._chat = ChatFormat.load(folder)
+        self._pictures = Pictures(engine)
         self._shapes = tensor_shapes(folder)
         self._max_rank = 0
         self._identity: Identity
@@ -222,7 +224,7 @@ class VllmEngine:
             self._raise_if_dead(error)
 
     async def _answer(self, request: Request, lora: Any) -> Generation:
-        from services.models.vllm_requests import read_answer, sampling, vllm_prompt
+        from services.models.vllm_requests import picture, read_answer, sampling
 
         if self._closed:
             raise EngineDead("the engine is closed; start another")
@@ -231,7 +233,7 @@ class VllmEngine:
         scope = anyio.CancelScope(deadline=anyio.current_time() + ANSWER_SECONDS)
         self._answering.add(scope)
         try:
-            prompt = vllm_prompt(self._chat, request)
+            prompt = self._pictures.render(self._chat.prompt_ids(request.prompt), picture(request), request.image_id)
             with scope:
                 name = f"{self._versions.role}-{next(self._request_ids)}"
                 stream = self._engine.generate(

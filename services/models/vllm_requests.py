@@ -16,15 +16,11 @@ class Asked(msgspec.Struct, frozen=True):
     choice_tokens: tuple[int, ...] = ()
 
 
-def vllm_prompt(chat: ChatFormat, request: Request) -> dict[str, Any]:
-    """Tokens with the picture. The picture's digest lets vLLM recognise it without hashing pixels."""
+def picture(request: Request) -> Any:
+    """The request's picture, decoded, as a PIL image in RGB."""
     from PIL import Image
 
-    return {
-        "prompt_token_ids": chat.prompt_ids(request.prompt),
-        "multi_modal_data": {"image": Image.open(io.BytesIO(request.image)).convert("RGB")},
-        "multi_modal_uuids": {"image": [request.image_id]},
-    }
+    return Image.open(io.BytesIO(request.image)).convert("RGB")
 
 
 def sampling(chat: ChatFormat, request: Request) -> Asked:

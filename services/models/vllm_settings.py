@@ -81,6 +81,7 @@ def engine_arguments(
     if on_cpu:
         arguments |= {
             "enforce_eager": True,
+            "mm_processor_cache_gb": 0,  # see vllm_pictures: preparing a picture again is cheaper than keeping it
             "kv_cache_memory_bytes": int(settings.cache_gib * GIB),
             "max_num_batched_tokens": max(CPU_BATCH_TOKENS, settings.max_model_len),
         }

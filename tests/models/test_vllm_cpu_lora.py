@@ -122,3 +122,15 @@ def test_dense_vision_attention_is_near_the_fused_kernel(pictures: int) -> None:
     q, k, v = (torch.randn(pictures, 64, 3, 16).bfloat16() for _ in range(3))
     exact = torch.nn.functional.scaled_dot_product_attention(*(x.float().transpose(1, 2) for x in (q, k, v)))
     torch.testing.assert_close(dense_attention(q, k, v).float(), exact.transpose(1, 2), rtol=0.05, atol=0.02)
+
+
+def test_the_near_gelu_differs_less_than_rounding_its_input_does() -> None:
+    from services.models.vllm_cpu_vision import NearGelu
+
+    x = torch.linspace(-6, 6, 4001)
+    exact = torch.nn.functional.gelu(x, approximate="tanh")
+    rounded = torch.nn.functional.gelu(x.bfloat16().float(), approximate="tanh")
+    near = torch.nn.functional.gelu(x)
+    assert (near - exact).abs().max() < 0.2 * (rounded - exact).abs().max()
+    assert torch.equal(NearGelu()(x), exact)
+    assert torch.equal(NearGelu()(x.bfloat16()), torch.nn.functional.gelu(x.bfloat16()))
