@@ -1,0 +1,140 @@
+"""`selu up` as a person starts it, with real processes: what it leaves, and that it leaves nothing running."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import msgspec
+import psutil
+import pytest
+
+from runtime.runfolder import RunFolder
+from scripts.selu import main
+from services.report.summary import Summary
+from tests.mesh.launched import Launched, launched, seen
+
+pytestmark = pytest.mark.anyio
+
+SECONDS = 60
+AFTER_KILL_SECONDS = 5.0
+
+
+def processes(run: Launched) -> dict[str, psutil.Process]:
+    """The run's processes, by instance."""
+    found = psutil.Process(run.process.pid).children(recursive=True)
+    return {child.cmdline()[3]: child for child in found if child.cmdline()[1:3] == ["-m", "runtime.child"]}
+
+
+async def gone(pid: int) -> None:
+    """Returns once the process has ended, whoever its parent is."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        await anyio.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+async def test_a_scripted_run_shows_itself_while_it_goes_and_leaves_its_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    with anyio.fail_after(SECONDS):
+        async with launched(folder) as run:
+            await seen(run, "trajectories", 3)
+            found = processes(run)
+            assert found.keys() >= {"hub", "simulator-0", "actor-0", "critic-0", "relabeler-0", "trainer-0"}
+            assert not [m.path for p in found.values() for m in p.memory_maps() if "torch" in m.path]
+            names = {instance: process.name() for instance, process in found.items()}
+            assert names["critic-0"] == "selu-critic-0"
+            argv = [
+                sys.executable,
+                "-m",
+                "scripts.selu",
+                "attach",
+                "health",
+                "--run",
+                str(folder),
+                "--json",
+                "--count",
+                "1",
+            ]
+            live = await anyio.run_process(argv)
+            assert json.loads(live.stdout)["message"]["type"] == "health"
+            assert await run.process.wait() == 0
+        for process in found.values():
+            await gone(process.pid)
+
+    said = (tmp_path / "launcher.txt").read_text()
+    for part in ("all processes are ready", "round 2/2: finished", "gain", "0 lost", str(folder / "report.html")):
+        assert part in said
+
+    summary = msgspec.json.decode((folder / "summary.json").read_bytes(), type=Summary)
+    assert summary.finished and summary.engine is not None and summary.engine.name == "scripted"
+    assert [figures.round for figures in summary.rounds] == [0, 1, 2]
+    assert all(f.critic_accuracy is not None and f.actor_success is not None for f in summary.rounds)
+    assert (summary.trajectories.collected, summary.trajectories.lost) == (24, 0)
+    assert (summary.answers.wrong_version, summary.answers.failed) == (0, 0) and summary.answers.total > 100
+    assert all(adapter.swap_seconds is not None for adapter in summary.adapters if adapter.promoted)
+    assert summary.seconds["total"] > summary.seconds["collect"] > 0 and summary.memory_peak_bytes > 0
+
+    assert main(["report", str(folder)]) == 0
+    assert msgspec.json.decode((folder / "summary.json").read_bytes(), type=Summary) == summary
+    capsys.readouterr()
+    assert main(["attach", "verdicts", "--run", str(folder), "--from", "start", "--json", "--count", "2"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["topic"] for row in rows] == ["verdicts"] * 2 and rows[0]["offset"] < rows[1]["offset"]
+    again = f"--from={rows[1]['offset']}"
+    assert main(["attach", "verdicts", "--run", str(folder), again, "--count", "1"]) == 0
+    assert rows[1]["message"]["trajectory"] in capsys.readouterr().out
+
+
+async def test_when_the_launcher_is_killed_nothing_is_left_and_the_run_can_be_resumed(tmp_path: Path) -> None:
+    with anyio.fail_after(SECONDS):
+        async with launched(tmp_path / "run") as run:
+            await seen(run, "verdicts", 3)
+            found = processes(run)
+            run.process.kill()
+            await run.process.wait()
+            with anyio.fail_after(AFTER_KILL_SECONDS):
+                for process in found.values():
+                    await gone(process.pid)
+        resumed = await anyio.run_process(
+            [sys.executable, "-m", "scripts.selu", "up", "--resume", str(tmp_path / "run")],
+            check=False,
+            stderr=subprocess.STDOUT,
+        )
+        assert resumed.returncode == 0, resumed.stdout.decode()
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["finished"] and summary["trajectories"]["lost"] == 0
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_stopped_run_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, how: signal.Signals, code: int) -> None:
+    with anyio.fail_after(SECONDS):
+        async with launched(tmp_path / "run") as run:
+            await seen(run, "trajectories", 2)
+            found = processes(run)
+            run.process.send_signal(how)
+            with anyio.fail_after(10):
+                assert await run.process.wait() == code
+            for process in found.values():
+                await gone(process.pid)
+    said = (tmp_path / "launcher.txt").read_text()
+    assert f"selu up --resume {tmp_path / 'run'}" in said and "Traceback" not in said
+    assert not RunFolder(tmp_path / "run").endpoints_file.exists()
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["finished"] is False
+
+
+async def test_a_process_that_only_a_person_can_mend_ends_the_run_and_is_quoted(tmp_path: Path) -> None:
+    with anyio.fail_after(SECONDS):
+        async with launched(tmp_path / "run", "world.options.no_such_option=1") as run:
+            assert await run.process.wait() in (1, 2)
+    said = (tmp_path / "launcher.txt").read_text()
+    assert "no_such_option" in said
