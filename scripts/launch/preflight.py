@@ -13,6 +13,7 @@ from services.models.engine import EngineError
 from services.models.folder import model_folder
 from services.models.load import choose_engine
 from services.settings import Settings
+from services.worlds.load import load_world
 
 DISK_BYTES = 200 << 20
 """The least free space a run is started with."""
@@ -20,7 +21,16 @@ DISK_BYTES = 200 << 20
 
 def problems(plan: Plan) -> list[str]:
     """Everything found wrong with a plan, each with what to do; empty when it can start."""
-    return [*_model(plan.settings), *_learner(plan.settings), *_endpoint(plan), *_disk(plan.folder)]
+    settings = plan.settings
+    return [*_world(settings), *_model(settings), *_learner(settings), *_endpoint(plan), *_disk(plan.folder)]
+
+
+def _world(settings: Settings) -> Iterator[str]:
+    if settings.world.name == "household":  # the only one that starts no simulator of its own
+        try:
+            load_world(settings.world, max_steps=settings.simulator.max_steps).close()
+        except ValueError as error:
+            yield f"world.options: {error}"
 
 
 def _model(settings: Settings) -> Iterator[str]:

@@ -18,6 +18,7 @@ from runtime.child import command
 from runtime.mesh import Mesh, connect
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
+from runtime.streams import Delivery
 from runtime.supervisor import HOPELESS, Exit, Spec, Supervisor, supervise
 from scripts.launch import lines
 from scripts.launch.plan import Plan
@@ -57,6 +58,7 @@ class Launch:
         self._begun = time.monotonic()
         self._watch = Watch(plan.settings, {process.instance: process.role for process in plan.processes})
         self._metrics = Metrics(run, "launcher")
+        self._next = 1
         self._outcome: Outcome | None = None
         self._over = anyio.Event()
         self._heard = anyio.Event()
@@ -114,18 +116,22 @@ class Launch:
                 self._show.event(f"no word from the hub at {endpoint}: {errors.exceptions[0]}")
 
     async def _follow(self, mesh: Mesh) -> None:
-        seen = self._watch.state.round
-        async with mesh.subscribe(*READS, start="start") as stream:
-            async for delivery in stream.past():
-                self._watch.hear(delivery, self._now)
-            if seen is None and self._watch.state.round is not None:
-                self._show.event(f"goes on at round {self._watch.state.round.number}, {self._watch.state.round.phase}")
-            await self._look()
+        async with mesh.subscribe(*READS, start=self._next) as stream:
+            if self._plan.resume and self._next == 1:
+                async for delivery in stream.past():
+                    self._hear(delivery)
+                if found := self._watch.state.round:
+                    self._show.event(f"goes on at round {found.number}, {found.phase}")
+                await self._look()
             async for delivery in stream:
-                self._watch.hear(delivery, self._now)
+                self._hear(delivery)
                 if text := lines.event(delivery, self._watch):
                     self._show.event(text)
                 await self._look()
+
+    def _hear(self, delivery: Delivery) -> None:
+        self._next = delivery.offset + 1
+        self._watch.hear(delivery, self._now)
 
     async def _look(self) -> None:
         """Ends the run where it is over, with the services' last figures."""

@@ -134,7 +134,10 @@ async def test_a_stopped_run_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, 
 
 async def test_a_process_that_only_a_person_can_mend_ends_the_run_and_is_quoted(tmp_path: Path) -> None:
     with anyio.fail_after(SECONDS):
-        async with launched(tmp_path / "run", "world.options.no_such_option=1") as run:
-            assert await run.process.wait() in (1, 2)
+        async with launched(tmp_path / "run") as run:
+            await seen(run, "trajectories", 2)
+            run.run.settings_file.write_text("[world.options]\nno_such_option = 1\n")
+            run.kill("simulator-0")
+            assert await run.process.wait() == 1
     said = (tmp_path / "launcher.txt").read_text()
-    assert "no_such_option" in said
+    assert "simulator-0 ended with code 78" in said and "no_such_option" in said and "--resume" in said
