@@ -24,11 +24,23 @@ class Run(Section, frozen=True, kw_only=True):
     rounds: Annotated[int, Meta(ge=0, le=900)] = 2
 
 
+class Seeds(Section, frozen=True, kw_only=True):
+    """The first episode seed of each split. Splits may not reach into one another; each run and round has training
+    seeds of its own, so that training's reach furthest."""
+
+    dev: Annotated[int, Meta(ge=0)] = 100_000_000
+    dev_judge: Annotated[int, Meta(ge=0)] = 200_000_000
+    heldout: Annotated[int, Meta(ge=0)] = 300_000_000
+    heldout_judge: Annotated[int, Meta(ge=0)] = 400_000_000
+    train: Annotated[int, Meta(ge=0)] = 1_000_000_000
+
+
 class World(Section, frozen=True, kw_only=True):
     """``name`` picks the world; ``options`` are its own (see its folder), checked by it when it is made."""
 
     name: Literal["household"] = "household"
     options: dict[str, str | int | float | bool] = {}
+    seeds: Seeds = Seeds()
 
 
 class Model(Section, frozen=True, kw_only=True):

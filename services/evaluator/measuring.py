@@ -1,10 +1,12 @@
 """How a version is measured: an actor by greedy episodes on held-out tasks, a critic on the held-out judgement set."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import anyio
 import anyio.abc
 import msgspec
+import msgspec.structs
 
 from protocols.errors import ProtocolError
 from protocols.messages import Answer, Ask, Estimate, Role
@@ -73,7 +75,7 @@ class Measuring:
             await self._turn("actor", version, index, total)
             async with self._playing:
                 rollout = await self._play(
-                    f"{split}-{index:05d}/actor@{version}", seeds(split, total)[index], version, 0.0
+                    f"{split}-{index:05d}/actor@{version}", self._seeds(split, total)[index], version, 0.0
                 )
             tried += 1
             if rollout:
@@ -107,6 +109,9 @@ class Measuring:
         finally:
             self._idle.append(world)
 
+    def _seeds(self, split: str, count: int) -> Sequence[int]:
+        return seeds(split, count, starts=msgspec.structs.asdict(self._settings.world.seeds))
+
     def _world(self) -> ThreadedWorld:
         make = partial(load_world, self._settings.world, max_steps=self._settings.simulator.max_steps)
         return ThreadedWorld(make, seconds=self._settings.simulator.step_seconds, limiter=self._threads)
@@ -122,7 +127,7 @@ class Measuring:
         """One episode of the judgement set: the base actor's, exploring as in collection."""
         split = f"{self._settings.evaluator.split}_judge"
         async with self._playing:
-            seed = seeds(split, self._settings.evaluator.judgements)[index]
+            seed = self._seeds(split, self._settings.evaluator.judgements)[index]
             rollout = await self._play(f"{split}-{index:05d}", seed, 0, 1.0)
         held = Held(index=index, task=None, frame=None, success=False)
         if rollout:

@@ -1,9 +1,11 @@
 """The simulator: plays the episodes a round asks for, many at once, and publishes what was seen and done."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import anyio
 import anyio.to_thread
+import msgspec.structs
 
 from protocols.messages import LiveStep, Outcome, Round, Step, Task, Trajectory
 from runtime.service import Service
@@ -14,6 +16,7 @@ from services.simulator.state import Collection, Episode
 from services.worlds.load import load_world
 from services.worlds.rollout import Pilot, Rollout, RolloutFailed, play, sampling_seed
 from services.worlds.threaded import THREADS, ThreadedWorld
+from services.worlds.world import seeds
 
 UNKNOWN = Task(id="unknown", instruction="", verb="unknown", object="unknown")
 """The task of an episode whose world failed before it named one."""
@@ -23,13 +26,15 @@ async def main(service: Service) -> None:
     """Collects until cancelled. A restart runs only what is not in the log yet.
 
     Raises:
-        SettingsError: there is no such world, or it has no such option.
+        SettingsError: there is no such world, it has no such option, or seeds of its splits would overlap.
     """
     settings: Settings = service.settings
-    state = Collection(run_seed=settings.run.seed, rounds=settings.run.rounds)
+    starts = msgspec.structs.asdict(settings.world.seeds)
+    state = Collection(run_seed=settings.run.seed, rounds=settings.run.rounds, starts=starts)
     changes = Changes()
     make = partial(load_world, settings.world, max_steps=settings.simulator.max_steps)
     try:
+        _check_seeds(settings, starts)
         (await anyio.to_thread.run_sync(make)).close()
     except ValueError as error:
         raise SettingsError(f"the world cannot be made as it is set: {error}") from error
@@ -45,6 +50,14 @@ async def main(service: Service) -> None:
         async for delivery in stream:
             _apply(state, delivery.message)
             changes.notify()
+
+
+def _check_seeds(settings: Settings, starts: Mapping[str, int]) -> None:
+    """Raises ValueError where what this run plays and measures would use a seed of two splits."""
+    run, measured = settings.run, settings.evaluator
+    seeds("train", settings.simulator.quota, run_seed=run.seed, round=run.rounds, starts=starts)
+    seeds(measured.split, measured.tasks, starts=starts)
+    seeds(f"{measured.split}_judge", measured.judgements, starts=starts)
 
 
 def _apply(state: Collection, message: object) -> None:

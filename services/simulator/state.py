@@ -1,11 +1,12 @@
 """Which episodes to run next, as a fold over rounds and the trajectories already in the log. No I/O."""
 
 from collections import deque
+from collections.abc import Mapping
 
 import msgspec
 
 from protocols.messages import Round, Trajectory
-from services.worlds.world import seeds
+from services.worlds.world import SEED_STARTS, seeds
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +27,12 @@ class Collection:
     """Events are applied in any order and any number of times; `take` says what to start.
 
     Ahead of the round announced last, up to its staleness bound, episodes of later rounds are due too; they are acted
-    by the version that is current when they start.
+    by the version that is current when they start. ``starts`` are the splits' first seeds.
     """
 
-    def __init__(self, *, run_seed: int, rounds: int) -> None:
+    def __init__(self, *, run_seed: int, rounds: int, starts: Mapping[str, int] = SEED_STARTS) -> None:
         self._run_seed = run_seed
+        self._starts = starts
         self._rounds = rounds
         self._round: Round | None = None
         self._have: dict[int, set[int]] = {}
@@ -73,7 +75,9 @@ class Collection:
                 id=trajectory_id(number, index),
                 round=number,
                 index=index,
-                seed=seeds("train", self._round.quota, run_seed=self._run_seed, round=number)[index],
+                seed=seeds("train", self._round.quota, run_seed=self._run_seed, round=number, starts=self._starts)[
+                    index
+                ],
                 actor_version=self._round.actor_version,
             )
         return None

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from itertools import combinations
 
+import msgspec.structs
 import pytest
 
 from services import settings
@@ -48,6 +49,10 @@ def test_held_out_seeds_are_the_same_for_every_run_and_round():
 def test_splits_can_be_moved():
     assert seeds("dev", 3, starts={"dev": 7}) == range(7, 10)
     assert seeds("train", 1, run_seed=1, round=2, starts={"train": 2_000_000_000})[0] == 2_010_020_000
+
+
+def test_the_splits_starts_are_settings_with_the_same_defaults():
+    assert msgspec.structs.asdict(settings.Seeds()) == SEED_STARTS
 
 
 @pytest.mark.parametrize(
