@@ -38,7 +38,7 @@ class Whole:
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._ended: dict[str, anyio.Event] = {}
 
-    def connect(self, role: str, instance: str):  # noqa: ANN201
+    def connect(self, role: str, instance: str):
         return connect(self.hub.endpoint, role=role, instance=instance, run=self.run)
 
     def start(self, role: str, instance: str = "") -> None:
@@ -87,9 +87,9 @@ async def until_over(mesh: Mesh) -> list[Delivery]:
         async for delivery in stream:
             seen.append(delivery)
             finished = finished or (isinstance(delivery.message, Round) and delivery.message.phase == "finished")
-            if finished and isinstance(delivery.message, Evaluation | Round):
-                if not due(item.message for item in seen):
-                    return seen
+            told = isinstance(delivery.message, Evaluation | Round)
+            if finished and told and not due(item.message for item in seen):
+                return seen
     raise AssertionError("a subscription has no end")
 
 
