@@ -77,6 +77,7 @@ class _Child:
         self.state: State = "starting"
         self.deaths: deque[float] = deque()
         self.restarts = 0
+        self.forced = False
         self.scope = anyio.CancelScope(shield=True)
         self.spawned, self.stopping, self.gone = anyio.Event(), anyio.Event(), anyio.Event()
 
@@ -124,6 +125,11 @@ class Supervisor:
     def restarts(self) -> dict[str, int]:
         """How often each child was started again."""
         return {name: child.restarts for name, child in self._children.items()}
+
+    @property
+    def forced(self) -> list[str]:
+        """The children that did not end within their grace and were killed."""
+        return [name for name, child in self._children.items() if child.forced]
 
     async def start(self, spec: Spec) -> None:
         """Starts a child and keeps it until `stop`. Returns once it was spawned, or could not be.
@@ -239,6 +245,7 @@ class Supervisor:
         with suppress(ProcessLookupError):
             process.terminate()
         await anyio.sleep(child.spec.grace)
+        child.forced = True
         _kill_group(process.pid)
 
     def _account(

@@ -16,6 +16,9 @@ _PHASES = {
     "finished": "finished, with actor@{actor} and critic@{critic}",
 }
 
+LAUNCHER = "launcher"
+"""The instance as which the launcher joins the mesh."""
+
 NAMES = {"actor": "success", "critic": "accuracy"}
 """What each role's held-out figure is."""
 
@@ -41,8 +44,8 @@ def event(delivery: Delivery, watch: Watch) -> str | None:
             gain = watch.against_base(m)
             against = "" if gain is None else f", {points(gain)} against the base"
             return f"{m.role}@{m.version}: held-out {NAMES[m.role]} {estimate(m.score)}{against}"
-        case Fault() as m:
-            return f"fault in {m.service}: {m.what}: {m.why}" + (f"; {m.do}" if m.do else "")
+        case Fault() as m if delivery.producer != LAUNCHER:  # its own it has told already
+            return f"fault in {m.service}: {m.what}: {_first_line(m.why)}" + (f"; {m.do}" if m.do else "")
         case _:
             return None
 
@@ -50,6 +53,10 @@ def event(delivery: Delivery, watch: Watch) -> str | None:
 def _loss(adapter: Adapter) -> str:
     first, last = adapter.metrics.get("loss_first"), adapter.metrics.get("loss_last")
     return "" if first is None or last is None else f", loss {first:.3g} to {last:.3g}"
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 def estimate(found: Estimate) -> str:

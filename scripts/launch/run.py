@@ -93,6 +93,8 @@ class Launch:
                 tasks.cancel_scope.cancel()
             self._show.event("ending the processes")
             await supervisor.stop()
+            if supervisor.forced:
+                self._show.event(f"killed, as they did not end in time: {', '.join(supervisor.forced)}")
         self._record_health()
         assert self._outcome is not None
         return self._outcome
@@ -104,7 +106,9 @@ class Launch:
         while True:
             try:
                 async with (
-                    connect(endpoint, role="launcher", instance="launcher", run=self._run, timeout=HUB_SECONDS) as mesh,
+                    connect(
+                        endpoint, role="launcher", instance=lines.LAUNCHER, run=self._run, timeout=HUB_SECONDS
+                    ) as mesh,
                     anyio.create_task_group() as tasks,
                 ):
                     tasks.start_soon(self._follow, mesh)

@@ -98,7 +98,7 @@ class ReportState:
     def _apply_round(self, message: Round, time: float) -> None:
         self.round = message
         self._quota[message.number] = message.quota
-        if message.phase in _LEARNING:
+        if message.number and message.phase in _LEARNING:
             self._learned.add(message.number)
         self._clock.phase(message.number, message.phase, time)
 

@@ -104,6 +104,13 @@ def test_a_round_still_collecting_has_lost_nothing() -> None:
     assert state.rounds()[0].critic_accuracy is None
 
 
+def test_a_run_of_no_rounds_has_lost_nothing_and_shows_the_base() -> None:
+    story = Story()
+    story.round(0, "finished", 0, 0)
+    state = told(story)
+    assert state.finished and state.lost == [] and [r.round for r in state.rounds()] == [0]
+
+
 def test_an_adapter_that_no_engine_would_serve_does_not_stand() -> None:
     story = two_rounds()
     for i, delivery in enumerate(story.told):

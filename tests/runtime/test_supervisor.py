@@ -172,6 +172,7 @@ async def test_a_child_and_grandchild_that_ignore_sigterm_are_killed_after_the_g
         await w.supervisor.stop()
         for pid in pids:
             await gone(pid)
+        assert w.supervisor.forced == ["engine-0"]
 
 
 async def test_a_dead_childs_whole_group_is_killed_with_it(tmp_path: Path) -> None:
