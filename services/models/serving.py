@@ -105,11 +105,11 @@ class Serving:
         )  # fmt: skip
         self._changes.notify()
         name = f"{self._service.instance}/{self._role}@{adapter.version}"
-        await self._service.mesh.publish("swaps", swap, id=name)
         if reason is not None:
             await self._service.fault(
                 f"{self._role}@{adapter.version} is not served", reason, f"{self._role}@{self.newest} goes on", id=name
             )
+        await self._service.mesh.publish("swaps", swap, id=name)
         self._service.gauges["adapter_version"] = float(self.newest)
         return reason is None
 
