@@ -6,7 +6,6 @@ names it again. Every answer is given by the version its request named.
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 
 import anyio
 from anyio.abc import TaskStatus
@@ -158,14 +157,14 @@ class Serving:
         for _ in range(RELOADS):
             for version in sorted({request.version for request in requests}):
                 await self.ready(version)
-            with suppress(UnknownVersion):  # let go between these two lines
-                try:
-                    answers = await self._engine.generate(requests)
-                except EngineDead as death:
-                    self._death = death
-                    self._changes.notify()
-                    await anyio.sleep_forever()
-                return self._counted(requests, answers)
+            try:
+                return self._counted(requests, await self._engine.generate(requests))
+            except UnknownVersion:  # let go between these two lines
+                continue
+            except EngineDead as death:
+                self._death = death
+                self._changes.notify()
+                await anyio.sleep_forever()
         raise NotFound(f"{self._role}: adapters are changing too fast for {sorted({r.version for r in requests})}")
 
     def _counted(self, requests: Sequence[Request], answers: list[Generation]) -> list[Generation]:
