@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ ANSWER_SECONDS = 600.0
 """After so long without an answer the engine counts as hung."""
 
 CLOSE_SECONDS = 10.0
+CORE_SECONDS = 1.0
+"""How long the engine's own process may take to end before it is killed: it has nothing to save."""
 
 NOTICEABLE = 1e-3
 """A LoRA factor B with values this large cannot leave an answer's probability the same to the last digit."""
@@ -179,7 +182,7 @@ class VllmEngine:
             scope.cancel()
         if handler := getattr(self._engine, "output_handler", None):
             handler.cancel()  # else it reports the engine's orderly end as a crash
-        stop = asyncio.get_running_loop().run_in_executor(self._thread, self._engine.shutdown)
+        stop = asyncio.get_running_loop().run_in_executor(self._thread, partial(self._engine.shutdown, CORE_SECONDS))
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await asyncio.shield(stop)
         self._thread.shutdown(wait=False)
