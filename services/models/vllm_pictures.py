@@ -14,12 +14,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from services.models import pixel_table
+
 log = logging.getLogger(__name__)
 
 SIZES = 16
 """Picture sizes learned about; pictures of further sizes take the slow way."""
 
-_PROBES = 3
 _IMAGE = "image"
 
 
@@ -75,52 +76,26 @@ class Pictures:
     def _probe(self, size: tuple[int, int], prompt_ids: list[int]) -> _Template | None:
         from PIL import Image
 
-        random = np.random.default_rng(0)
-        probes = [random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8) for _ in range(_PROBES)]
+        pictures = pixel_table.probes(size)
         prompts = [prompt_ids, prompt_ids[:-1], prompt_ids]
+        names = [f"selu-probe-{size}-{index}" for index in range(len(pictures))]
         rendered = [
-            self._render_slowly(ids, Image.fromarray(probe), f"selu-probe-{size}-{index}")
-            for index, (ids, probe) in enumerate(zip(prompts, probes, strict=True))
+            self._render_slowly(ids, Image.fromarray(picture), name)
+            for ids, picture, name in zip(prompts, pictures, names, strict=True)
         ]
-        items = [dict(one["mm_kwargs"][_IMAGE][0]) for one in rendered]
+        items = [one["mm_kwargs"][_IMAGE][0] for one in rendered]
         varying = [key for key in items[0] if not _same(items[0][key].data, items[1][key].data)]
         if len(varying) != 1:
             return None
-        pixels = items[0][varying[0]].data
-        channels_first = probes[0].transpose(2, 0, 1)
-        if tuple(pixels.shape[-3:]) != channels_first.shape or pixels.numel() != channels_first.size:
+        table = pixel_table.learn(pictures, [item[varying[0]].data.float().numpy() for item in items])
+        if table is None:
             return None
-        table = np.zeros((3, 256), dtype=np.float32)
-        for channel in range(3):
-            table[channel][channels_first[channel].ravel()] = (
-                pixels.float().reshape(channels_first.shape)[channel].ravel()
-            )
-        at = next(
-            i
-            for i, (short, long) in enumerate(zip(prompt_ids, rendered[0]["prompt_token_ids"], strict=False))
-            if short != long
-        )
-        after = next(
-            i
-            for i, (short, long) in enumerate(
-                zip(reversed(prompt_ids), reversed(rendered[0]["prompt_token_ids"]), strict=False)
-            )
-            if short != long
-        )
-        whole = rendered[0]["prompt_token_ids"]
-        template = _Template(
-            rendered=dict(rendered[0]),
-            pixels=varying[0],
-            table=table,
-            at=at,
-            short=prompt_ids[at : len(prompt_ids) - after],
-            long=whole[at : len(whole) - after],
-        )
-        for ids, probe, real, index in zip(prompts, probes, rendered, range(_PROBES), strict=True):
-            filled = _fill(template, ids, probe, f"selu-probe-{size}-{index}")
-            if not _equal(filled, real):
-                return None
-        return template
+        at, short, long = pixel_table.expansion(prompt_ids, rendered[0]["prompt_token_ids"])
+        template = _Template(rendered=dict(rendered[0]), pixels=varying[0], table=table, at=at, short=short, long=long)
+        filled = [
+            _fill(template, ids, picture, name) for ids, picture, name in zip(prompts, pictures, names, strict=True)
+        ]
+        return template if all(map(_equal, filled, rendered)) else None
 
     def _render_slowly(self, ids: list[int], picture: Any, name: str) -> dict[str, Any]:
         from vllm.renderers.inputs.preprocess import parse_model_prompt
@@ -141,8 +116,7 @@ def _fill(template: _Template, prompt_ids: list[int], picture: NDArray[np.uint8]
     kwargs = rendered["mm_kwargs"]
     item = kwargs[_IMAGE][0]
     old = item[template.pixels]
-    values = np.stack([template.table[channel][picture[..., channel]] for channel in range(3)])
-    data = torch.from_numpy(values).to(old.data.dtype).view(old.data.shape)
+    data = torch.from_numpy(pixel_table.apply(template.table, picture)).to(old.data.dtype).view(old.data.shape)
     filled = type(item)({**item, template.pixels: dataclasses.replace(old, data=data)})
     end = template.at + len(template.short)
     return {

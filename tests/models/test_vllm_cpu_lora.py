@@ -116,7 +116,7 @@ def test_a_class_with_other_parameters_is_left_alone() -> None:
 
 @pytest.mark.parametrize("pictures", [1, 37])
 def test_dense_vision_attention_is_near_the_fused_kernel(pictures: int) -> None:
-    from services.models.vllm_cpu_vision import dense_attention
+    from services.models.cpu_kernels import dense_attention
 
     torch.manual_seed(0)
     q, k, v = (torch.randn(pictures, 64, 3, 16).bfloat16() for _ in range(3))
@@ -125,7 +125,7 @@ def test_dense_vision_attention_is_near_the_fused_kernel(pictures: int) -> None:
 
 
 def test_the_near_gelu_differs_less_than_rounding_its_input_does() -> None:
-    from services.models.vllm_cpu_vision import NearGelu
+    from services.models.cpu_kernels import NearGelu
 
     x = torch.linspace(-6, 6, 4001)
     exact = torch.nn.functional.gelu(x, approximate="tanh")

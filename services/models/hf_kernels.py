@@ -1,0 +1,43 @@
+"""Gives the vision towers of transformers' models on CPU the faster kernels of `cpu_kernels`."""
+
+from typing import Any
+
+import torch
+
+from services.models.cpu_kernels import NearGelu, dense_attention, is_short
+
+NAME = "selu_dense"
+
+
+def speed_up(model: Any) -> None:
+    """Changes a bfloat16 model on a CPU in place; where transformers does not offer the hooks, nothing happens."""
+    try:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+        from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+        from transformers.modeling_utils import AttentionInterface
+    except ImportError:
+        return
+
+    def attend(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        scaling: float | None = None,
+        **others: Any,
+    ) -> tuple[torch.Tensor, None]:
+        q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+        causal = others.get("is_causal", getattr(module, "is_causal", True))
+        if attention_mask is None and not causal and not torch.is_grad_enabled() and is_short(q, k, v):
+            return dense_attention(q, k, v, scaling), None
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **others)
+
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    if "vision_config" in getattr(model.config, "sub_configs", {}):
+        model.set_attn_implementation({"vision_config": NAME})
+    for module in model.modules():
+        for name, child in module.named_children():
+            if type(child).__name__ == "GELUTanh":
+                setattr(module, name, NearGelu())
