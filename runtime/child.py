@@ -23,7 +23,7 @@ import msgspec
 from runtime import lifeline
 from runtime.log import LogFormatError
 from runtime.runfolder import RunFolder, RunFolderError
-from runtime.service import Main, Service, run_hub, run_service
+from runtime.service import Main, Service, leaves, run_hub, run_service
 from runtime.settings import SettingsError, load
 from runtime.supervisor import HOPELESS
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(given.role, given.instance, RunFolder.open(given.run))
     except Exception as error:
-        reasons = [leaf for leaf in _leaves(error) if _needs_a_person(leaf)]
+        reasons = [leaf for leaf in leaves(error) if _needs_a_person(leaf)]
         for reason in reasons:
             log.error("%s", reason)
         if not reasons:
@@ -125,13 +125,6 @@ def _needs_a_person(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
     return isinstance(error, SettingsError | RunFolderError | LogFormatError)
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        group = cast("BaseExceptionGroup[BaseException]", error)
-        return [leaf for inner in group.exceptions for leaf in _leaves(inner)]
-    return [error]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import psutil
@@ -139,10 +139,17 @@ async def run_service(role: str, instance: str, run: RunFolder, settings: Any, m
 
 
 async def _last_words(service: Service, error: Exception) -> None:
+    why = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves(error))
     with anyio.move_on_after(2), suppress(ProtocolError):
-        await service.fault(
-            f"{service.instance} failed", f"{type(error).__name__}: {error}", "see its log in the run folder"
-        )
+        await service.fault(f"{service.instance} failed", why, "see its log in the run folder")
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors themselves, without the groups that task groups wrap them in."""
+    if isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        return [leaf for inner in group.exceptions for leaf in leaves(inner)]
+    return [error]
 
 
 async def run_hub(run: RunFolder, *, session_seconds: float, ping_seconds: float) -> None:
