@@ -58,14 +58,19 @@ def run(given: argparse.Namespace) -> int:
         else:
             plan = new_plan(given.profile or "household", folder=given.run, overrides=overrides)
             RunFolder.check_new(plan.folder)
-        if found := problems(plan):
-            return _refuse(*found)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
             sys.stdout.write(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}\n")
-            return 0
-        folder = RunFolder.open(plan.folder) if plan.resume else RunFolder.create(plan.folder)
+            return _refuse(*problems(plan))
+        if not plan.resume:
+            if found := problems(plan):
+                return _refuse(*found)
+            RunFolder.create(plan.folder)
+        folder = RunFolder.open(plan.folder)
         with folder.locked() as lock:
+            # A resumed run's port and folder are only free once its former launcher is gone.
+            if plan.resume and (found := problems(plan)):
+                return _refuse(*found)
             folder.write_settings(dump(plan.settings, f"The resolved settings of this run ({plan.profile})."))
             folder.listen_at(plan.settings.mesh.endpoint)
             return _launch(plan, folder, lock, plain=given.plain)
@@ -99,6 +104,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
 
 
 def _refuse(*reasons: str) -> int:
+    """Says what is wrong; 0 where nothing is."""
     for reason in reasons:
         sys.stderr.write(f"selu: {reason}\n")
-    return 2
+    return 2 if reasons else 0

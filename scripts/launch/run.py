@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
 import anyio
@@ -13,7 +13,7 @@ import psutil
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from protocols.errors import ProtocolError
-from protocols.messages import Fault
+from protocols.messages import Fault, Health
 from runtime.child import command
 from runtime.mesh import Mesh, connect
 from runtime.metrics import Metrics
@@ -88,7 +88,7 @@ class Launch:
                 )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._attend)
-                tasks.start_soon(self._ticks)
+                tasks.start_soon(self._ticks, supervisor)
                 await self._over.wait()
                 tasks.cancel_scope.cancel()
             self._show.event("ending the processes")
@@ -141,8 +141,9 @@ class Launch:
         """Ends the run where it is over, with the services' last figures."""
         if self._watch.done:
             since = self._now
+            members = [member for member in self._watch.members.values() if member.heard]
             with anyio.move_on_after(LAST_WORDS_SECONDS):
-                while any(member.heard < since for member in self._watch.members.values() if member.health):
+                while any(member.heard < since for member in members):
                     await self._heard.wait()
             self._end(Outcome(how="finished"))
 
@@ -196,13 +197,14 @@ class Launch:
 
     # -- what is shown and recorded
 
-    async def _ticks(self) -> None:
-        recorded = self._now
+    async def _ticks(self, supervisor: Supervisor) -> None:
+        recorded = -HEALTH_SECONDS
         stalled = False
         while True:
             self._show.tick(self._watch)
             if self._now - recorded >= HEALTH_SECONDS:
                 recorded = self._now
+                self._measure_hub(supervisor.pids.get("hub"))
                 self._record_health()
             quiet = self._now - self._watch.moved
             if quiet < STALL_SECONDS:
@@ -211,6 +213,15 @@ class Launch:
                 stalled = True
                 self._show.event(f"nothing has happened for {quiet:.0f} s: see the logs in {self._run.logs}")
             await anyio.sleep(TICK_SECONDS)
+
+    def _measure_hub(self, pid: int | None) -> None:
+        """The hub sends no heartbeats: they would go through itself."""
+        with suppress(psutil.Error):
+            if pid is not None:
+                rss = psutil.Process(pid).memory_info().rss
+                self._watch.members["hub"].health = Health(
+                    role="hub", instance="hub", pid=pid, ready=True, rss_bytes=rss
+                )
 
     def _record_health(self, *instances: str) -> None:
         for member in self._watch.members.values():

@@ -12,7 +12,7 @@ from rich.text import Text
 from protocols.messages import Role
 from scripts.launch.lines import estimate, status
 from scripts.launch.watch import Member, Watch
-from services.report.numbers import percent, seconds, size
+from services.report.numbers import seconds, size
 
 _ROLES: tuple[Role, ...] = ("critic", "actor")
 _COLOURS = {"critic": "blue", "actor": "dark_orange"}
@@ -57,7 +57,7 @@ def _progress(watch: Watch) -> RenderableType | None:
         done, due = counts[key]
         grid.add_row(name, ProgressBar(total=max(due, 1), completed=done, width=36), f"{done}/{due}")
     for (role, what), progress in list(watch.progress.items())[-3:]:
-        if 0 < progress.done < progress.total:
+        if role != "simulator" and 0 < progress.done < progress.total:
             bar = ProgressBar(total=progress.total, completed=progress.done, width=36)
             grid.add_row(f"{role}: {what}", bar, f"{progress.done}/{progress.total}")
     return grid
@@ -98,7 +98,7 @@ def _members(watch: Watch) -> RenderableType:
             str(member.restarts) if member.restarts else "",
         )
     lag = max((m.health.loop_lag_seconds for m in watch.members.values() if m.health), default=0.0)
-    table.caption = f"{size(watch.memory)} in all, {percent(min(lag, 1.0))} of a second late at most"
+    table.caption = f"{size(watch.memory)} in all, event loops at most {1000 * lag:.0f} ms late"
     table.caption_justify = "left"
     return table
 
