@@ -15,6 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
@@ -42,6 +43,12 @@ def command(
     tied = () if lifeline is None else ("--lifeline", str(lifeline))
     options = ("--role", role, "--run", str(run.path), *tied, *held)
     return (sys.executable, "-m", "runtime.child", instance, *options)
+
+
+def environment() -> dict[str, str]:
+    """What a child's environment needs beside ours. A folder named ``runtime`` where the launcher was started must not
+    stand in for this one."""
+    return {} if Path.cwd() == Path(__file__).parents[1] else {"PYTHONSAFEPATH": "1"}
 
 
 def main_of(role: str) -> Main:

@@ -14,7 +14,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from protocols.errors import ProtocolError
 from protocols.messages import Fault, Health
-from runtime.child import command
+from runtime.child import command, environment
 from runtime.mesh import Mesh, connect
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
@@ -84,7 +84,13 @@ class Launch:
             for process in self._plan.processes:
                 argv = command(process.instance, process.role, self._run, lifeline=supervisor.lifeline, hold=[lock])
                 await supervisor.start(
-                    Spec(instance=process.instance, argv=argv, stage=process.stage, grace=process.grace)
+                    Spec(
+                        instance=process.instance,
+                        argv=argv,
+                        env=environment(),
+                        stage=process.stage,
+                        grace=process.grace,
+                    )
                 )
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._attend)

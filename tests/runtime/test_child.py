@@ -1,5 +1,6 @@
 """A child process: which code a role is, and how it ends."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from runtime.child import ASKED, command, main_of
+from runtime.child import ASKED, command, environment, main_of
 from runtime.mesh import connect
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, dump
@@ -72,3 +73,15 @@ def test_settings_that_cannot_be_used_are_named_and_not_tried_again(run: RunFold
 def test_a_role_nobody_wrote_is_not_tried_again(run: RunFolder) -> None:
     ended = started(run, "nobody")
     assert ended.returncode == HOPELESS and "no role 'nobody'" in ended.stderr
+
+
+def test_a_folder_of_our_name_where_the_launcher_was_started_is_not_ours(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere" / "runtime").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "runtime" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    argv = command("nobody-0", "nobody", run, lifeline=None)
+    environ = {**os.environ, **environment()}
+    ended = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False, env=environ)
+    assert "no role 'nobody'" in ended.stderr
