@@ -1,7 +1,8 @@
-"""What torch does slowly on a CPU for small pictures, done fast: attention over a few hundred patches, tanh GELU.
+"""What torch does slowly on a CPU for small pictures and short prompts, done fast: attention and tanh GELU.
 
-Torch's fused attention kernel is slow there; two batched products and a softmax in pieces that stay in the cache take
-half the time. The scores are rounded to the input's type, as in transformers' eager attention.
+Torch's fused attention kernel is slow there, its backward pass even more; batched products and a softmax, in pieces
+that stay in the cache, take half the time. The scores are rounded to the input's type, as in transformers' eager
+attention.
 """
 
 import torch
@@ -37,3 +38,26 @@ def dense_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: fl
         weights = torch.softmax(torch.bmm(query * factor, key.transpose(1, 2)), dim=-1)
         out[start : start + piece] = torch.bmm(weights, value).view(-1, heads, patches, size).transpose(1, 2)
     return out
+
+
+def learning_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, scale: float | None, *, causal: bool
+) -> torch.Tensor:
+    """Attention with gradients; q: batch x heads x tokens x head size, k and v: batch x key heads x ... (grouped).
+
+    ``mask`` is boolean (True: attend) or added to the scores, batch x 1 x tokens x tokens; without one, ``causal``
+    attends to earlier tokens only. Returns batch x tokens x heads x head size.
+    """
+    batch, heads, tokens, size = q.shape
+    groups = heads // k.shape[1]
+    factor = size**-0.5 if scale is None else scale
+    grouped = (q * factor).reshape(batch, k.shape[1], groups * tokens, size)
+    scores = (grouped @ k.transpose(2, 3)).view(batch, heads, tokens, tokens).float()
+    if mask is None and causal:
+        mask = torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    if mask is not None:
+        lowest = torch.finfo(scores.dtype).min
+        scores = scores.masked_fill(~mask, lowest) if mask.dtype == torch.bool else scores + mask
+    weights = torch.softmax(scores, dim=-1).to(q.dtype)
+    out = weights.view(batch, k.shape[1], groups * tokens, tokens) @ v
+    return out.view(batch, heads, tokens, size).transpose(1, 2)

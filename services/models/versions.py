@@ -42,13 +42,13 @@ class Versions:
             )
 
     @contextmanager
-    def using(self, version: int) -> Iterator[None]:
-        """Counts one request on `version` for as long as it runs."""
-        self._running[version] += 1
+    def using(self, *versions: int) -> Iterator[None]:
+        """Counts requests, named by their versions, for as long as they run."""
+        self._running.update(versions)
         try:
             yield
         finally:
-            self._running[version] -= 1
+            self._running.subtract(versions)
             self._finished.set()
             self._finished = anyio.Event()
 
