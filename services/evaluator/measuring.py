@@ -1,6 +1,6 @@
 """How a version is measured: an actor by greedy episodes on held-out tasks, a critic on the held-out judgement set."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import anyio
@@ -57,7 +57,7 @@ class Measuring:
         """Starts to collect the judgement set with the base actor."""
         await self._set.load()
         for index in self._set.missing:
-            tasks.start_soon(self._hold, index)
+            tasks.start_soon(self._collect, index)
 
     async def measure(self, role: Role, version: int) -> Measured:
         """Measures a version. Episodes that failed for reasons of the world or the mesh are left out, and reported."""
@@ -72,10 +72,10 @@ class Measuring:
 
         async def one(index: int) -> None:
             nonlocal tried
-            await self._turn("actor", version, index, total)
-            async with self._playing:
+            episode, seed = f"{split}-{index:05d}/actor@{version}", self._seeds(split, total)[index]
+            async with self._playing:  # those kept back wait with their worlds ready, to ask at once when let go
                 rollout = await self._play(
-                    f"{split}-{index:05d}/actor@{version}", self._seeds(split, total)[index], version, 0.0
+                    episode, seed, version, 0.0, hold=partial(self._turn, "actor", version, index, total)
                 )
             tried += 1
             if rollout:
@@ -87,7 +87,14 @@ class Measuring:
                 tasks.start_soon(one, index)
         return estimate([success for _, success in results]), by_group(results), {}
 
-    async def _play(self, episode: str, seed: int, version: int, temperature: float) -> Rollout | None:
+    async def _play(
+        self,
+        episode: str,
+        seed: int,
+        version: int,
+        temperature: float,
+        hold: Callable[[], Awaitable[None]] | None = None,
+    ) -> Rollout | None:
         settings = self._settings
         pilot = Pilot(
             version=version,
@@ -101,7 +108,7 @@ class Measuring:
         try:
             return await play(
                 self._service.mesh, world, episode=episode, task=None, seed=seed, pilot=pilot,
-                counts=self._service.counts,
+                counts=self._service.counts, hold=hold,
             )  # fmt: skip
         except RolloutFailed as failure:
             await self._service.fault(f"{episode} is left out of the measurement", str(failure), id=f"{episode}/failed")
@@ -123,7 +130,7 @@ class Measuring:
 
     # -- the critic
 
-    async def _hold(self, index: int) -> None:
+    async def _collect(self, index: int) -> None:
         """One episode of the judgement set: the base actor's, exploring as in collection."""
         split = f"{self._settings.evaluator.split}_judge"
         async with self._playing:

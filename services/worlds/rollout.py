@@ -77,10 +77,12 @@ async def play(
     pilot: Pilot,
     counts: Counter[str],
     on_step: OnStep | None = None,
+    hold: Callable[[], Awaitable[None]] | None = None,
 ) -> Rollout:
     """Runs an episode to the actor's own "done" or the step limit; the truth about the goal never ends it.
 
-    ``counts`` gains "answers", "answers_wrong_version" and "answers_failed".
+    ``counts`` gains "answers", "answers_wrong_version" and "answers_failed". ``hold`` is awaited when the world is
+    ready and before the actor is first asked.
 
     Raises:
         RolloutFailed: the world failed or hung, or the actor gave no usable answer however often it was asked.
@@ -92,6 +94,8 @@ async def play(
     try:
         given, seen = await world.reset(task, seed)
         await mesh.put_blob(seen.picture.png)
+        if hold is not None:
+            await hold()
         for index in range(pilot.max_steps):
             history = tuple(step.action for step in steps)
             action = await _ask(mesh, episode, given, seen, history, index, pilot, counts)

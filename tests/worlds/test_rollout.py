@@ -152,6 +152,17 @@ async def test_steps_are_told_as_they_happen() -> None:
     assert told == [(0, "forward"), (1, "done")]
 
 
+async def test_an_episode_can_be_held_before_its_first_action() -> None:
+    actor, held = Actor("done"), []
+
+    async def hold() -> None:
+        held.append((len(actor.acts), len(actor.blobs)))
+
+    pilot = Pilot(version=1, temperature=0.0, seed_of=lambda _: 0, max_steps=5, call_seconds=1.0)
+    await play(actor, threaded(), episode="e", task=TASK, seed=0, pilot=pilot, counts=Counter(), hold=hold)
+    assert held == [(0, 1)]
+
+
 async def test_a_call_that_was_lost_is_made_again() -> None:
     rollout = await run(Actor(DeadlineExceeded("late"), Unavailable("away"), "done"))
     assert [step.action for step in rollout.steps] == ["done"]
