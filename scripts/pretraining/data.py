@@ -32,7 +32,7 @@ from services.worlds.world import Frame
 SIZE = 128
 SHARD_IMAGES = 500
 LIMIT = 10
-EVEN_SHARES = {"navigate_first": 0.7, "open_first": 0.5, "hold_to_break": 0.42, "knife_to_slice": 0.42}
+EVEN_SHARES = {"navigate_first": 0.7, "open_first": 0.42, "hold_to_break": 0.42, "knife_to_slice": 0.42}
 """Rules of the post-training's episodes: near even, so that exploration later meets each of them."""
 
 

@@ -135,6 +135,7 @@ class Micro:
         self.tokenizer = tokenizer
         self.device = device
         self._ids: dict[str, list[int]] = {}
+        self._first = self.ids(chat("")).index(SPECIAL.index(IMAGE))
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> "Micro":
@@ -167,7 +168,7 @@ class Micro:
         return asked + said, [-100] * len(asked) + said
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self.device, torch.bfloat16)
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.model.dtype == torch.float32)
 
     def encode(self, pixels: Tensor) -> Tensor:
         """uint8 or float pictures in 0..255, [n, 128, 128, 3] -> features [n, 16, hidden].
@@ -179,7 +180,7 @@ class Micro:
         x = pixels.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         with self._autocast():
             eyes = inner.vision_model
-            x = eyes.embeddings.patch_embedding(x).flatten(2).transpose(1, 2)
+            x = eyes.embeddings.patch_embedding(x.to(self.model.dtype)).flatten(2).transpose(1, 2)
             x = x + eyes.embeddings.position_embedding.weight
             x = eyes.encoder(inputs_embeds=x, attention_mask=None).last_hidden_state
             return inner.connector(eyes.post_layernorm(x))
@@ -193,21 +194,21 @@ class Micro:
 
     def hidden(self, ids: Tensor, features: Tensor) -> Tensor:
         """Last hidden states [n, length, hidden] of right-padded ids with one picture each."""
+        inner = self.model.model.text_model
+        embedded = inner.get_input_embeddings()(ids)
+        before, after = embedded[:, : self._first], embedded[:, self._first + IMAGE_TOKENS :]
+        embedded = torch.cat([before, features.to(embedded.dtype), after], 1)
         # Padding stands on the right, where causal attention never looks: no mask is needed.
-        inner, embedded = self.model.model.text_model, self._embed(ids, features)
         with self._autocast():
             return inner(inputs_embeds=embedded, attention_mask=None, use_cache=False).last_hidden_state
 
-    def _embed(self, ids: Tensor, features: Tensor) -> Tensor:
-        embedded = self.model.model.text_model.get_input_embeddings()(ids)
-        return embedded.masked_scatter((ids == SPECIAL.index(IMAGE))[..., None], features.to(embedded.dtype))
-
     def loss(self, ids: Tensor, labels: Tensor, features: Tensor) -> Tensor:
         """Mean cross-entropy (nats a token) of the labelled tokens."""
-        said = labels[:, 1:] != -100
+        following = functional.pad(labels[:, 1:], (0, 1), value=-100).flatten()
+        said = torch.nonzero(following != -100)[:, 0]
         with self._autocast():
-            logits = self.model.lm_head(self.hidden(ids, features)[:, :-1][said])
-        return functional.cross_entropy(logits.float(), labels[:, 1:][said])
+            logits = self.model.lm_head(self.hidden(ids, features).flatten(0, 1).index_select(0, said))
+        return functional.cross_entropy(logits.float(), following[said])
 
     def batch(self, rows: Sequence[tuple[str, str]]) -> tuple[Tensor, Tensor]:
         """(prompt, answer) pairs -> right-padded ids and labels [n, length] on this device."""
@@ -245,7 +246,9 @@ class Micro:
         mask = (ids != 0).long()
         positions = (mask.cumsum(1) - 1).clamp(min=0)
         inner, cache = self.model.model.text_model, DynamicCache()
-        step = self._embed(ids, features.to(self.device))
+        step = inner.get_input_embeddings()(ids)
+        pictured = (ids == SPECIAL.index(IMAGE))[..., None]
+        step = step.masked_scatter(pictured, features.to(self.device, step.dtype))
         done = torch.zeros(len(prompts), dtype=torch.bool, device=self.device)
         said: list[Tensor] = []
         for _ in range(limit):

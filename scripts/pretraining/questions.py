@@ -148,11 +148,11 @@ def _noun(thing: Thing) -> str:
 _SHARES: tuple[tuple[Callable[[Picture, random.Random], Question | None], float], ...] = (
     (_state, 0.36),
     (_absent, 0.03),
-    (_which, 0.16),
-    (_holding, 0.12),
+    (_which, 0.15),
+    (_holding, 0.13),
     (_sitting, 0.06),
-    (_where, 0.12),
-    (_front, 0.05),
-    (_there, 0.05),
-    (_describe, 0.05),
+    (_where, 0.16),
+    (_front, 0.03),
+    (_there, 0.04),
+    (_describe, 0.04),
 )

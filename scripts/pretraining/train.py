@@ -4,6 +4,7 @@ A step takes `pictures` pictures with a few questions each, and beside them some
 whose longer rows form a batch of their own.
 """
 
+import copy
 import logging
 import math
 import time
@@ -21,6 +22,8 @@ from scripts.pretraining.model import Micro
 log = logging.getLogger("pretrain")
 
 LONG_KINDS = ("act", "caption")
+HUE_TURN = 0.5
+"""Radians by which half of the pictures' hues are turned at most, either way."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,11 +113,21 @@ class _Sampler:
         return torch.rand(*size, device=self.device, generator=self.random)
 
     def _relit(self, pixels: Tensor) -> Tensor:
-        """Other light and some noise: a colour cast on most pictures, so that no answer rests on exact colours."""
+        """Other light, other hues and some noise on many pictures, so that no answer rests on exact colours."""
         n = len(pixels)
         gain = 1 + (self._uniform(n, 1, 1, 3) * 0.45 - 0.3) * (self._uniform(n, 1, 1, 1) < 0.6)
+        angle = (self._uniform(n) - 0.5) * 2 * HUE_TURN * (self._uniform(n) < 0.5)
         noise = torch.randn(pixels.shape, device=self.device, generator=self.random)
-        return (pixels.float() * gain + 4 * noise).clamp(0, 255)
+        turned = torch.einsum("nhwc,ndc->nhwd", pixels.float(), hue_rotation(angle))
+        return (turned * gain + 4 * noise).clamp(0, 255)
+
+
+def hue_rotation(angle: Tensor) -> Tensor:
+    """Matrices [n, 3, 3] that turn colours around the grey axis by `angle` [n], in radians."""
+    third = math.sqrt(1 / 3)
+    cross = torch.tensor([[0, -third, third], [third, 0, -third], [-third, third, 0]], device=angle.device)
+    cosine, sine = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
+    return cosine * torch.eye(3, device=angle.device) + (1 - cosine) / 3 + sine * cross
 
 
 def _rows(pool: _Pool, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,9 +137,14 @@ def _rows(pool: _Pool, chosen: Tensor) -> tuple[Tensor, Tensor]:
 def pretrain(
     micro: Micro, corpus: Corpus, recipe: Recipe, *, seed: int, minutes: float, steps: int | None = None
 ) -> Trained:
-    """Trains all weights for `minutes`, or for exactly `steps` steps where given (to repeat an earlier training)."""
+    """Trains all weights for `minutes`, or for exactly `steps` steps where given (to repeat an earlier training).
+
+    A bfloat16 copy runs forwards and backwards, and the float32 weights take the steps: half the bytes to move.
+    """
     sampler = _Sampler(micro, corpus, recipe, seed)
     parameters = list(micro.model.parameters())
+    working = Micro(copy.deepcopy(micro.model).to(torch.bfloat16), micro.tokenizer, micro.device)
+    pairs = list(zip(parameters, working.model.parameters(), strict=True))
     optimizer = torch.optim.AdamW(
         parameters, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
     )
@@ -140,13 +158,18 @@ def pretrain(
         rate = recipe.learning_rate * min(1, (step + 1) / recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate * (0.49 * (1 + math.cos(math.pi * done)) + 0.02)
-        features = micro.encode(batch.pixels)
-        short, long = (micro.loss(ids, labels, features[places]) for ids, labels, places in batch.parts)
+        features = working.encode(batch.pixels)
+        short, long = (working.loss(ids, labels, features[places]) for ids, labels, places in batch.parts)
         loss = short + recipe.long_weight * long
-        optimizer.zero_grad()
         loss.backward()
+        for parameter, half in pairs:
+            parameter.grad = None if half.grad is None else half.grad.float()
+            half.grad = None
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
+        with torch.no_grad():
+            for parameter, half in pairs:
+                half.copy_(parameter)
         since.append(loss.detach())
         if step % 250 == 0:
             losses.append((step, float(torch.stack(since).mean())))

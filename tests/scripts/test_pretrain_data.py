@@ -82,7 +82,7 @@ def test_holding_and_sitting_are_asked_from_both_views(asked):
     )
     for view in ("first", "third"):
         for kind in ("holding", "sitting", "is-open", "which-open", "where"):
-            assert kinds[view, kind, True] > 2
+            assert kinds[view, kind, True] > 0
 
 
 def test_yes_and_no_are_about_equally_frequent(asked):
