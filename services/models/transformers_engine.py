@@ -127,9 +127,9 @@ class TransformersEngine:
                 files = await anyio.to_thread.run_sync(self._take, folder, copy)
                 if not self._versions.admit(version, files.digest):
                     return
-                with anyio.fail_after(LOAD_SECONDS):
-                    await self._in_thread(lambda: self._attach(name, copy))
                 try:
+                    with anyio.fail_after(LOAD_SECONDS):
+                        await self._in_thread(lambda: self._attach(name, copy))
                     await self._prove(name, version)
                 except BaseException:
                     await self._in_thread(lambda: self._detach(name))
@@ -231,6 +231,8 @@ class TransformersEngine:
         self._peft.eval().requires_grad_(False)
 
     def _detach(self, name: str) -> None:
+        if self._peft is None or name not in self._peft.peft_config:
+            return
         if len(self._peft.peft_config) == 1:
             self._peft.unload()
             self._peft = None
