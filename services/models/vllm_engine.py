@@ -96,7 +96,11 @@ class VllmEngine:
         self = cls(engine, thread=thread, folder=folder, settings=settings, versions=Versions(role, max_versions))
         self._max_rank = max_rank
         self._identity = Identity(name="vllm", version=version, device=device, base_model=name)
-        self._children = [c for c in psutil.Process().children(recursive=True) if c.pid not in before]
+        self._children = [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if child.pid not in before and "resource_tracker" not in " ".join(_command(child))
+        ]
         try:
             await self.canary()
         except BaseException:
@@ -187,7 +191,7 @@ class VllmEngine:
             await asyncio.shield(stop)
         self._thread.shutdown(wait=False)
         for child in self._children:
-            if child.is_running() and "resource_tracker" not in " ".join(_command(child)):
+            if child.is_running():
                 child.kill()
         self._engine = None
         gc.collect()  # vLLM's engine is part of a cycle, and complains if it is deleted while Python shuts down
