@@ -1,7 +1,6 @@
 """vLLM inside this process: its asynchronous engine, on CPU or CUDA, serving several adapter versions at once."""
 
 import asyncio
-import gc
 import itertools
 import math
 import shutil
@@ -61,7 +60,7 @@ class VllmEngine:
         self._loading = anyio.Lock()
         self._files = Path(tempfile.mkdtemp(prefix="selu-adapters-"))
         self._chat = ChatFormat.load(folder)
-        self._pictures = Pictures(engine)
+        self._pictures: Any = Pictures(engine)
         self._shapes = tensor_shapes(folder)
         self._max_rank = 0
         self._identity: Identity
@@ -193,8 +192,7 @@ class VllmEngine:
         for child in self._children:
             if child.is_running():
                 child.kill()
-        self._engine = None
-        gc.collect()  # vLLM's engine is part of a cycle, and complains if it is deleted while Python shuts down
+        self._engine = self._pictures = None
         shutil.rmtree(self._files, ignore_errors=True)
 
     def _take(self, folder: Path, copy: Path) -> AdapterFiles:
