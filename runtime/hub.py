@@ -18,28 +18,25 @@ import anyio.abc
 import anyio.to_thread
 import msgspec
 import zmq
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from protocols import commands as c
 from protocols import limits
-from protocols.codec import Envelope, unseal
 from protocols.errors import (
     Busy,
     DeadlineExceeded,
-    Forbidden,
     NotFound,
     ProtocolError,
     StorageFull,
     Unavailable,
 )
-from protocols.topics import ANYONE, may, topic
 from runtime.blobs import BlobStore
 from runtime.calls import Assigned, Calls, Waiting
 from runtime.journal import Commit, Journal, Write
-from runtime.log import Append, Log
+from runtime.log import Log
 from runtime.readers import Readers
 from runtime.sockets import Socket, background, open_socket
 from runtime.uploads import Uploads
+from runtime.writers import Writers, fan_out
 
 REQUESTS = 1024
 """Requests of one session under way at once before it is told `Busy`."""
@@ -81,10 +78,11 @@ class Hub:
         self._blobs = BlobStore(settings.blobs)
         self._uploads = Uploads(self._blobs)
         self._sessions: dict[bytes, Session] = {}
+        self._counts: Counter[str] = Counter()
+        self._writers = Writers(journal, fanout, self._counts)
         self._readers = Readers(journal, records.marks(), alive=self._sessions.__contains__)
         self._calls = Calls()
         self._epoch = uuid.uuid4().hex
-        self._counts: Counter[str] = Counter()
 
     @property
     def address(self) -> str:
@@ -116,7 +114,7 @@ class Hub:
                 case c.Ping():
                     self._reply(key, number, c.Pong(epoch=self._epoch))
                 case c.Emit():
-                    self._emit(session, payload)
+                    self._writers.emit(session.role, payload)
                 case c.Result():
                     self._result(session, command, payload)
                 case c.Publish():
@@ -128,15 +126,6 @@ class Hub:
                 case _:
                     session.requests += 1
                     tasks.start_soon(self._answer, session, number, command, payload)
-
-    async def fan_out(self, commits: MemoryObjectReceiveStream[Commit]) -> None:
-        """Says durable messages on the PUB socket after their commit; never those that only some may read."""
-        with commits:
-            async for commit in commits:
-                for record in commit.records:
-                    if topic(record.topic).readers == ANYONE:
-                        head = msgspec.msgpack.encode({"offset": record.offset})
-                        self._fanout.send_nowait([record.topic.encode(), record.envelope, head])
 
     async def watch(self) -> None:
         """Ends sessions that fell silent and calls whose time is up."""
@@ -223,42 +212,17 @@ class Hub:
         finally:
             session.requests -= 1
 
-    def _unseal(self, session: Session, data: bytes, *, durable: bool) -> Envelope:
-        envelope = unseal(data)
-        declared = topic(envelope.topic)
-        if declared.durable is not durable:
-            raise Forbidden(f"{envelope.topic} is a {'live' if durable else 'durable'} topic")
-        if not may(session.role, declared.writers):
-            raise Forbidden(f"{session.role} may not publish on {envelope.topic}")
-        return envelope
-
     async def _publish(self, session: Session, number: int, payload: list[bytes]) -> None:
-        try:
-            envelopes = [self._unseal(session, data, durable=True) for data in payload]
-        except ProtocolError as error:
-            self._refuse(session, number, error)
-            return
-
         def then(results: list[tuple[int, bool]] | StorageFull) -> None:
             if isinstance(results, StorageFull):
                 self._refuse(session, number, results)
-                return
-            self._counts["published"] += len(results)
-            self._counts["duplicates"] += sum(not new for _, new in results)
-            self._reply(session.key, number, c.Published(offsets=tuple(offset for offset, _ in results)))
+            else:
+                self._reply(session.key, number, c.Published(offsets=tuple(offset for offset, _ in results)))
 
-        appends = [Append(e.topic, e.id, data) for e, data in zip(envelopes, payload, strict=True)]
-        await self._journal.write(Write(appends, None, then))
-
-    def _emit(self, session: Session, payload: list[bytes]) -> None:
-        for data in payload:
-            try:
-                envelope = self._unseal(session, data, durable=False)
-            except ProtocolError as error:
-                self._counts[f"refused_{error.code}"] += 1
-                continue
-            sent = self._fanout.send_nowait([envelope.topic.encode(), data])
-            self._counts["emitted" if sent else "emitted_dropped"] += 1
+        try:
+            await self._writers.publish(session.role, payload, then)
+        except ProtocolError as error:
+            self._refuse(session, number, error)
 
     async def _acknowledge(self, session: Session, number: int, command: c.Acknowledge) -> None:
         mark = self._readers.acknowledge(command)
@@ -337,7 +301,7 @@ async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
             hub = Hub(settings, router, fanout, journal, records)
             commits, committed = anyio.create_memory_object_stream[Commit](64)
             await tasks.start(journal.run, commits)
-            tasks.start_soon(hub.fan_out, committed)
+            tasks.start_soon(fan_out, committed, fanout)
             tasks.start_soon(hub.watch)
             tasks.start_soon(hub.read_requests, tasks)
             yield hub

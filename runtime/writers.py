@@ -1,0 +1,70 @@
+"""How the hub takes what is said: checked before anything is kept, logged if durable, fanned out if it may be heard."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+from anyio.streams.memory import MemoryObjectReceiveStream
+
+from protocols.codec import Envelope, unseal
+from protocols.errors import Forbidden, ProtocolError, StorageFull
+from protocols.topics import ANYONE, may, topic
+from runtime.journal import Commit, Journal, Write
+from runtime.log import Append
+from runtime.sockets import Socket
+
+Then = Callable[[list[tuple[int, bool]] | StorageFull], None]
+"""Told (offset, new) for each message once they are on disk, or why they are not."""
+
+
+class Writers:
+    """Writers of a journal and of the fan-out socket. ``counts`` gathers totals by name."""
+
+    def __init__(self, journal: Journal, fanout: Socket, counts: Counter[str]) -> None:
+        self._journal = journal
+        self._fanout = fanout
+        self._counts = counts
+
+    async def publish(self, role: str, payload: Sequence[bytes], then: Then) -> None:
+        """Queues envelopes for the next commit, all or none. Raises `ProtocolError` where one may not be written."""
+        envelopes = [_checked(role, data, durable=True) for data in payload]
+
+        def count(results: list[tuple[int, bool]] | StorageFull) -> None:
+            if not isinstance(results, StorageFull):
+                self._counts["published"] += len(results)
+                self._counts["duplicates"] += sum(not new for _, new in results)
+            then(results)
+
+        appends = [Append(e.topic, e.id, data) for e, data in zip(envelopes, payload, strict=True)]
+        await self._journal.write(Write(appends, None, count))
+
+    def emit(self, role: str, payload: Sequence[bytes]) -> None:
+        """Fans live envelopes out now; one that may not be said, or finds no room, is counted and gone."""
+        for data in payload:
+            try:
+                envelope = _checked(role, data, durable=False)
+            except ProtocolError as error:
+                self._counts[f"refused_{error.code}"] += 1
+                continue
+            sent = self._fanout.send_nowait([envelope.topic.encode(), data])
+            self._counts["emitted" if sent else "emitted_dropped"] += 1
+
+
+def _checked(role: str, data: bytes, *, durable: bool) -> Envelope:
+    envelope = unseal(data)
+    declared = topic(envelope.topic)
+    if declared.durable is not durable:
+        raise Forbidden(f"{envelope.topic} is a {'live' if durable else 'durable'} topic")
+    if not may(role, declared.writers):
+        raise Forbidden(f"{role} may not publish on {envelope.topic}")
+    return envelope
+
+
+async def fan_out(commits: MemoryObjectReceiveStream[Commit], fanout: Socket) -> None:
+    """Says durable messages on the PUB socket after their commit; never those that only some may read."""
+    with commits:
+        async for commit in commits:
+            for record in commit.records:
+                if topic(record.topic).readers == ANYONE:
+                    head = msgspec.msgpack.encode({"offset": record.offset})
+                    fanout.send_nowait([record.topic.encode(), record.envelope, head])
