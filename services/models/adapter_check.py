@@ -42,13 +42,13 @@ class _Tensor(msgspec.Struct, frozen=True):
     data_offsets: tuple[int, int]
 
 
-def check_adapter(folder: Path, *, max_rank: int, base: Mapping[str, tuple[int, ...]]) -> AdapterFiles:
+def check_adapter(folder: Path, *, max_rank: int, base: Mapping[str, tuple[int, ...]] | None) -> AdapterFiles:
     """Reads and judges an adapter folder.
 
     Args:
         folder: holds adapter_config.json and adapter_model.safetensors as PEFT writes them.
         max_rank: the largest rank the engine takes.
-        base: the base model's tensor shapes by name, see `tensor_shapes`.
+        base: the base model's tensor shapes by name, see `tensor_shapes`; without them only the pairs are checked.
 
     Raises:
         AdapterRefused: naming the file and what is wrong with it.
@@ -71,7 +71,7 @@ def check_adapter(folder: Path, *, max_rank: int, base: Mapping[str, tuple[int, 
     if not factors:
         raise AdapterRefused(f"{folder / WEIGHTS} holds no tensors")
     rank = int(config["r"])
-    shapes = _by_suffix(base)
+    shapes = None if base is None else _by_suffix(base)
     for module, pair in factors.items():
         _check_pair(folder / WEIGHTS, module, pair, rank, shapes)
     digest = hashlib.sha256((folder / CONFIG).read_bytes() + b"\0" + blob).hexdigest()
@@ -174,13 +174,15 @@ def _by_suffix(base: Mapping[str, tuple[int, ...]]) -> dict[str, set[tuple[int, 
 
 
 def _check_pair(
-    file: Path, module: str, pair: Mapping[str, _Tensor], rank: int, shapes: Mapping[str, set[tuple[int, ...]]]
+    file: Path, module: str, pair: Mapping[str, _Tensor], rank: int, shapes: Mapping[str, set[tuple[int, ...]]] | None
 ) -> None:
     a, b = pair.get("A"), pair.get("B")
     if a is None or b is None:
         raise AdapterRefused(f"{file}: {module} has only one of its two LoRA factors; train the adapter again")
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[0] != rank or b.shape[1] != rank:
         raise AdapterRefused(f"{file}: {module} has shapes {a.shape} and {b.shape}, its rank is {rank}")
+    if shapes is None:
+        return
     parts = module.split(".")
     for start in range(max(1, len(parts) - _MODULE_PARTS + 1)):
         if fitting := shapes.get(".".join(parts[start:])):

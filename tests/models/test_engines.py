@@ -5,6 +5,7 @@ import importlib.util
 import itertools
 import json
 from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from services.models.load import load_engine
 from services.models.scripted_engine import ScriptedEngine
 from services.settings import Model
 from tests.models.tiny import build_adapter, picture
+from tests.standins.openai_server import serve_openai
 
 pytestmark = [pytest.mark.anyio, pytest.mark.filterwarnings("ignore")]
 
 ENGINES = [
     "scripted",
+    "openai",
     pytest.param(
         "transformers",
         marks=pytest.mark.skipif(not importlib.util.find_spec("peft"), reason="needs transformers and peft"),
@@ -48,15 +51,19 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="module", params=ENGINES)
 async def engine(request: pytest.FixtureRequest, served_model: Path, anyio_backend: str) -> AsyncGenerator[Engine]:
-    if request.param == "scripted":
-        started: Engine = ScriptedEngine(role="actor", max_versions=SLOTS)
-    else:
-        settings = Model(engine=request.param, path=str(served_model), device="cpu", max_in_flight=16, cache_gib=0.1)
-        with anyio.fail_after(START):
-            started = await load_engine(settings, role="actor", max_versions=SLOTS, max_rank=8)
-    yield started
-    with anyio.fail_after(EACH):
-        await started.close()
+    with ExitStack() as server:
+        if request.param == "scripted":
+            started: Engine = ScriptedEngine(role="actor", max_versions=SLOTS)
+        else:
+            url = server.enter_context(serve_openai()).url if request.param == "openai" else ""
+            settings = Model(
+                engine=request.param, path=str(served_model), url=url, device="cpu", max_in_flight=16, cache_gib=0.1
+            )
+            with anyio.fail_after(START):
+                started = await load_engine(settings, role="actor", max_versions=SLOTS, max_rank=8)
+        yield started
+        with anyio.fail_after(EACH):
+            await started.close()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A tiny Idefics3 with random weights, tokenizer and processor, and adapters for it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +95,19 @@ def build_model(folder: Path) -> Path:
     return folder
 
 
-def build_adapter(folder: Path, base: Path, *, seed: int, rank: int = 8, size: float = 0.05) -> Path:
-    """A random LoRA on the base's language layers; `size` is the standard deviation of its B factors."""
+def build_adapter(
+    folder: Path, base: Path | Mapping[str, tuple[int, ...]], *, seed: int, rank: int = 8, size: float = 0.05
+) -> Path:
+    """A random LoRA on the language layers of a model folder, or of tensors of these shapes.
+
+    `size` is the standard deviation of its B factors.
+    """
     from safetensors.numpy import save_file
 
     random = np.random.default_rng(seed)
     tensors: dict[str, Any] = {}
-    for name, shape in tensor_shapes(base).items():
+    shapes = tensor_shapes(base) if isinstance(base, Path) else base
+    for name, shape in shapes.items():
         module = name.removesuffix(".weight")
         if "text_model" in name and module.endswith(LINEARS):
             a = random.normal(0, shape[1] ** -0.5, (rank, shape[1]))

@@ -1,0 +1,67 @@
+"""JSON over HTTP with the standard library: as much as an engine needs to talk to a server."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+ANSWER_BYTES = 64 << 20
+
+
+class HttpFailed(Exception):
+    """The server answered with an error. ``status`` is its HTTP status, the text what it said."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"HTTP {status}: {' '.join(text.split())[:500]}")
+        self.status = status
+
+
+class HttpBroken(Exception):
+    """No answer came: nobody listens, or the connection broke, or the deadline passed (``late``)."""
+
+    def __init__(self, text: str, *, late: bool = False) -> None:
+        super().__init__(text)
+        self.late = late
+
+
+class HttpClient:
+    """Talks to one server, each call in a thread of its own, at most `at_once` of them."""
+
+    def __init__(self, url: str, *, at_once: int) -> None:
+        self.url = url.rstrip("/").removesuffix("/v1")
+        self._threads = anyio.CapacityLimiter(at_once)
+        # Without a proxy: the servers are on this machine or network, and take pictures of what a robot sees.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    async def call(self, path: str, body: Any = None, *, seconds: float) -> Any:
+        """GETs, or POSTs `body` as JSON; returns the decoded answer, or its text where it is not JSON.
+
+        Raises HttpFailed for an HTTP error, HttpBroken where no answer came within `seconds`.
+        """
+        with anyio.move_on_after(seconds):
+            return await anyio.to_thread.run_sync(
+                self._call, path, body, seconds, abandon_on_cancel=True, limiter=self._threads
+            )
+        raise HttpBroken(f"{self.url}{path} gave no answer in {seconds:.0f} s", late=True)
+
+    def _call(self, path: str, body: Any, seconds: float) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, headers={"Content-Type": "application/json"})
+        try:
+            with self._opener.open(request, timeout=seconds) as answer:
+                said = answer.read(ANSWER_BYTES).decode(errors="replace")
+        except urllib.error.HTTPError as error:
+            with error:
+                raise HttpFailed(error.code, error.read(10_000).decode(errors="replace")) from None
+        except TimeoutError:
+            raise HttpBroken(f"{self.url}{path} gave no answer in {seconds:.0f} s", late=True) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise HttpBroken(f"{self.url}{path}: {error}") from error
+        try:
+            return json.loads(said)
+        except ValueError:
+            return said

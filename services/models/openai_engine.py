@@ -1,0 +1,245 @@
+"""An engine behind an OpenAI-compatible server, such as ``vllm serve``: shared, on another machine, or over many GPUs.
+
+The server must allow adapters to be loaded at run time (for vLLM: ``--enable-lora`` with ``--max-loras`` and
+``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1``) and see the run folder under the same path. Bind it to loopback: its management
+routes ask for no key.
+"""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from protocols.messages import Role
+from services.models.adapter_check import AdapterFiles, check_adapter, tensor_shapes
+from services.models.canary import CANARY_SECONDS, canary_request
+from services.models.engine import AdapterRefused, EngineDead, EngineError, Generation, Identity, Request
+from services.models.folder import base_model_name, model_folder
+from services.models.http_client import HttpBroken, HttpClient, HttpFailed
+from services.models.versions import Versions
+from services.settings import Model
+
+START_SECONDS = 10.0
+LOAD_SECONDS = 120.0
+ANSWER_SECONDS = 120.0
+
+TRIES = 3
+PAUSE_SECONDS = 0.2
+"""Between tries after a server error; four times as long each time."""
+
+AGAIN = frozenset({429, 500, 502, 503, 504})
+"""HTTP statuses after which a question is asked again."""
+
+TOP = 20
+"""Alternatives whose probabilities the server tells: the most that vLLM allows by default."""
+
+
+class OpenAIEngine:
+    """Implements `engine.Engine`. Made by `start`. Background requests take at most half of the places."""
+
+    def __init__(self, client: HttpClient, settings: Model, versions: Versions, max_rank: int, model: str) -> None:
+        self._client = client
+        self._versions = versions
+        self._max_rank = max_rank
+        self._model = model
+        self._names: dict[int, str] = {}
+        self._places = anyio.Semaphore(settings.max_in_flight)
+        self._background = anyio.Semaphore(max(1, settings.max_in_flight // 2))
+        self._loading = anyio.Lock()
+        self._shapes: dict[str, tuple[int, ...]] | None = None
+        self._identity: Identity
+        self._closed = False
+
+    @classmethod
+    async def start(cls, settings: Model, *, role: Role, max_versions: int, max_rank: int) -> "OpenAIEngine":
+        """Connects to ``model.url`` and asks a canary. With ``model.path`` set, adapters are checked against it."""
+        if not settings.url:
+            raise EngineError("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
+        client = HttpClient(settings.url, at_once=settings.max_in_flight + 4)
+        try:
+            models = (await client.call("/v1/models", seconds=START_SECONDS))["data"]
+            model = next(one["id"] for one in models if not one.get("parent"))
+        except (HttpFailed, HttpBroken) as error:
+            raise EngineError(
+                f"no model server answers at {client.url}: {error}; start one or set model.url"
+            ) from error
+        except (KeyError, TypeError, StopIteration) as error:
+            raise EngineError(f"{client.url}/v1/models is not what an OpenAI-compatible server says") from error
+        try:
+            version = (await client.call("/version", seconds=START_SECONDS))["version"]
+        except (HttpFailed, HttpBroken, KeyError, TypeError):
+            version = "unknown"
+        self = cls(client, settings, Versions(role, max_versions), max_rank, model)
+        name = f"{Path(model).name}@remote"
+        if settings.path:
+            folder = model_folder(settings)
+            name = await anyio.to_thread.run_sync(base_model_name, folder)
+            self._shapes = tensor_shapes(folder)
+        self._identity = Identity(name="openai", version=version, device=client.url, base_model=name)
+        await self.canary()
+        return self
+
+    @property
+    def identity(self) -> Identity:
+        return self._identity
+
+    @property
+    def versions(self) -> frozenset[int]:
+        return self._versions.loaded
+
+    @property
+    def in_flight(self) -> Mapping[int, int]:
+        return self._versions.in_flight
+
+    async def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        self._versions.require(requests)
+        answers: dict[int, Generation] = {}
+        failures: list[EngineError] = []
+
+        async def run(index: int, request: Request, cancel: anyio.CancelScope) -> None:
+            try:
+                answers[index] = await self._answer(request, self._names.get(request.version, self._model))
+            except EngineError as error:
+                failures.append(error)
+                cancel.cancel()
+
+        with self._versions.using(*(request.version for request in requests)):
+            async with anyio.create_task_group() as tasks:
+                for index, request in enumerate(requests):
+                    tasks.start_soon(run, index, request, tasks.cancel_scope)
+        if failures:
+            raise failures[0]
+        return [answers[index] for index in range(len(requests))]
+
+    async def load(self, version: int, folder: Path) -> None:
+        async with self._loading:
+            files = await anyio.to_thread.run_sync(self._check, folder)
+            if not self._versions.admit(version, files.digest):
+                return
+            # The digest in the name: engines that share a server may load the same adapter, never another by its name.
+            name = f"{self._versions.role}@{version}-{files.digest[:8]}"
+            body = {"lora_name": name, "lora_path": str(folder.absolute())}
+            try:
+                await self._client.call("/v1/load_lora_adapter", body, seconds=LOAD_SECONDS)
+            except HttpFailed as error:
+                if "already" not in str(error):
+                    raise AdapterRefused(f"the server refused {name} from {folder}: {error}") from error
+            except HttpBroken as error:
+                if error.late:
+                    raise AdapterRefused(f"the server did not load {name}: {error}") from error
+                raise EngineDead(f"the model server is gone: {error}") from error
+            try:
+                with anyio.fail_after(CANARY_SECONDS):
+                    await self._answer(canary_request(version), name)
+            except (EngineError, TimeoutError) as error:
+                await self._forget(name)
+                if isinstance(error, EngineDead):
+                    raise
+                raise AdapterRefused(f"{name} failed its canary: {error}") from error
+            self._names[version] = name
+            self._versions.add(version, files.digest)
+
+    async def unload(self, version: int) -> None:
+        if version == 0 or version not in self.versions:
+            return
+        await self._versions.drain(version)
+        await self._forget(self._names.pop(version))
+
+    async def canary(self, version: int = 0) -> Generation:
+        with anyio.fail_after(CANARY_SECONDS):
+            return (await self.generate([canary_request(version)]))[0]
+
+    async def close(self) -> None:
+        """Takes its adapters off the server, which goes on serving others."""
+        if self._closed:
+            return
+        self._closed = True
+        for name in self._names.values():
+            with anyio.move_on_after(2.0, shield=True):
+                await self._forget(name)
+
+    def _check(self, folder: Path) -> AdapterFiles:
+        return check_adapter(folder, max_rank=self._max_rank, base=self._shapes)
+
+    async def _forget(self, name: str) -> None:
+        try:
+            await self._client.call("/v1/unload_lora_adapter", {"lora_name": name}, seconds=LOAD_SECONDS)
+        except (HttpFailed, HttpBroken):
+            return  # gone already, with its server or by another engine that shares it
+
+    async def _answer(self, request: Request, model: str) -> Generation:
+        if self._closed:
+            raise EngineDead("the engine is closed; start another")
+        if request.background:
+            async with self._background, self._places:
+                said = await self._ask(_body(request, model))
+        else:
+            async with self._places:
+                said = await self._ask(_body(request, model))
+        return _read(request, said)
+
+    async def _ask(self, body: dict[str, Any]) -> Any:
+        for tried in range(TRIES):
+            try:
+                return await self._client.call("/v1/chat/completions", body, seconds=ANSWER_SECONDS)
+            except HttpFailed as error:
+                if error.status not in AGAIN or tried == TRIES - 1:
+                    raise EngineError(f"the model server could not answer: {error}") from error
+            except HttpBroken as error:
+                if error.late or tried == TRIES - 1:
+                    raise EngineDead(f"the model server is gone: {error}; start it again") from error
+            await anyio.sleep(PAUSE_SECONDS * 4**tried)
+        raise AssertionError("unreachable")
+
+
+def _body(request: Request, model: str) -> dict[str, Any]:
+    picture = "data:image/png;base64," + base64.b64encode(request.image).decode()
+    content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": request.prompt}]
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "logprobs": True,
+        "top_logprobs": TOP if len(request.choices) == 2 else 0,
+    }
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.choices:
+        # An answer ends in the choice's last token; no token is shorter than a character.
+        body["max_tokens"] = max(len(choice) for choice in request.choices) + 2
+        body["structured_outputs"] = {"choice": list(request.choices)}
+    return body
+
+
+def _read(request: Request, said: Any) -> Generation:
+    try:
+        choice = said["choices"][0]
+        text = (choice["message"]["content"] or "").strip()
+        tokens = (choice.get("logprobs") or {}).get("content") or []
+        log_prob = sum(token["logprob"] for token in tokens) if tokens else None
+        log_odds = _log_odds(request, tokens)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise EngineError(f"the server's answer is not an OpenAI chat completion: {error!r}") from error
+    if log_prob is not None and not math.isfinite(log_prob):
+        raise EngineError(f"the model's probabilities are not finite (version {request.version})")
+    if request.choices and text not in request.choices:
+        raise EngineError(
+            f"the server said {text!r} where only {request.choices} were allowed: does it support choices?"
+        )
+    return Generation(text=text, version=request.version, log_prob=log_prob, log_odds=log_odds)
+
+
+def _log_odds(request: Request, tokens: Sequence[Mapping[str, Any]]) -> float | None:
+    """From the first token's alternatives, where both choices are among them as single tokens."""
+    if len(request.choices) != 2 or not tokens:
+        return None
+    seen: dict[str, float] = {}
+    for one in (*tokens[0].get("top_logprobs", ()), tokens[0]):
+        seen[one["token"].strip()] = max(one["logprob"], seen.get(one["token"].strip(), -math.inf))
+    odds = [seen.get(choice, -math.inf) for choice in request.choices]
+    return odds[0] - odds[1] if all(map(math.isfinite, odds)) else None
