@@ -122,9 +122,8 @@ class OpenAIEngine:
                 return
             # The digest in the name: engines that share a server may load the same adapter, never another by its name.
             name = f"{self._versions.role}@{version}-{files.digest[:8]}"
-            body = {"lora_name": name, "lora_path": str(folder.absolute())}
             try:
-                await self._client.call("/v1/load_lora_adapter", body, seconds=LOAD_SECONDS)
+                await self._client.call("/v1/load_lora_adapter", _named(name, folder), seconds=LOAD_SECONDS)
             except HttpFailed as error:
                 if "already" not in str(error):
                     raise AdapterRefused(f"the server refused {name} from {folder}: {error}") from error
@@ -194,6 +193,10 @@ class OpenAIEngine:
                     raise EngineDead(f"the model server is gone: {error}; start it again") from error
             await anyio.sleep(PAUSE_SECONDS * 4**tried)
         raise AssertionError("unreachable")
+
+
+def _named(name: str, folder: Path) -> dict[str, str]:
+    return {"lora_name": name, "lora_path": str(folder.absolute())}
 
 
 def _body(request: Request, model: str) -> dict[str, Any]:
