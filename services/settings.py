@@ -38,7 +38,7 @@ class Seeds(Section, frozen=True, kw_only=True):
 class World(Section, frozen=True, kw_only=True):
     """``name`` picks the world; ``options`` are its own (see its folder), checked by it when it is made."""
 
-    name: Literal["household"] = "household"
+    name: Literal["household", "ai2thor"] = "household"
     options: dict[str, str | int | float | bool] = {}
     seeds: Seeds = Seeds()
 
@@ -64,7 +64,9 @@ class Model(Section, frozen=True, kw_only=True):
 
 class Simulator(Section, frozen=True, kw_only=True):
     """``quota`` trajectories a round, ``episodes`` at once; ``max_staleness`` is how many actor versions old a
-    trajectory may be when it is learned from (0: the paper's sequential loop)."""
+    trajectory may be when it is learned from (0: the paper's sequential loop). ``step_seconds`` bounds a call into a
+    world of the simulator's own process; ``restarts`` is how often a failing world is started again before it is given
+    up, counted since it last brought an episode to its end."""
 
     quota: Annotated[int, Meta(ge=1, le=10_000)] = 300
     episodes: Positive = 48
@@ -72,6 +74,7 @@ class Simulator(Section, frozen=True, kw_only=True):
     max_staleness: Annotated[int, Meta(ge=0, le=8)] = 0
     temperature: Annotated[float, Meta(ge=0, le=10)] = 1.0
     step_seconds: Rate = 30.0
+    restarts: Annotated[int, Meta(ge=0, le=1000)] = 5
 
 
 class Critic(Section, frozen=True, kw_only=True):

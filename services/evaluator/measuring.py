@@ -48,6 +48,12 @@ class Measuring:
         self._threads = anyio.CapacityLimiter(THREADS)
         self._idle: list[ThreadedWorld] = []
 
+    def close(self) -> None:
+        """Ends the worlds that live in processes of their own."""
+        for world in self._idle:
+            world.kill()
+        self._idle.clear()
+
     def hurry(self) -> None:
         """Nobody learns any more: measure with all that may be used."""
         self._playing.total_tokens = self._settings.evaluator.episodes

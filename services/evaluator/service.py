@@ -22,15 +22,18 @@ async def main(service: Service) -> None:
         service.set_ready()
         await anyio.sleep_forever()
     evaluator = Evaluator(service)
-    async with service.mesh.subscribe(*TOPICS, start="start") as stream, anyio.create_task_group() as tasks:
-        async for delivery in stream.past():
-            evaluator.apply(delivery.message)
-        await evaluator.measuring.begin(tasks)
-        for role in ROLES:
-            tasks.start_soon(evaluator.measure_all, role)
-        service.set_ready()
-        async for delivery in stream:
-            evaluator.apply(delivery.message)
+    try:
+        async with service.mesh.subscribe(*TOPICS, start="start") as stream, anyio.create_task_group() as tasks:
+            async for delivery in stream.past():
+                evaluator.apply(delivery.message)
+            await evaluator.measuring.begin(tasks)
+            for role in ROLES:
+                tasks.start_soon(evaluator.measure_all, role)
+            service.set_ready()
+            async for delivery in stream:
+                evaluator.apply(delivery.message)
+    finally:
+        evaluator.measuring.close()
 
 
 class Evaluator:

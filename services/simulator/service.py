@@ -26,7 +26,8 @@ async def main(service: Service) -> None:
     """Collects until cancelled. A restart runs only what is not in the log yet.
 
     Raises:
-        SettingsError: there is no such world, it has no such option, or seeds of its splits would overlap.
+        SettingsError: there is no such world, it has no such option, seeds of its splits would overlap, or none of the
+            worlds could be kept running.
     """
     settings: Settings = service.settings
     starts = msgspec.structs.asdict(settings.world.seeds)
@@ -43,9 +44,10 @@ async def main(service: Service) -> None:
     async with service.mesh.subscribe(*topics, start="start") as stream, anyio.create_task_group() as tasks:
         async for delivery in stream.past():
             _apply(state, delivery.message)
-        for _ in range(min(settings.simulator.episodes, settings.simulator.quota)):
+        left = Countdown(min(settings.simulator.episodes, settings.simulator.quota))
+        for _ in range(left.count):
             world = ThreadedWorld(make, seconds=settings.simulator.step_seconds, limiter=limiter)
-            tasks.start_soon(Collector(service, world).run, state, changes)
+            tasks.start_soon(Collector(service, world, left).run, state, changes)
         service.set_ready()
         async for delivery in stream:
             _apply(state, delivery.message)
@@ -65,17 +67,41 @@ def _apply(state: Collection, message: object) -> None:
     state.apply(message)
 
 
-class Collector:
-    """Plays one episode after another in one world."""
+class Countdown:
+    """How many of the worlds have not been given up."""
 
-    def __init__(self, service: Service, world: ThreadedWorld) -> None:
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+
+class Collector:
+    """Plays one episode after another in one world, until that has failed too often."""
+
+    def __init__(self, service: Service, world: ThreadedWorld, left: Countdown) -> None:
         self._service = service
         self._settings: Settings = service.settings
         self._world = world
+        self._left = left
+        self._cause = ""
 
     async def run(self, state: Collection, changes: Changes) -> None:
+        try:
+            await self._play_on(state, changes)
+        finally:
+            self._world.kill()
+        self._left.count -= 1
+        service, restarts = self._service, self._settings.simulator.restarts
+        if not self._left.count:
+            raise SettingsError(
+                f"every world failed more than {restarts} times without one whole episode, last by {self._cause}; "
+                "see what selu doctor says, and the simulator's log"
+            )
+        number = f"{service.instance}/given-up-{self._left.count}"
+        await service.fault("a world was given up", self._cause, f"{self._left.count} others go on", id=number)
+
+    async def _play_on(self, state: Collection, changes: Changes) -> None:
         gauges = self._service.gauges
-        while True:
+        while self._world.failures <= self._settings.simulator.restarts:
             episode = await changes.until(state.take)
             gauges["episodes"] = gauges.get("episodes", 0.0) + 1
             try:
@@ -108,6 +134,7 @@ class Collector:
                 counts=self._service.counts, on_step=say,
             )  # fmt: skip
         except RolloutFailed as failure:
+            self._cause = str(failure)
             await self._truncate(episode, failure, anyio.current_time() - begun)
         else:
             await self._publish(episode, rollout)

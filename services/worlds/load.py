@@ -7,7 +7,10 @@ from typing import Any
 from services import settings
 from services.worlds.world import World
 
-_WORLDS: dict[str, str] = {"household": "services.worlds.household.world:Household"}
+_WORLDS: dict[str, str] = {
+    "ai2thor": "services.worlds.ai2thor.world:ai2thor",
+    "household": "services.worlds.household.world:Household",
+}
 """Where each world's class is. A world is imported when it is asked for: a simulator may be heavy or not installed."""
 
 

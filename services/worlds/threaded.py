@@ -13,6 +13,7 @@ from PIL import Image
 
 from protocols.codec import digest as digest_of
 from protocols.messages import Digest, Task
+from services.worlds.process import ProcessWorld
 from services.worlds.world import Frame, Observation, Truth, World, WorldError
 
 T = TypeVar("T")
@@ -47,7 +48,9 @@ def encode(frame: Frame) -> Picture:
 class ThreadedWorld:
     """One world with one episode at a time. One that failed or hung is given up, and the next `reset` makes another.
 
-    `seconds` bounds every call into the world. All methods raise `WorldError`, whatever the world raised.
+    `seconds` bounds every call into a world of this process; one in a process of its own keeps its own deadlines.
+    All methods raise `WorldError`, whatever the world raised. `failures` counts those since an episode last came to its
+    end.
     """
 
     def __init__(self, make: Callable[[], World], *, seconds: float, limiter: anyio.CapacityLimiter) -> None:
@@ -56,15 +59,17 @@ class ThreadedWorld:
         self._limiter = limiter
         self._world: World | None = None
         self._last: tuple[Frame, Picture] | None = None
+        self.failures = 0
 
     async def reset(self, task: Task | None, seed: int) -> tuple[Task, Seen]:
-        def start(world: World | None) -> tuple[World, Task, Seen]:
-            world = world or self._make()
-            given, observation = world.reset(task, seed)
-            return world, given, self._see(observation)
+        if self._world is None:
+            self._world = await self._run(lambda _: self._make(), None)
 
-        self._world, given, seen = await self._run(start, self._world)
-        return given, seen
+        def start(world: World) -> tuple[Task, Seen]:
+            given, observation = world.reset(task, seed)
+            return given, self._see(observation)
+
+        return await self._run(start, self._world)
 
     async def step(self, action: str) -> tuple[Seen, bool, bool]:
         def step(world: World) -> tuple[Seen, bool, bool]:
@@ -75,7 +80,9 @@ class ThreadedWorld:
 
     async def end(self) -> tuple[Picture, Truth]:
         """The last third-person frame, and the world's truth for whoever may look at it."""
-        return await self._run(lambda world: (self._encode(world.third_person()), world.truth()), self._running())
+        ended = await self._run(lambda world: (self._encode(world.third_person()), world.truth()), self._running())
+        self.failures = 0
+        return ended
 
     async def close(self) -> None:
         """Ends the world; what it says on its way is of no interest any more."""
@@ -84,24 +91,35 @@ class ThreadedWorld:
                 await self._run(lambda world: world.close(), self._world)
             self._world = None
 
+    def kill(self) -> None:
+        """Ends a world in a process of its own wherever it stands; any other is only let go."""
+        world, self._world = self._world, None
+        if isinstance(world, ProcessWorld):
+            world.kill()
+
     def _running(self) -> World:
         if self._world is None:
             raise WorldError("the world has no episode: it failed or was never reset")
         return self._world
 
     async def _run(self, work: Callable[..., T], world: World | None) -> T:
+        seconds = world.deadlines.longest if isinstance(world, ProcessWorld) else self._seconds
         try:
-            with anyio.fail_after(self._seconds):
+            with anyio.fail_after(seconds):
                 return await anyio.to_thread.run_sync(work, world, abandon_on_cancel=True, limiter=self._limiter)
         except TimeoutError:
-            self._world = None
-            raise WorldError(f"the world gave no answer within {self._seconds:g} s") from None
+            self._give_up()
+            raise WorldError(f"the world gave no answer within {seconds:g} s") from None
         except WorldError:
-            self._world = None
+            self._give_up()
             raise
         except Exception as error:
-            self._world = None
+            self._give_up()
             raise WorldError(f"{type(error).__name__}: {error}") from error
+
+    def _give_up(self) -> None:
+        self.failures += 1
+        self.kill()
 
     def _see(self, observation: Observation) -> Seen:
         picture = self._encode(observation.frame)

@@ -1,0 +1,180 @@
+"""A blocking simulator in a process of its own: every call has a deadline, and whoever misses it is killed.
+
+The simulator's process leads a process group with all that the simulator starts (a Unity player, say). It ends when its
+world is closed, when a call fails or takes too long, and when the process that uses it is gone, however it went.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from protocols.messages import Task
+from runtime.child import environment
+from services.worlds import process_wire as wire
+from services.worlds.world import Frame, Observation, Truth, WorldError
+
+TERM_SECONDS = 3.0
+"""How long a simulator may go on tidying up after it was asked to end, in seconds."""
+
+R = TypeVar("R", bound=wire.Reply)
+
+
+class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
+    """The longest that each call may take, in seconds. ``start`` is the making of the simulator, at its first reset."""
+
+    start: float = 180.0
+    reset: float = 60.0
+    step: float = 30.0
+
+    @property
+    def longest(self) -> float:
+        """The most that one call into a `ProcessWorld` takes, with the killing of the simulator."""
+        return self.start + max(self.reset, self.step) + 2 * TERM_SECONDS
+
+
+class ProcessWorld:
+    """A `World` whose simulator, made by ``target`` ("module:factory") from ``options``, lives in another process.
+
+    Making it starts nothing: the first `reset` does, and so does the first after a failure. All methods raise
+    `WorldError` where the simulator failed, died or was killed at its deadline; ValueError and RuntimeError are the
+    world's own refusals, after which it lives on. `kill` may be called from any thread, also while a call is waiting.
+    """
+
+    def __init__(self, name: str, target: str, options: dict[str, Any], deadlines: Deadlines) -> None:
+        self.name = name
+        self.deadlines = deadlines
+        self._target, self._options = target, options
+        self._lock = threading.Lock()
+        self._living: _Living | None = None
+        self._killed = False
+
+    def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
+        living = self._living or self._start()
+        said = self._call(living, wire.Reset(task=task, seed=seed), wire.Begun, self.deadlines.reset)
+        return said.task, Observation(frame=said.seen.picture(), admissible=said.seen.admissible, error=said.seen.error)
+
+    def step(self, action: str) -> tuple[Observation, bool, bool]:
+        said = self._call(self._running(), wire.Step(action=action), wire.Stepped, self.deadlines.step)
+        seen = Observation(frame=said.seen.picture(), admissible=said.seen.admissible, error=said.seen.error)
+        return seen, said.terminated, said.truncated
+
+    def third_person(self) -> Frame:
+        return self._call(self._running(), wire.View(), wire.Viewed, self.deadlines.step).picture()
+
+    def truth(self) -> Truth:
+        return self._call(self._running(), wire.Know(), wire.Known, self.deadlines.step).truth
+
+    def close(self) -> None:
+        """Ends the simulator. The world can be reset again afterwards."""
+        if self._living is not None:
+            with suppress(WorldError):
+                self._call(self._living, wire.Close(), wire.Closed, TERM_SECONDS)
+        self._end()
+
+    def kill(self) -> None:
+        """Ends the simulator wherever it stands, and for good."""
+        with self._lock:
+            self._killed = True
+        self._end()
+
+    @property
+    def pid(self) -> int | None:
+        """The simulator's process and process group, None where none runs."""
+        return self._living.process.pid if self._living else None
+
+    def _start(self) -> "_Living":
+        with self._lock:  # against a kill that would find nothing to kill yet
+            if self._killed:
+                raise WorldError(f"{self.name} was given up")
+            self._living = _Living(self.name)
+        self._call(self._living, wire.Make(self._target, self._options), wire.Made, self.deadlines.start)
+        return self._living
+
+    def _running(self) -> "_Living":
+        if self._living is None:
+            raise WorldError(f"{self.name} has no simulator running: it failed or was never reset")
+        return self._living
+
+    def _call(self, living: "_Living", request: wire.Request, expected: type[R], seconds: float) -> R:
+        what = type(request).__name__.lower()
+        try:
+            wire.send(living.socket, request, until := time.monotonic() + seconds)
+            said = wire.receive(living.socket, until)
+        except TimeoutError:
+            self._end()
+            raise WorldError(f"{self.name} did not {what} within {seconds:g} s and was killed") from None
+        except (OSError, EOFError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            code = self._end()
+            raise WorldError(f"the process of {self.name} ended during {what} ({_ending(code)})") from error
+        if isinstance(said, wire.Refused):
+            raise {"ValueError": ValueError, "RuntimeError": RuntimeError}[said.kind](said.text)
+        if not isinstance(said, expected):
+            self._end()
+            raise WorldError(said.text if isinstance(said, wire.Failed) else f"{self.name} answered {what} with {said}")
+        return said
+
+    def _end(self) -> int | None:
+        with self._lock:
+            living, self._living = self._living, None
+        return living.end() if living else None
+
+
+class _Living:
+    """A running simulator process with its socket, its lifeline and its scratch folder."""
+
+    def __init__(self, name: str) -> None:
+        self.scratch = Path(tempfile.mkdtemp(prefix="selu-world-"))
+        self.socket, theirs = socket.socketpair()
+        end, self.lifeline = os.pipe()
+        try:
+            # TMPDIR: whatever a killed simulator leaves behind is in one place.
+            self.process = subprocess.Popen(
+                (sys.executable, "-m", "services.worlds.process_child", name, str(theirs.fileno()), str(end)),
+                pass_fds=(theirs.fileno(), end), start_new_session=True, stdin=subprocess.DEVNULL,
+                env={**os.environ, **environment(), "TMPDIR": str(self.scratch)},
+            )  # fmt: skip
+        except OSError as error:
+            self.socket.close()
+            os.close(self.lifeline)
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            raise WorldError(f"cannot start a process for {name}: {error}") from error
+        finally:
+            theirs.close()
+            os.close(end)
+        self._finish = weakref.finalize(self, _finish, self.process, self.socket, self.lifeline, self.scratch)
+
+    def end(self) -> int | None:
+        """Ends the process and all it started. Returns its exit code, negative for a signal."""
+        self._finish()
+        return self.process.returncode
+
+
+def _finish(process: "subprocess.Popen[bytes]", ours: socket.socket, lifeline: int, scratch: Path) -> None:
+    with suppress(OSError):
+        ours.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits on it, which closing would not
+    ours.close()
+    os.close(lifeline)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=TERM_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"signal {-code}"
+    return "exit code unknown" if code is None else f"exit code {code}"

@@ -1,0 +1,123 @@
+"""The process a `ProcessWorld` starts: makes the simulator, does what it is told, and takes all it started with it.
+
+    python -m services.worlds.process_child NAME SOCKET LIFELINE
+
+SOCKET and LIFELINE are inherited descriptors. When the lifeline's other end closes, this process ends at once, even
+where the simulator's code is stuck in a call.
+"""
+
+import importlib
+import os
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import psutil
+
+from runtime.lifeline import name_process
+from services.worlds import process_wire as wire
+from services.worlds.world import Observation, World, WorldError
+
+REAP_SECONDS = 1.0
+"""How long killed children may take to be gone."""
+
+
+def end(code: int) -> None:
+    """Kills what this process started, so that nothing of it is left as a zombie, and ends."""
+    with suppress(psutil.Error):
+        children = psutil.Process().children(recursive=True)
+        for child in children:
+            with suppress(psutil.Error):
+                child.kill()
+        psutil.wait_procs(children, timeout=REAP_SECONDS)
+    shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
+    os._exit(code)
+
+
+def _watch(lifeline: int) -> None:
+    with suppress(OSError):
+        while os.read(lifeline, 1):
+            pass
+    end(0)
+
+
+class Simulator:
+    """Answers requests, one after another."""
+
+    def __init__(self) -> None:
+        self._world: World | None = None
+
+    def answer(self, request: wire.Request) -> wire.Reply:
+        try:
+            return self._answer(request)
+        except (ValueError, RuntimeError) as error:
+            if isinstance(request, wire.Make):
+                return wire.Failed(text=f"{type(error).__name__}: {error}")
+            kind = "ValueError" if isinstance(error, ValueError) else "RuntimeError"
+            return wire.Refused(kind=kind, text=str(error))
+        except WorldError as error:
+            return wire.Failed(text=str(error))
+        except Exception as error:
+            traceback.print_exc()
+            return wire.Failed(text=f"{type(error).__name__}: {error}")
+
+    def _answer(self, request: wire.Request) -> wire.Reply:
+        if isinstance(request, wire.Make):
+            module, _, name = request.target.partition(":")
+            make: Callable[..., World] = getattr(importlib.import_module(module), name)
+            self._world = make(**request.options)
+            return wire.Made()
+        if self._world is None:
+            raise WorldError("no world was made")
+        match request:
+            case wire.Reset(task=task, seed=seed):
+                given, seen = self._world.reset(task, seed)
+                return wire.Begun(task=given, seen=_seen(seen))
+            case wire.Step(action=action):
+                seen, terminated, truncated = self._world.step(action)
+                return wire.Stepped(seen=_seen(seen), terminated=terminated, truncated=truncated)
+            case wire.View():
+                return wire.Viewed(**wire.pixels(self._world.third_person()))
+            case wire.Know():
+                return wire.Known(truth=self._world.truth())
+            case wire.Close():
+                self._world.close()
+                return wire.Closed()
+
+
+def _seen(observation: Observation) -> wire.Seen:
+    seen: dict[str, Any] = wire.pixels(observation.frame)
+    return wire.Seen(**seen, admissible=observation.admissible, error=observation.error)
+
+
+def main() -> None:
+    name, ours, lifeline = sys.argv[1], socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3])
+    ours.set_inheritable(False)
+    os.set_inheritable(lifeline, False)
+    name_process(f"selu-{name}")
+    threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
+    simulator = Simulator()
+    while True:
+        try:
+            request = wire.receive(ours)
+            reply = simulator.answer(request)
+            wire.send(ours, reply)
+        except (OSError, EOFError):
+            return
+        if isinstance(reply, wire.Closed | wire.Failed):
+            return
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception:
+        traceback.print_exc()
+        end(1)
+    end(0)
