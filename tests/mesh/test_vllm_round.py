@@ -2,12 +2,13 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import anyio
 import pytest
 
-from protocols.messages import Act, Action, Answer, Ask, Trajectory
+from protocols.messages import Act, Action, Adapter, Answer, Ask, Trajectory
 from runtime.mesh import Mesh
 from services.critic.prompts import NO, YES, judge
 from tests.mesh.launched import launched, observer
@@ -15,56 +16,89 @@ from tests.mesh.launched import launched, observer
 pytestmark = [pytest.mark.anyio, pytest.mark.vllm]
 SECONDS = 400
 CALL_SECONDS = 60
+BURST = 64
+"""Requests sent when an adapter is announced: more than an engine answers while it loads one."""
 
-Seen = dict[int, set[tuple[str, float | None]]]
-"""Answers to one question, by the version that gave them."""
+SMALL = (
+    "run.rounds=1", "simulator.quota=32", "simulator.episodes=16", "evaluator.tasks=8", "evaluator.judgements=8",
+    "mesh.session_seconds=10", "trainer.collapse=1.0",
+)  # fmt: skip
+
+Said = tuple[int, str, float]
+"""An answer: the version that gave it, its text, and its log-odds or log-probability."""
 
 
-async def asked(mesh: Mesh, of: Trajectory, seen: Seen) -> None:
-    """Asks the critic the same until a trained version has answered."""
-    assert of.final_frame is not None
-    ask = Ask(frame=of.final_frame, question=judge(of.task.instruction), choices=(YES, NO))
-    while not any(seen):
-        answer = await mesh.call("ask", ask, timeout=CALL_SECONDS)
+class Watched:
+    """One question asked again and again, and all answers to it."""
+
+    def __init__(self, ask: Callable[[int | None], Awaitable[Said]]) -> None:
+        self._ask = ask
+        self.answers: dict[int, set[tuple[str, float]]] = defaultdict(set)
+
+    async def ask(self, version: int | None = None) -> int:
+        """Asks once, of the newest version by default; returns the version that answered."""
+        given, text, number = await self._ask(version)
+        assert version is None or given == version
+        self.answers[given].add((text, round(number, 2)))
+        return given
+
+    async def through_the_swap(self) -> None:
+        """Asks many at once while an adapter is being loaded, then until it answers, then the base model again."""
+        async with anyio.create_task_group() as tasks:
+            for _ in range(BURST):
+                tasks.start_soon(self.ask)
+        while await self.ask() == 0:
+            pass
+        await self.ask(0)
+
+
+def watch_critic(mesh: Mesh, of: Trajectory) -> Watched:
+    async def ask(version: int | None) -> Said:
+        assert of.final_frame is not None
+        question = judge(of.task.instruction)
+        request = Ask(frame=of.final_frame, question=question, choices=(YES, NO), version=version)
+        answer = await mesh.call("ask", request, timeout=CALL_SECONDS)
         assert isinstance(answer, Answer)
         assert answer.log_odds is not None
-        seen[answer.version].add((answer.answer, round(answer.log_odds, 2)))
-    base = await mesh.call(
-        "ask", Ask(frame=ask.frame, question=ask.question, choices=ask.choices, version=0), timeout=9
-    )
-    seen[base.version].add((base.answer, round(base.log_odds, 2)))
+        return answer.version, answer.answer, answer.log_odds
+
+    return Watched(ask)
 
 
-async def acted(mesh: Mesh, of: Trajectory, seen: Seen) -> None:
-    """Asks the actor the same, greedily, until a trained version has answered."""
-    act = Act(episode="watched", frame=of.steps[0].frame, task=of.task)
-    while not any(seen):
-        action = await mesh.call("act", act, timeout=CALL_SECONDS)
+def watch_actor(mesh: Mesh, of: Trajectory) -> Watched:
+    async def act(version: int | None) -> Said:
+        request = Act(episode="watched", frame=of.steps[0].frame, task=of.task, version=version)
+        action = await mesh.call("act", request, timeout=CALL_SECONDS)
         assert isinstance(action, Action)
         assert action.log_prob is not None
-        seen[action.version].add((action.action, round(action.log_prob, 2)))
+        return action.version, action.action, action.log_prob
+
+    return Watched(act)
 
 
 async def test_answers_before_and_after_a_swap_come_from_different_adapters(tmp_path: Path) -> None:
-    small = (
-        "run.rounds=1", "simulator.quota=32", "simulator.episodes=16", "evaluator.tasks=16", "evaluator.judgements=16",
-        "mesh.session_seconds=10", "trainer.collapse=1.0",
-    )  # fmt: skip
-    critic: Seen = defaultdict(set)
-    actor: Seen = defaultdict(set)
     with anyio.fail_after(SECONDS):
-        async with launched(tmp_path / "run", *small, profile="household") as run:
-            async with observer(run) as mesh, mesh.subscribe("trajectories", start="start") as stream:
-                of = (await anext(stream)).message
+        async with launched(tmp_path / "run", *SMALL, profile="household") as run:
+            async with (
+                observer(run) as mesh,
+                mesh.subscribe("trajectories", start="start") as trajectories,
+                mesh.subscribe("adapters", start="start") as adapters,
+            ):
+                of = (await anext(trajectories)).message
                 assert isinstance(of, Trajectory)
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(asked, mesh, of, critic)
-                    tasks.start_soon(acted, mesh, of, actor)
+                watched = {"critic": watch_critic(mesh, of), "actor": watch_actor(mesh, of)}
+                for one in watched.values():
+                    assert await one.ask() == 0
+                for _ in watched:
+                    adapter = (await anext(adapters)).message
+                    assert isinstance(adapter, Adapter)
+                    assert adapter.promoted, adapter.reason
+                    await watched[adapter.role].through_the_swap()
             assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
-    for seen in (critic, actor):
-        assert seen.keys() == {0, 1}
-        assert seen[0].isdisjoint(seen[1])
-    assert len(critic[0]) == 1, "pinned to the base model, the answer stays what it was before the swap"
+    for one in watched.values():
+        assert one.answers.keys() == {0, 1}
+        assert len(one.answers[0]) == 1, "the base model says after the swap what it said before"
+        assert one.answers[0].isdisjoint(one.answers[1])
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["engine"]["name"] == "vllm"
     assert summary["trajectories"]["lost"] == 0
