@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("pretrain")
 
+STAGE = "pretraining.json"
+"""Beside a model kept before post-training: how it was pretrained."""
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.pretrain", description=(__doc__ or "").splitlines()[0])
@@ -35,7 +38,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pictures", type=int, default=320, help="pictures a step (%(default)s)")
     parser.add_argument("--post-images", type=int, default=13_500, help="pictures for post-training (%(default)s)")
     parser.add_argument("--post-steps", type=int, default=150, help="steps of post-training (%(default)s)")
-    parser.add_argument("--from", dest="base", type=Path, help="a pretrained folder: only post-train it")
+    parser.add_argument(
+        "--missed", type=float, default=0.45, help="successes the judge's labellers missed (%(default)s)"
+    )
+    parser.add_argument("--from", dest="base", type=Path, help="a folder written by --keep: only post-train it")
     parser.add_argument("--keep", type=Path, help="also write the model as it was before post-training here")
     parser.add_argument("--shifts", default="0.3,0.45,0.6", help="looks of the unknown household to measure at")
     parser.add_argument("--episodes", type=int, default=300, help="episodes and 1/10 of the pictures measured on")
@@ -51,13 +57,11 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     started = time.monotonic()
 
-    from scripts.pretraining.data import gather, shards
+    from scripts.pretraining.data import Corpus, gather, shards
 
-    corpora = (
-        {}
-        if options.base
-        else {"pretraining": gather(shards("pretrain", options.seed, options.images), options.workers)}
-    )
+    corpora: dict[str, Corpus] = {}
+    if not options.base:
+        corpora["pretraining"] = gather(shards("pretrain", options.seed, options.images), options.workers)
     corpora["post-training"] = gather(shards("posttrain", options.seed, options.post_images), options.workers)
     for name, corpus in corpora.items():
         log.info("%s: %d pictures, %d rows, sha256 %s", name, len(corpus.images), len(corpus.rows), corpus.digest)
@@ -73,40 +77,35 @@ def main(arguments: list[str] | None = None) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
-    recipe, post_recipe = train.Recipe(pictures=options.pictures), posttrain.Recipe(steps=options.post_steps)
-    stages, recipes = {}, {}
+    stages: list[card.Stage] = []
+
+    def describe(name: str, trained: train.Trained, recipe: msgspec.Struct) -> card.Stage:
+        words = arguments if arguments is not None else sys.argv[1:]
+        command = f"python -m scripts.pretrain {' '.join(words)}"
+        hardware = _hardware(device)
+        corpus = corpora[name]
+        return card.describe(
+            name, trained, corpus, recipe=recipe, command=command, seed=options.seed, hardware=hardware
+        )
+
     if options.base:
         micro = Micro.load(options.base, device)
+        stages.append(msgspec.json.decode((options.base / STAGE).read_bytes(), type=card.Stage))
     else:
-        rows = corpora["pretraining"].rows[:60_000]
-        micro = Micro(
-            build_model(VOCABULARY), build_tokenizer({t for r in rows for t in (chat(r.prompt), r.answer)}), device
-        )
-        stages["pretraining"] = train.pretrain(
-            micro, corpora["pretraining"], recipe, seed=options.seed, minutes=options.minutes, steps=options.steps
-        )
-        recipes["pretraining"] = _settings(recipe)
-    if options.keep:
-        micro.save(options.keep)
-    stages["post-training"] = posttrain.posttrain(micro, corpora["post-training"], post_recipe, seed=options.seed)
-    recipes["post-training"] = _settings(post_recipe)
+        corpus, recipe = corpora["pretraining"], train.Recipe(pictures=options.pictures)
+        tokenizer = build_tokenizer({text for row in corpus.rows[:60_000] for text in (chat(row.prompt), row.answer)})
+        micro = Micro(build_model(VOCABULARY), tokenizer, device)
+        trained = train.pretrain(micro, corpus, recipe, seed=options.seed, minutes=options.minutes, steps=options.steps)
+        stages.append(describe("pretraining", trained, recipe))
+        if options.keep:
+            micro.save(options.keep)
+            (options.keep / STAGE).write_bytes(msgspec.json.format(msgspec.json.encode(stages[0])))
+    recipe = posttrain.Recipe(steps=options.post_steps, missed=options.missed)
+    trained = posttrain.posttrain(micro, corpora["post-training"], recipe, seed=options.seed)
+    stages.append(describe("post-training", trained, recipe))
     micro.save(options.out)
     answers, acting = _measure(micro, options)
-    card.write(
-        options.out,
-        card.Record(
-            command=f"python -m scripts.pretrain {' '.join(arguments if arguments is not None else sys.argv[1:])}",
-            seed=options.seed,
-            parameters=micro.parameters,
-            hardware=_hardware(device),
-            corpora=corpora,
-            stages=stages,
-            recipes=recipes,
-            answers=answers,
-            acting=acting,
-            seconds=time.monotonic() - started,
-        ),
-    )
+    card.write(options.out, card.Record(micro.parameters, stages, answers, acting))
     log.info("%s after %.0f s", options.out, time.monotonic() - started)
 
 
@@ -135,10 +134,6 @@ def _hardware(device: str) -> str:
 
         return torch.cuda.get_device_name(0)
     return f"{os.cpu_count()} CPU threads ({platform.machine()})"
-
-
-def _settings(recipe: msgspec.Struct) -> str:
-    return ", ".join(f"{name} {value}" for name, value in msgspec.structs.asdict(recipe).items())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from scripts.pretraining.data import Corpus
 from scripts.pretraining.measure import Judged, Share
 from scripts.pretraining.train import Trained
@@ -23,19 +25,50 @@ class Acting(NamedTuple):
     judged: Judged
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """How one stage of training went: what was run where, on which data (rows by kind) and for how long."""
+
+    name: str
+    command: str
+    seed: int
+    hardware: str
+    versions: list[str]
+    recipe: dict[str, float]
+    steps: int
+    seconds: float
+    loss: float
+    pictures: int
+    rows: dict[str, int]
+    digest: str
+
+
+def describe(
+    name: str, trained: Trained, corpus: Corpus, *, recipe: msgspec.Struct, command: str, seed: int, hardware: str
+) -> Stage:
+    """The stage, as the card tells it."""
+    return Stage(
+        name=name,
+        command=command,
+        seed=seed,
+        hardware=hardware,
+        versions=_versions(),
+        recipe=msgspec.structs.asdict(recipe),
+        steps=trained.steps,
+        seconds=trained.seconds,
+        loss=trained.losses[-1][1] if trained.losses else float("nan"),
+        pictures=len(corpus.images),
+        rows=dict(sorted(Counter(_family(row.kind) for row in corpus.rows).items())),
+        digest=corpus.digest,
+    )
+
+
 class Record(NamedTuple):
     """All that the card tells. ``answers``: (household, accuracies by kind); ``acting``: (household, figures)."""
 
-    command: str
-    seed: int
     parameters: int
-    hardware: str
-    corpora: Mapping[str, Corpus]
-    stages: Mapping[str, Trained]
-    recipes: Mapping[str, str]
+    stages: Sequence[Stage]
     answers: Sequence[tuple[str, Mapping[str, Share]]]
     acting: Sequence[tuple[str, Acting]]
-    seconds: float
 
 
 def write(folder: Path, record: Record) -> None:
@@ -44,8 +77,8 @@ def write(folder: Path, record: Record) -> None:
         _HEAD.format(millions=f"{record.parameters / 1e6:.1f}"),
         _section("What it can do", _answers(record.answers), _ANSWERS),
         _section("", _acting(record.acting), _ACTING),
-        _section("How it was made", _making(record)),
-        _section("Data", _data(record.corpora), _DATA),
+        _section("How it was made", _making(record.stages), _MAKING),
+        _section("Data", _data(record.stages), _DATA),
         _section("Files", _files(folder)),
     ]
     (folder / "README.md").write_text("\n".join(parts))
@@ -90,17 +123,13 @@ def _acting(acting: Sequence[tuple[str, Acting]]) -> str:
     return _table(head, rows)
 
 
-def _making(record: Record) -> str:
-    lines = [f"`{record.command}` (seed {record.seed}) on {record.hardware}, {record.seconds:.0f} s in all."]
-    for stage, trained in record.stages.items():
-        last = f", last loss {trained.losses[-1][1]:.3f}" if trained.losses else ""
-        lines.append(f"- {stage}: {trained.steps} steps in {trained.seconds:.0f} s{last}; {record.recipes[stage]}")
-    lines.append(f"- versions: {', '.join(_versions())}")
-    lines.append(
-        "- the data's bytes follow from seed and versions; training on a GPU is not bit for bit repeatable, "
-        "and `--steps` instead of `--minutes` repeats the schedule on other hardware"
+def _making(stages: Sequence[Stage]) -> str:
+    return "\n".join(
+        f"- {stage.name}: `{stage.command}` (seed {stage.seed}) on {stage.hardware}: {stage.steps} steps in "
+        f"{stage.seconds:.0f} s, last loss {stage.loss:.3f}. With "
+        f"{', '.join(f'{name} {value:g}' for name, value in stage.recipe.items())}. {', '.join(stage.versions)}."
+        for stage in stages
     )
-    return "\n".join(lines)
 
 
 def _versions() -> list[str]:
@@ -113,13 +142,12 @@ def _versions() -> list[str]:
     return found
 
 
-def _data(corpora: Mapping[str, Corpus]) -> str:
-    mixes = {name: Counter(_family(row.kind) for row in corpus.rows) for name, corpus in corpora.items()}
-    kinds = sorted({kind for mix in mixes.values() for kind in mix})
-    rows = [["pictures", *(f"{len(corpus.images):,}" for corpus in corpora.values())]]
-    rows += [[kind, *(f"{mix[kind]:,}" for mix in mixes.values())] for kind in kinds]
-    rows.append(["sha256", *(f"`{corpus.digest[:16]}`" for corpus in corpora.values())])
-    return _table(["rows", *corpora], rows)
+def _data(stages: Sequence[Stage]) -> str:
+    kinds = sorted({kind for stage in stages for kind in stage.rows})
+    rows = [["pictures", *(f"{stage.pictures:,}" for stage in stages)]]
+    rows += [[kind, *(f"{stage.rows.get(kind, 0):,}" for stage in stages)] for kind in kinds]
+    rows.append(["sha256", *(f"`{stage.digest[:16]}`" for stage in stages)])
+    return _table(["rows", *(stage.name for stage in stages)], rows)
 
 
 def _family(kind: str) -> str:
@@ -164,6 +192,10 @@ _ACTING = """\
 Acting: share of episodes done within 10 steps. Judging: of the episodes sampled at T=1. The judge was taught by
 labellers who missed some successes, and so says "no" too often, while the state question alone often knows better: that
 is the gap self-asking closes."""
+
+_MAKING = """\
+The data's bytes follow from the seed alone (the same on two machines with different versions). Training on a GPU is not
+bit for bit repeatable; `--steps` instead of `--minutes` repeats the schedule on other hardware."""
 
 _DATA = """\
 "pretraining" has scrambled rooms, demonstrations with random acts, early stops and wrong beliefs, and true judgements,

@@ -29,7 +29,8 @@ SPECIAL = (PAD, START, END, IMAGE, AROUND, GLOBAL)
 """Special tokens in the order of their ids."""
 
 CHAT_TEMPLATE = (
-    "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}:"
+    "<|im_start|>{% for message in messages %}"
+    "{{ message['role'] | capitalize }}:{% if message['role'] == 'assistant' %}{{ '\\n' }}{% endif %}"
     "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
     "{% for part in message['content'] %}"
     "{% if part['type'] in ('image', 'image_url') %}<image>{% elif 'text' in part %}{{ part['text'] }}{% endif %}"

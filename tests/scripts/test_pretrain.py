@@ -82,6 +82,14 @@ def test_transformers_loads_the_folder_and_sees_and_answers_the_same(made, corpu
     assert margin == pytest.approx(float(next_token[yes] - next_token[no]), abs=0.1)
 
 
+def test_a_whole_conversation_is_the_prompt_then_the_answer_then_the_end_of_the_turn(made):
+    processor = transformers.AutoProcessor.from_pretrained(made[1])
+    turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": PROMPT}]}
+    answer = {"role": "assistant", "content": [{"type": "text", "text": "yes"}]}
+    whole = processor.apply_chat_template([turn, answer])
+    assert whole == processor.apply_chat_template([turn], add_generation_prompt=True) + "yes<end_of_utterance>\n"
+
+
 def test_batched_answers_are_those_given_one_at_a_time(made, corpus):
     micro = made[0]
     rows = [row for row in corpus.rows if row.kind != "caption"][:12]
