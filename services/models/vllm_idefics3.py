@@ -7,9 +7,17 @@ with the plugin. vLLM loads it in each of its processes through the entry point 
 
 from typing import Any
 
+RIGHT = "0.32"
+"""A release that counts right; the model's module, slow to import, is left alone from there on."""
+
 
 def register() -> None:
     """Mends vLLM's Idefics3 (and SmolVLM, which inherits it). Harmless twice, or where nothing is amiss."""
+    import vllm
+    from packaging.version import Version
+
+    if Version(vllm.__version__) >= Version(RIGHT):
+        return
     from vllm.model_executor.models import idefics3
 
     count_at_least_one(idefics3.Idefics3ProcessingInfo)
