@@ -160,8 +160,8 @@ class Adapter(Message, frozen=True, kw_only=True):
 class Swap(Message, frozen=True, kw_only=True):
     """actor, critic -> evaluator, person: an adapter is now serving in this engine (or was refused by it).
 
-    ``seconds`` is from the message's arrival to the first canary answer; ``in_flight`` the requests being answered by
-    older versions at that moment, all of which finish on the version they started with.
+    ``seconds`` is from the message's arrival to the first canary answer; ``in_flight`` the requests of older versions
+    that were being answered meanwhile, all of which finish on the version they started with.
     """
 
     role: Role

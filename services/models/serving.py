@@ -48,6 +48,7 @@ class Serving:
         self._frames: OrderedDict[Digest, bytes] = OrderedDict()
         self._loading = anyio.Lock()
         self._changes = Changes()
+        self._requests = 0
         self._death: EngineDead | None = None
         self.newest = 0
         identity = engine.identity
@@ -90,14 +91,15 @@ class Serving:
 
     async def _serve(self, adapter: Adapter) -> bool:
         """Loads a promoted adapter and says on the mesh how that went."""
-        begun = anyio.current_time()
+        begun, before = anyio.current_time(), self._requests
+        in_flight = sum(self._engine.in_flight.values())
         reason = None
         try:
             await self._load(adapter.version)
             self.newest = max(self.newest, adapter.version)
         except _REFUSALS as error:
             reason = self._refused[adapter.version] = f"{type(error).__name__}: {error}"
-        in_flight = sum(count for version, count in self._engine.in_flight.items() if version != adapter.version)
+        in_flight += self._requests - before  # and those that came meanwhile
         swap = Swap(
             role=self._role, instance=self._service.instance, version=adapter.version, digest=adapter.digest,
             served=reason is None, seconds=anyio.current_time() - begun, in_flight=in_flight, reason=reason,
