@@ -31,6 +31,12 @@ VERBS: dict[str, Verb] = {
         Verb(name="break", phrase="break", state="broken"),
         Verb(name="slice", phrase="slice", state="sliced"),
         Verb(name="toggle", phrase="turn on", state="on"),
+        Verb(name="fill", phrase="fill", state="filled"),
+        Verb(name="empty", phrase="empty", state="empty"),
+        Verb(name="clean", phrase="clean", state="clean"),
+        Verb(name="dirty", phrase="dirty", state="dirty"),
+        Verb(name="cook", phrase="cook", state="cooked"),
+        Verb(name="use", phrase="use up", state="used up"),
         Verb(name="sit", phrase="sit on", which="What is the robot sitting on?"),
     )
 }
