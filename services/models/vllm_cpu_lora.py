@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from services.models import process_tie, vllm_cpu_vision
+from services.models import process_tie, vllm_cpu_vision, vllm_idefics3
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +29,12 @@ Group = tuple[int, torch.Tensor | None]
 
 
 def register() -> None:
-    """Called by vLLM in every process it starts. Does nothing on devices other than the CPU."""
+    """Called by vLLM in every process it starts. Replaces nothing on devices other than the CPU."""
     process_tie.follow_parent()
     from vllm.platforms import current_platform
 
     if not current_platform.is_cpu():
+        vllm_idefics3.register()
         return
     vllm_cpu_vision.install()
     from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
@@ -50,6 +51,7 @@ def install(wrapper: type[Any]) -> None:
     """Replaces `wrapper`'s linear LoRA by the grouped form; the original stays reachable as ``selu_original``."""
     original_linear: Callable[..., Any] = wrapper.add_lora_linear
     original_update: Callable[..., Any] = wrapper.update_metadata
+    original_init: Callable[..., None] = wrapper.__init__
 
     def update_metadata(self: Any, *args: Any, **kwargs: Any) -> None:
         original_update(self, *args, **kwargs)
@@ -68,29 +70,30 @@ def install(wrapper: type[Any]) -> None:
         buffer: Any = None,
         **kwargs: Any,
     ) -> None:
-        known = (
-            buffer is None
-            and not kwargs
-            and x.dim() == y.dim() == 2
-            and x.shape[0] == y.shape[0] == getattr(self, "selu_rows", -1)
-            and x.dtype == y.dtype == lora_a_stacked[0].dtype == lora_b_stacked[0].dtype
-            and y.shape[1] == sum(output_slices)
-            and all(b.shape[2] == size for b, size in zip(lora_b_stacked, output_slices, strict=True))
-        )
-        if not known:
+        if buffer is not None or kwargs or x.dim() != 2 or not x.shape[0] == y.shape[0] == self.selu_rows:
             original_linear(self, y, x, lora_a_stacked, lora_b_stacked, scale, output_slices, buffer=buffer, **kwargs)
             return
-        cache: dict[tuple[int, int], _Packed] = self.__dict__.setdefault("selu_packed", {})
+        cache: dict[tuple[int, int], _Packed] = self.selu_packed
         for slot, rows in self.selu_groups:
             key = (id(lora_a_stacked), slot)
             packed = cache.get(key)
-            if packed is None or packed.stale(lora_a_stacked, lora_b_stacked):
+            if packed is None or packed.stale(lora_a_stacked):
                 packed = cache[key] = _Packed(lora_a_stacked, lora_b_stacked, slot, scale)
+            if not x.dtype == y.dtype == packed.a.dtype or y.shape[1] != packed.b.shape[1]:
+                original_linear(self, y, x, lora_a_stacked, lora_b_stacked, scale, output_slices)
+                return
             if rows is None:
                 y.addmm_(x @ packed.a, packed.b)
             else:
                 y.index_add_(0, rows, (x[rows] @ packed.a) @ packed.b)
 
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original_init(self, *args, **kwargs)
+        self.selu_packed = {}
+        self.selu_groups = []
+        self.selu_rows = -1
+
+    wrapper.__init__ = __init__
     wrapper.selu_original = original_linear
     wrapper.update_metadata = update_metadata
     wrapper.add_lora_linear = add_lora_linear
@@ -113,20 +116,17 @@ class _Packed:
     def __init__(
         self, a_stacked: tuple[torch.Tensor, ...], b_stacked: tuple[torch.Tensor, ...], slot: int, scale: float
     ) -> None:
-        self._versions = _versions(a_stacked, b_stacked)
         self._a_stacked = a_stacked  # held, so that its id, which is the cache's key, stays its own
+        self._version = a_stacked[0]._version
         self.a = torch.cat([a[slot, 0] for a in a_stacked]).t()
         self.b = torch.block_diag(*(b[slot, 0] for b in b_stacked)).t()
         if scale != 1.0:
             self.b = self.b * scale
 
-    def stale(self, a_stacked: tuple[torch.Tensor, ...], b_stacked: tuple[torch.Tensor, ...]) -> bool:
-        return self._a_stacked is not a_stacked or self._versions != _versions(a_stacked, b_stacked)
-
-
-def _versions(a_stacked: tuple[torch.Tensor, ...], b_stacked: tuple[torch.Tensor, ...]) -> tuple[int, ...]:
-    """Torch counts in-place writes to a tensor: another count means that an adapter was loaded or unloaded."""
-    return tuple(tensor._version for tensor in (*a_stacked, *b_stacked))
+    def stale(self, a_stacked: tuple[torch.Tensor, ...]) -> bool:
+        """Whether an adapter was loaded or unloaded since. vLLM then writes to all parts of a layer, and torch counts
+        the writes to a tensor."""
+        return self._a_stacked is not a_stacked or self._version != a_stacked[0]._version
 
 
 def _unlike(wrapper: type[Any]) -> str:

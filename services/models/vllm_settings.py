@@ -28,6 +28,7 @@ def prepare_environment(settings: Model) -> None:
         "VLLM_LOGGING_LEVEL": "ERROR",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads may hang
     }
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
