@@ -38,7 +38,7 @@ class Seeds(Section, frozen=True, kw_only=True):
 class World(Section, frozen=True, kw_only=True):
     """``name`` picks the world; ``options`` are its own (see its folder), checked by it when it is made."""
 
-    name: Literal["household", "ai2thor"] = "household"
+    name: Literal["household", "ai2thor", "virtualhome"] = "household"
     options: dict[str, str | int | float | bool] = {}
     seeds: Seeds = Seeds()
 

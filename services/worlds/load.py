@@ -10,6 +10,7 @@ from services.worlds.world import World
 _WORLDS: dict[str, str] = {
     "ai2thor": "services.worlds.ai2thor.world:ai2thor",
     "household": "services.worlds.household.world:Household",
+    "virtualhome": "services.worlds.virtualhome.load:virtualhome",
 }
 """Where each world's class is. A world is imported when it is asked for: a simulator may be heavy or not installed."""
 

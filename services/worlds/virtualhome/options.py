@@ -1,0 +1,136 @@
+"""What can be set of VirtualHome, validated."""
+
+import random
+import shlex
+import shutil
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from services.worlds.virtualhome.tasks import DRAWN, NEEDS
+
+FLAT = Path(__file__).with_name("flat.json")
+"""The scene graph that ships with this package."""
+
+Seconds = Annotated[float, Meta(gt=0, le=3600)]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``mode``: "graph" needs no player, "unity" is the real simulator.
+
+    ``scenes``: the player's environments (0 to 49), or the places of the graphs in ``graphs``, e.g. "0-3,6"; empty is
+    environment 0, or all graphs. ``tasks``: a TOML file of tasks; empty makes ``per_verb`` of each of ``verbs`` from
+    what a scene affords, the same ones for every episode in it, drawn by ``task_seed``. ``arrange``: each episode
+    changes what is open, on and (graph mode) where small things lie. ``admissible``: list what can be tried in each
+    observation. ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated.
+
+    Graph mode: ``graphs`` is a scene graph in JSON or a folder of them; empty is the flat that ships with SELU.
+
+    Unity mode: ``player`` is the command that starts the player (``-batchmode -http-port=N -logFile F`` are added);
+    or ``connect`` lists the addresses ("127.0.0.1:8080,127.0.0.1:8081") of players that run already, one for each
+    episode at a time. ``display``: its X display, e.g. ":0". ``character``: whom one plays. ``start_seconds``: how
+    long a player may take to answer at all, ``reset_seconds`` to load a scene, ``call_seconds`` for anything else.
+    ``starts``: how often a start is tried.
+    """
+
+    mode: Literal["unity", "graph"] = "graph"
+    scenes: str = ""
+    tasks: str = ""
+    verbs: str = ",".join(DRAWN)
+    per_verb: Annotated[int, Meta(ge=1, le=50)] = 3
+    task_seed: int = 0
+    arrange: bool = True
+    admissible: bool = True
+    frame: Annotated[int, Meta(ge=32, le=2048)] = 300
+    max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
+    graphs: str = ""
+    player: str = ""
+    connect: str = ""
+    display: str = ""
+    character: str = "Chars/Female1"
+    start_seconds: Seconds = 90.0
+    reset_seconds: Seconds = 60.0
+    call_seconds: Seconds = 30.0
+    starts: Annotated[int, Meta(ge=1, le=10)] = 2
+
+    @property
+    def verb_names(self) -> list[str]:
+        return [verb.strip() for verb in self.verbs.split(",") if verb.strip()]
+
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        return [_address(part.strip()) for part in self.connect.split(",") if part.strip()]
+
+    @property
+    def command(self) -> list[str]:
+        return shlex.split(self.player)
+
+    def graph_files(self) -> list[Path]:
+        """Raises ValueError where there are none."""
+        if not self.graphs:
+            return [FLAT]
+        path = Path(self.graphs).expanduser()
+        found = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        if not found:
+            raise ValueError(f"option 'graphs': {path} has no .json files")
+        return found
+
+    def scene_numbers(self, there: int | None = None) -> list[int]:
+        """The scenes to play, of ``there`` many where that is known. Raises ValueError."""
+        if not self.scenes:
+            return list(range(there)) if there is not None else [0]
+        numbers: list[int] = []
+        for part in self.scenes.split(","):
+            first, _, last = part.strip().partition("-")
+            if not first.isdigit() or not (last or "0").isdigit():
+                raise ValueError(f"option 'scenes' is {self.scenes!r}: write numbers and ranges, e.g. '0-3,6'")
+            numbers += range(int(first), int(last or first) + 1)
+        if not numbers or (there is not None and max(numbers) >= there):
+            raise ValueError(f"option 'scenes' is {self.scenes!r}: there are scenes 0 to {(there or 1) - 1}")
+        return numbers
+
+
+def rng(*parts: object) -> random.Random:
+    return random.Random("virtualhome/" + "/".join(str(part) for part in parts))
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError(f"option 'connect' has {text!r}: write HOST:PORT, e.g. 127.0.0.1:8080")
+    return host, int(port)
+
+
+def read_options(given: dict[str, Any]) -> Options:
+    """The options given by name. Raises ValueError that names the option, what is wrong and what there is."""
+    unknown = sorted(set(given) - set(Options.__struct_fields__))
+    if unknown:
+        raise ValueError(
+            f"virtualhome has no option {unknown[0]!r}: its options are {', '.join(Options.__struct_fields__)}"
+        )
+    try:
+        options = msgspec.convert(given, Options)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        name = where.rstrip("`") or "?"
+        raise ValueError(f"option {name!r} of virtualhome is {given.get(name)!r}: {what}") from error
+    wrong = [verb for verb in options.verb_names if verb not in NEEDS]
+    if wrong or not options.verb_names:
+        raise ValueError(f"option 'verbs' is {options.verbs!r}: name some of {', '.join(NEEDS)}")
+    options.scene_numbers(None)
+    if options.mode == "unity":
+        _check_player(options)
+    return options
+
+
+def _check_player(options: Options) -> None:
+    if bool(options.player) == bool(options.connect):
+        raise ValueError(
+            "unity mode needs either 'player', the command that starts VirtualHome's Unity player, or 'connect', the "
+            "addresses of players that run; `selu doctor` says where to get it, and mode = 'graph' works without"
+        )
+    if options.player and (not options.command or shutil.which(options.command[0]) is None):
+        raise ValueError(f"option 'player': {options.player!r} cannot be run; is it there, and executable?")
+    _ = options.addresses

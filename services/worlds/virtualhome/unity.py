@@ -1,0 +1,182 @@
+"""Unity mode: the released client with a player that we start, or one that runs already."""
+
+import fcntl
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from services.worlds.virtualhome import client as client_
+from services.worlds.virtualhome.graph import Graph
+from services.worlds.virtualhome.options import Options
+from services.worlds.virtualhome.player import Player, start_player
+from services.worlds.virtualhome.simulation import Arrangement
+from services.worlds.world import Frame, WorldError
+
+FIRST_PERSON, THIRD_PERSON = -6, -5
+"""A character's cameras, counted from the end: the player lists eight for each, after those of the scene."""
+_WAIT_SECONDS = 0.2
+_LOCKS = Path("/tmp")
+"""Not TMPDIR, which is each simulator's own."""
+
+
+class UnitySimulation:
+    """Implements `Simulation`. A failure kills the player that was started here; the next `load` starts another."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._player: Player | None = None
+        self._lease: Lease | None = None
+        self._client: Any = None
+        self._cameras: int | None = None
+
+    def load(self, scene: int) -> None:
+        client = self._client or self._begin()
+        self._cameras = None
+        failed = f"scene {scene} cannot be loaded"
+        self._do(lambda: self._expect(client.reset(scene), failed), self._options.reset_seconds)
+
+    def arrange(self, arrangement: Arrangement) -> None:
+        """States only: where things can lie in the player's scene, only it knows."""
+        if not arrangement.states:
+            return
+
+        def expand() -> None:
+            success, graph = self._client.environment_graph()
+            self._expect(success, "the player gave no scene graph")
+            for node in graph["nodes"]:
+                if node["id"] in arrangement.states:
+                    node["states"] = sorted(arrangement.states[node["id"]])
+            self._client.expand_scene(graph)  # a player that does not follow leaves the scene as it is
+
+        self._do(expand, self._options.reset_seconds)
+
+    def add_character(self, room: str) -> bool:
+        added = self._do(lambda: bool(self._client.add_character(self._options.character, initial_room=room)))
+        self._cameras = None
+        return added
+
+    def act(self, line: str) -> str | None:
+        success, message = self._do(
+            lambda: self._client.render_script([line], recording=False, skip_animation=True, image_synthesis=[])
+        )
+        return None if success else _reason(message)
+
+    def graph(self) -> Graph:
+        return self._do(lambda: client_.read_graph(self._client))
+
+    def first_person(self) -> Frame:
+        return self._picture(FIRST_PERSON)
+
+    def third_person(self) -> Frame:
+        return self._picture(THIRD_PERSON)
+
+    def _picture(self, camera: int) -> Frame:
+        def take() -> Frame:
+            count = self._cameras
+            if count is None:
+                success, count = self._client.camera_count()
+                self._expect(success and count >= -FIRST_PERSON, f"the player has {count} cameras")
+                self._cameras = count
+            return client_.take_picture(self._client, count + camera, self._options.frame)
+
+        return self._do(take)
+
+    def _begin(self) -> Any:
+        options = self._options
+        if options.addresses:
+            self._lease = Lease.take(options.addresses, options.start_seconds)
+            host, port = self._lease.address
+        else:
+            self._player = start_player(
+                options.command, display=options.display, seconds=options.start_seconds, tries=options.starts,
+                answers=_answers,
+            )  # fmt: skip
+            host, port = "127.0.0.1", self._player.port
+        self._client = client_.connect(host, port)
+        return self._client
+
+    def _do(self, work: Any, seconds: float | None = None) -> Any:
+        """Runs calls of ``seconds`` each. Whatever fails ends the player, so that nothing of it goes on."""
+        if self._client is None:
+            raise WorldError("no player is running: call reset first")
+        self._client.seconds = seconds or self._options.call_seconds
+        try:
+            return work()
+        except WorldError as error:
+            words = self._last_words()
+            self.close()
+            raise WorldError(f"{error}{words}") from error
+        except Exception as error:
+            self.close()
+            raise WorldError(f"the player's answer cannot be used: {type(error).__name__}: {error}") from error
+
+    def _last_words(self) -> str:
+        if self._player is None:
+            return ""
+        until = time.monotonic() + 1.0
+        while self._player.alive and not self._player.listens() and time.monotonic() < until:
+            time.sleep(0.02)  # it is about to be gone: wait to learn how
+        return "" if self._player.alive else f" ({self._player.last_words()})"
+
+    @staticmethod
+    def _expect(success: object, otherwise: str) -> None:
+        if not success:
+            raise WorldError(otherwise)
+
+    def close(self) -> None:
+        self._client = self._cameras = None
+        if self._player is not None:
+            self._player.kill()
+            self._player = None
+        if self._lease is not None:
+            self._lease.give_back()
+            self._lease = None
+
+
+def _answers(port: int, seconds: float) -> bool:
+    client = client_.connect("127.0.0.1", port)
+    client.seconds = seconds
+    try:
+        return bool(client.post_command({"id": str(time.time()), "action": "idle"})["success"])
+    except WorldError:
+        return False
+
+
+def _reason(message: Any) -> str:
+    """Why a script was refused: the player says it for each character, or as one text."""
+    if isinstance(message, dict):
+        texts = [part.get("message", "") if isinstance(part, dict) else str(part) for part in message.values()]
+        return "; ".join(text for text in texts if text and text != "Success")
+    return message if isinstance(message, str) else json.dumps(message)
+
+
+class Lease:
+    """The sole use, by one world of this machine, of a player that runs already. A file lock, gone with its holder."""
+
+    def __init__(self, address: tuple[str, int], descriptor: int) -> None:
+        self.address, self._descriptor = address, descriptor
+
+    @staticmethod
+    def take(addresses: list[tuple[str, int]], seconds: float) -> "Lease":
+        """Raises WorldError where all are in use for so long."""
+        until = time.monotonic() + seconds
+        while True:
+            for host, port in addresses:
+                file = _LOCKS / f"selu-virtualhome-{os.getuid()}-{host}-{port}"
+                descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                with suppress(BlockingIOError):
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    return Lease((host, port), descriptor)
+                os.close(descriptor)
+            if time.monotonic() > until:
+                raise WorldError(
+                    f"all {len(addresses)} players of 'connect' are in use by other episodes: start more of them, or "
+                    "lower simulator.episodes and evaluator.episodes"
+                )
+            time.sleep(_WAIT_SECONDS)
+
+    def give_back(self) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,168 @@
+"""VirtualHome as a `World`: text actions in, pictures out, over either way of simulating it."""
+
+from pathlib import Path
+from typing import Any
+
+from protocols.messages import Task
+from services.worlds.virtualhome.actions import DONE, PHRASES, Action, Names, parse_action, refusal, script_line
+from services.worlds.virtualhome.affordances import admissible
+from services.worlds.virtualhome.executor import GraphSimulation
+from services.worlds.virtualhome.graph import Graph, Node, read_graph
+from services.worlds.virtualhome.options import Options, read_options, rng
+from services.worlds.virtualhome.simulation import Simulation, draw_arrangement
+from services.worlds.virtualhome.tasks import afforded, affords, check, make_task, read_tasks, satisfied
+from services.worlds.virtualhome.unity import UnitySimulation
+from services.worlds.world import Frame, Observation, Truth, WorldError
+
+ROOMS = ("kitchen", "livingroom", "bedroom", "bathroom")
+"""Where the player can place a character."""
+
+
+NO_ACTION = f"not an action: say {', '.join(PHRASES.values())} and what, or done"
+
+
+class VirtualHome:
+    """One home with one episode at a time. Keyword arguments are those of `Options`.
+
+    Any text is a step, also one that is refused. An episode ends by "done" or the step limit; a step after its end, or
+    before the first `reset`, raises RuntimeError. Making it raises ValueError for an option that cannot be, and starts
+    no player: the first `reset` does. After a WorldError the next `reset` starts a new one.
+    """
+
+    name = "virtualhome"
+
+    def __init__(self, **options: Any) -> None:
+        self._options = read_options(options)
+        self._written = read_tasks(Path(self._options.tasks).expanduser()) if self._options.tasks else None
+        self._simulation, self._scenes = _simulation(self._options)
+        self._made: dict[int, list[Task]] = {}
+        self._task: Task | None = None
+        self._names: Names | None = None
+        self._graph: Graph | None = None
+        self._steps = 0
+        self._ended = False
+
+    def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
+        """Starts the episode of a seed. Raises ValueError for a task that no scene of this world can offer."""
+        self._task = None
+        if task is not None:
+            check(task.verb, task.target)
+            task = make_with(task)
+        luck = rng("episode", seed)
+        scenes = luck.sample(self._scenes, len(self._scenes))
+        for scene in scenes:
+            self._simulation.load(scene)
+            stored = self._simulation.graph()
+            if task is None or affords(stored, task):
+                break
+        else:
+            raise ValueError(f"no scene of this world has what {task.id if task else 'a task'} needs")
+        if scene not in self._made:
+            self._made[scene] = self._tasks_of(scene, stored)
+        if self._options.arrange:
+            self._simulation.arrange(draw_arrangement(stored, luck, task))
+        there = {room.class_name for room in stored.rooms}
+        rooms = [room for room in ROOMS if room in there]
+        if not any(self._simulation.add_character(room) for room in luck.sample(rooms, len(rooms))):
+            raise WorldError(f"no character could be placed in scene {scene}")
+        self._graph, self._steps, self._ended = None, 0, False
+        graph = self._now()
+        if graph.character is None:
+            raise WorldError(f"scene {scene} has no character after one was added")
+        self._names, self._task = Names(graph), task or self._draw(scene, graph, luck)
+        return self._task, self._observe(None)
+
+    def _tasks_of(self, scene: int, graph: Graph) -> list[Task]:
+        options = self._options
+        if self._written is not None:
+            return [task for task in self._written if affords(graph, task)]
+        return afforded(graph, options.verb_names, options.per_verb, rng("tasks", options.task_seed, scene))
+
+    def _draw(self, scene: int, graph: Graph, luck: Any) -> Task:
+        """A task whose goal does not hold yet: first its verb, so that each type comes as often."""
+        held = set(satisfied(graph))
+        open = [task for task in self._made[scene] if task.id not in held]
+        if not open:
+            raise WorldError(f"scene {scene} affords none of the tasks that were asked for")
+        verb = luck.choice(sorted({task.verb for task in open}))
+        return luck.choice([task for task in open if task.verb == verb])
+
+    def step(self, action: str) -> tuple[Observation, bool, bool]:
+        self._running()
+        if self._ended:
+            raise RuntimeError("the episode has ended: call reset before the next step")
+        self._steps += 1
+        done, error = action.strip().lower() == DONE, None
+        if not done:
+            parsed = parse_action(action)
+            error = (
+                self._act(parsed) if parsed else f"not an action: say {', '.join(PHRASES.values())} and what, or done"
+            )
+        truncated = not done and self._steps >= self._options.max_steps
+        self._ended = done or truncated
+        return self._observe(error), done, truncated
+
+    def _act(self, action: Action) -> str | None:
+        graph, names = self._now(), self._running()
+        thing = target = None
+        if action.object:
+            thing = self._meant(action.object, graph)
+            if thing is None:
+                return f"there is no {action.object} here"
+        if action.target:
+            target = self._meant(action.target, graph)
+            if target is None:
+                return f"there is no {action.target} here"
+        if action.act == "find" and thing is not None and thing.id in graph.held_ids:
+            return None  # it is at hand
+        refused = self._simulation.act(script_line(action.act, thing, target, inside=action.inside))
+        self._graph = None
+        return None if refused is None else refusal(refused, names)
+
+    def _meant(self, said: str, graph: Graph) -> Node | None:
+        return self._running().choose(said, graph)
+
+    def third_person(self) -> Frame:
+        self._running()
+        return self._simulation.third_person()
+
+    def truth(self) -> Truth:
+        self._running()
+        holding = satisfied(self._now())
+        assert self._task is not None
+        return Truth(success=self._task.id in holding, satisfied=holding)
+
+    def close(self) -> None:
+        self._task = self._names = self._graph = None
+        self._simulation.close()
+
+    def _observe(self, error: str | None) -> Observation:
+        names = self._running()
+        listed = (*admissible(self._now(), names), DONE) if self._options.admissible else ()
+        return Observation(frame=self._simulation.first_person(), admissible=listed, error=error)
+
+    def _now(self) -> Graph:
+        if self._graph is None:
+            self._graph = self._simulation.graph()
+        return self._graph
+
+    def _running(self) -> Names:
+        if self._names is None or self._task is None:
+            raise RuntimeError("no episode is running: call reset first")
+        return self._names
+
+
+def make_with(task: Task) -> Task:
+    """The task under this world's id, with its own words."""
+    made = make_task(task.verb, task.object, task.target)
+    return Task(
+        id=made.id, instruction=task.instruction or made.instruction, verb=task.verb, object=task.object,
+        target=task.target,
+    )  # fmt: skip
+
+
+def _simulation(options: Options) -> tuple[Simulation, list[int]]:
+    if options.mode == "graph":
+        graphs = [read_graph(file)[0] for file in options.graph_files()]
+        return GraphSimulation(graphs, options.frame), options.scene_numbers(len(graphs))
+    return UnitySimulation(options), options.scene_numbers()
