@@ -23,7 +23,7 @@ from services.models.engine import AdapterRefused, EngineDead, EngineError, Gene
 from services.models.folder import base_model_name, model_folder
 from services.models.versions import Versions
 from services.models.vllm_pictures import Pictures
-from services.models.vllm_settings import build_engine, prepare_environment
+from services.models.vllm_settings import build_engine, import_vllm, prepare_environment
 from services.settings import Model
 
 START_SECONDS = 900.0
@@ -77,11 +77,14 @@ class VllmEngine:
         # vLLM's processes follow the thread that starts them (see process_tie), so this one lives as long as they do.
         thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")
         before = {child.pid for child in psutil.Process().children(recursive=True)}
-        started = asyncio.get_running_loop().run_in_executor(
+        loop = asyncio.get_running_loop()
+        imported = loop.run_in_executor(thread, import_vllm)
+        started = loop.run_in_executor(
             thread, lambda: build_engine(folder, settings, max_versions=max_versions, max_rank=max_rank)
         )
         try:
             with anyio.fail_after(START_SECONDS):
+                await asyncio.shield(imported)
                 engine, version, device = await asyncio.shield(started)
         except BaseException as error:
             started.add_done_callback(lambda done: done.cancelled() or done.exception() or done.result()[0].shutdown())

@@ -38,6 +38,13 @@ def prepare_environment(settings: Model) -> None:
     process_tie.lead_children()
 
 
+def import_vllm() -> None:
+    """Imports vLLM, which takes seconds. A call of its own, since something imported keeps its callers' variables
+    alive, and an engine among them would outlive its end."""
+    import vllm.engine.arg_utils
+    import vllm.v1.engine.async_llm  # noqa: F401
+
+
 def build_engine(folder: Path, settings: Model, *, max_versions: int, max_rank: int) -> tuple[Any, str, str]:
     """Starts vLLM, blocking. Returns its engine, version and device."""
     import vllm
