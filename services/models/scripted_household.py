@@ -14,21 +14,29 @@ _ACT = re.compile(
     r"Task: (?P<task>.+?)\. Done so far: (?P<done>.*?)\.(?: You can: (?P<can>.*)\.)? Next action\?", re.DOTALL
 )
 _JUDGE = re.compile(r"Task: (?P<task>.+)\. Is the task done\?")
-_STATE = re.compile(r"Is the (?P<object>.+) (?P<state>\w+)\?")
+_STATE = re.compile(r"Is the (?P<object>.+?) (?P<state>used up|\w+)\?")
 _WHERE = re.compile(r"Where is the (?P<object>.+)\?")
 _WHICH = re.compile(r"(?:Which object is|What is the robot) (?P<state>.+)\?")
 _TASK = re.compile(
-    r"(?P<verb>pick up|put|open|close|break|slice|turn on|sit on) (?:the |a |an )?(?P<object>\w+)"
-    r"(?: (?P<where>in|on|into|onto) (?:the |a |an )?(?P<target>\w+))?"
+    r"(?P<verb>pick up|put|open|close|break|slice|turn on|sit on|fill|empty|clean|dirty|cook|use up) "
+    r"(?:the |a |an )?(?P<object>.+?)(?: (?P<where>in|on|into|onto) (?:the |a |an )?(?P<target>.+))?"
 )
 
-_STATE_OF = {"open": "open", "close": "closed", "break": "broken", "slice": "sliced", "turn on": "on"}
+_STATE_OF = {
+    "open": "open", "close": "closed", "break": "broken", "slice": "sliced", "turn on": "on", "fill": "filled",
+    "empty": "empty", "clean": "clean", "dirty": "dirty", "cook": "cooked", "use up": "used up",
+}  # fmt: skip
 _OBJECTS = {
     "open": "fridge cabinet microwave drawer book laptop toilet",
     "closed": "fridge cabinet microwave drawer book laptop toilet",
     "broken": "mug bowl plate bottle vase egg statue phone",
     "sliced": "apple bread tomato potato lettuce",
     "on": "tv lamp fan stove microwave candle",
+    "filled": "mug bowl bottle cup pot",
+    "empty": "mug bowl bottle cup pot",
+    "clean": "mug bowl plate pan cloth",
+    "dirty": "mug bowl plate pan cloth",
+    "cooked": "potato bread egg",
     "the robot holding": "apple mug book knife bowl phone pillow bottle",
     "sitting on": "sofa chair bed toilet",
 }

@@ -1,0 +1,154 @@
+"""Getting to an object: the poses from which it can be handled, and walking there where those cannot be had."""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+from services.worlds.ai2thor.names import Thing, words
+from services.worlds.ai2thor.player import Player, Pose, Refusal
+
+NEAR = 1.0
+"""The distance to an object that is best for looking at it, in metres."""
+POSITIONS, TRIES = 24, 5
+"""How many standing places around an object are asked about, and how many poses are tried."""
+TURNS = tuple(float(yaw) for yaw in range(0, 360, 45))
+LOOKS = (-30.0, 0.0, 30.0, 60.0)
+STEPS = 120
+"""The longest walk, in steps of the grid."""
+
+Spot = dict[str, float]
+"""``x``, ``y``, ``z``."""
+
+
+def reachable(player: Player) -> list[Spot]:
+    """Where the agent can stand, in the player's order; empty where the player cannot tell."""
+    try:
+        return list(player.ask("GetReachablePositions") or ())
+    except Refusal:
+        return []
+
+
+def find(player: Player, thing: Thing, spots: Sequence[Spot]) -> None:
+    """Brings the agent before an object. What is shut away is looked for at what holds it. Raises Refusal."""
+    thing = _outermost_closed(player, thing)
+    refused = ""
+    for pose in _poses(player, thing, spots)[:TRIES]:
+        try:
+            player.teleport(pose)
+            return
+        except Refusal as refusal:
+            refused = str(refusal)
+    if not spots:
+        raise Refusal(f"no way to the {words(thing['objectType'])}: {refused or 'nowhere to stand'}")
+    _walk(player, thing, spots)
+
+
+def _outermost_closed(player: Player, thing: Thing) -> Thing:
+    """The closed receptacle in which a thing is, or the thing itself where none is closed."""
+    around, found = {thing["objectId"]}, thing
+    queue = list(thing["parentReceptacles"] or ())
+    while queue:
+        holder = player.thing(queue.pop(0))
+        if holder is None or holder["objectId"] in around:
+            continue
+        around.add(holder["objectId"])
+        if holder["openable"] and not holder["isOpen"]:
+            found = holder
+        queue += holder["parentReceptacles"] or ()
+    return found
+
+
+def _poses(player: Player, thing: Thing, spots: Sequence[Spot]) -> list[Pose]:
+    """Poses from which the thing can be handled, the best first."""
+    at = _centre(thing)
+    reach = player.options.visibility + 0.5
+    near = sorted((spot for spot in spots if _flat(spot, at) <= reach), key=lambda spot: abs(_flat(spot, at) - NEAR))
+    arguments = {"positions": near[:POSITIONS]} if near else {}
+    try:
+        poses: list[Pose] = player.ask(
+            "GetInteractablePoses", objectId=thing["objectId"], rotations=list(TURNS), horizons=list(LOOKS),
+            standings=[True], **arguments,
+        ) or []  # fmt: skip
+    except Refusal:
+        return []
+    return sorted(poses, key=lambda pose: _awkwardness(pose, at))
+
+
+def _awkwardness(pose: Pose, at: Spot) -> tuple[float, float, float, float]:
+    """How far a pose is from looking straight at a point from the best distance; ties are broken by its place."""
+    away = abs(_turn(pose["rotation"], _bearing(pose, at))) / 45 + abs(pose["horizon"] - _pitch(pose, at)) / 30
+    return (round(away + abs(_flat(pose, at) - NEAR), 3), pose["x"], pose["z"], pose["rotation"])
+
+
+def _walk(player: Player, thing: Thing, spots: Sequence[Spot]) -> None:
+    """Steps along the grid to the reachable place nearest to the thing, and looks at it."""
+    at, grid = _centre(thing), player.options.grid
+    cells = {_cell(spot, grid): spot for spot in spots}
+    here = min(cells, key=lambda cell: _flat(cells[cell], player.pose))
+    goal = min(cells, key=lambda cell: (abs(_flat(cells[cell], at) - NEAR), cell))
+    for cell in _path(here, goal, cells.keys())[:STEPS]:
+        _face(player, _bearing(player.pose, cells[cell]))
+        player.go("MoveAhead", moveMagnitude=_flat(player.pose, cells[cell]))
+    _face(player, _bearing(player.pose, at))
+    down = max(-30.0, min(60.0, _pitch(player.pose, at))) - player.pose["horizon"]
+    if abs(down) > 1:
+        player.go("LookDown" if down > 0 else "LookUp", degrees=abs(down))
+
+
+def _face(player: Player, yaw: float) -> None:
+    turn = _turn(player.pose["rotation"], yaw)
+    if abs(turn) > 0.5:
+        player.go("RotateRight" if turn > 0 else "RotateLeft", degrees=abs(turn))
+
+
+def _path(here: tuple[int, int], goal: tuple[int, int], cells: "Sequence[tuple[int, int]] | object") -> list:  # type: ignore[type-arg]
+    """The cells after the first on a shortest way. Raises Refusal where there is none."""
+    before: dict[tuple[int, int], tuple[int, int] | None] = {here: None}
+    queue = deque([here])
+    while queue:
+        cell = queue.popleft()
+        if cell == goal:
+            break
+        for dx, dz in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            beside = (cell[0] + dx, cell[1] + dz)
+            if beside in cells and beside not in before:  # type: ignore[operator]
+                before[beside] = cell
+                queue.append(beside)
+    if goal not in before:
+        raise Refusal("there is no way there")
+    way = [goal]
+    while (last := before[way[-1]]) is not None:
+        way.append(last)
+    return way[-2::-1]
+
+
+def _cell(spot: Spot, grid: float) -> tuple[int, int]:
+    return round(spot["x"] / grid), round(spot["z"] / grid)
+
+
+def _centre(thing: Thing) -> Spot:
+    box = thing.get("axisAlignedBoundingBox") or {}
+    return box.get("center") or thing["position"]
+
+
+def _flat(a: Spot, b: Spot) -> float:
+    return math.hypot(a["x"] - b["x"], a["z"] - b["z"])
+
+
+def _bearing(a: Spot, b: Spot) -> float:
+    """The yaw that faces b from a: 0 along z, clockwise, in degrees."""
+    return math.degrees(math.atan2(b["x"] - a["x"], b["z"] - a["z"])) % 360
+
+
+EYES = 0.675
+"""The agent's eyes above its position, in metres."""
+
+
+def _pitch(pose: Spot, at: Spot) -> float:
+    """How far down one looks from a pose at a point, in degrees."""
+    return math.degrees(math.atan2(pose["y"] + EYES - at["y"], max(_flat(pose, at), 1e-3)))
+
+
+def _turn(from_: float, to: float) -> float:
+    """The shorter turn between two yaws, right being positive."""
+    return (to - from_ + 180) % 360 - 180

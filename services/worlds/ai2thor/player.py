@@ -1,0 +1,305 @@
+"""The life of one Unity player behind ai2thor's Controller: its start, its steps, its refusals and its end.
+
+The client talks over two FIFOs and without a timeout of its own, under which it would spin on a dead player; whoever
+uses this keeps the deadlines from another process (see `services.worlds.process`).
+"""
+
+import os
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+
+from services.worlds.ai2thor.names import Thing, readable
+from services.worlds.ai2thor.options import Options
+from services.worlds.world import Frame, WorldError
+
+POSITION, ANGLE = 0.05, 1.0
+"""How far, in metres and degrees, a pose may be from the one asked for and still count as it."""
+_POLL_SECONDS = 0.05
+_GONE_SECONDS = 5.0
+"""How long a player that was killed may take to be gone."""
+
+Pose = dict[str, Any]
+"""``x``, ``y``, ``z``, ``rotation`` (yaw), ``horizon`` (pitch, down is positive), ``standing``."""
+
+
+class Refusal(Exception):
+    """The player would not do it, and says why in words."""
+
+
+class Player:
+    """One player with one scene at a time. Every method but `close` raises `WorldError` where the player failed."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.frame: Frame = np.zeros((options.height, options.width, 3), np.uint8)
+        self._scene = ""
+        self._expected: Pose | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        with self._failing("starting"):
+            self._controller = self._start()
+        self._meta: dict[str, Any] = self._controller.last_event.metadata
+
+    def _start(self) -> Any:
+        # The package warns of its own escapes and open log files.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from ai2thor.controller import Controller
+            from ai2thor.fifo_server import FifoServer
+
+            player = self
+
+            class Once(Controller):
+                """A Controller that never starts a second player in secret: the first one's state would be lost."""
+
+                def _start_unity_thread(self, *args: Any, **kwargs: Any) -> None:
+                    if ended.is_set():
+                        raise WorldError("the player crashed")
+                    server: Any = self.server
+                    try:
+                        super()._start_unity_thread(*args, **kwargs)
+                    finally:
+                        player._process = server.unity_proc
+                        if server.unity_proc is not None:
+                            watched = (server.unity_proc, (server.server_pipe_path, server.client_pipe_path), ended)
+                            threading.Thread(target=_unblock, args=watched, daemon=True).start()
+
+            ended = threading.Event()
+            try:
+                return Once(server_class=FifoServer, server_timeout=None, **self._arguments())
+            finally:
+                ended.set()
+
+    def _arguments(self) -> dict[str, Any]:
+        wanted = self.options
+        # With it set, the client asks vulkaninfo which GPU to use; an explicit choice is `gpu`.
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+        arguments: dict[str, Any] = {
+            "scene": wanted.scene_names[0], "width": wanted.width, "height": wanted.height, "quality": wanted.quality,
+            "visibilityDistance": wanted.visibility, "gridSize": wanted.grid, "fieldOfView": wanted.fov,
+            "snapToGrid": False,
+        }  # fmt: skip
+        if wanted.gpu >= 0:
+            arguments["gpu_device"] = wanted.gpu
+        display = wanted.display or os.environ.get("DISPLAY", "")
+        if wanted.executable:
+            # A player that draws without a display is not disturbed by one that is not there.
+            return {**arguments, "local_executable_path": wanted.executable, "x_display": display or ":0"}
+        if display and wanted.platform == "Linux64":
+            arguments["x_display"] = display
+        return {**arguments, "platform": wanted.platform}
+
+    # -- what is known
+
+    @property
+    def things(self) -> list[Thing]:
+        """The metadata of all objects of the scene."""
+        return self._meta["objects"]
+
+    @property
+    def scene(self) -> str:
+        return self._scene
+
+    @property
+    def pose(self) -> Pose:
+        agent = self._meta["agent"]
+        return {
+            **agent["position"], "rotation": agent["rotation"]["y"], "horizon": agent["cameraHorizon"],
+            "standing": agent.get("isStanding", True),
+        }  # fmt: skip
+
+    def thing(self, id: str) -> Thing | None:
+        return next((thing for thing in self.things if thing["objectId"] == id), None)
+
+    # -- what can be done
+
+    def reset(self, scene: str) -> None:
+        """Loads a scene as it comes: nothing is held, no third-person camera is there."""
+        with self._failing(f"resetting to {scene}"):
+            event = self._controller.reset(scene)
+            self._scene = self._controller.normalize_scene(scene)
+        self._expected = None
+        self._accept(event, f"reset to {scene}", moved=True)
+
+    def do(self, action: str, **arguments: Any) -> None:
+        """Carries an action out. Raises Refusal where the player would not."""
+        self._accept(self._step(action, arguments), action, moved=False)
+
+    def ask(self, action: str, **arguments: Any) -> Any:
+        """The answer to an action that changes nothing. Raises Refusal."""
+        event = self._step(action, arguments)
+        self._meta = event.metadata
+        return event.metadata["actionReturn"]
+
+    def go(self, action: str, **arguments: Any) -> None:
+        """Carries out an action that may move the agent. Raises Refusal."""
+        self._expected = None
+        self._accept(self._step(action, arguments), action, moved=True)
+
+    def teleport(self, pose: Pose) -> None:
+        """Puts the agent somewhere. Raises Refusal where it has no room there."""
+        event = self._step("TeleportFull", {"forceAction": False, **pose})
+        self._expected = None
+        if off := _difference(self._pose_of(event.metadata), pose):
+            raise WorldError(f"the player went elsewhere than it was sent ({off}): is this another player's answer?")
+        self._accept(event, "TeleportFull", moved=True)
+
+    def view(self, pose: Pose, fov: float) -> Frame:
+        """What is seen from a pose (here ``horizon`` is pitch), the agent in the picture. Adds the camera if needed."""
+        where = {
+            "position": {axis: pose[axis] for axis in "xyz"},
+            "rotation": {"x": pose["horizon"], "y": pose["rotation"], "z": 0.0},
+            "fieldOfView": fov,
+        }
+        if self._meta["thirdPartyCameras"]:
+            event = self._step("UpdateThirdPartyCamera", {"thirdPartyCameraId": 0, **where})
+        else:
+            event = self._step("AddThirdPartyCamera", where)
+        self._accept(event, "the third-person camera", moved=False)
+        cameras, frames = event.metadata["thirdPartyCameras"], event.third_party_camera_frames
+        if len(cameras) != 1 or len(frames) != 1:
+            raise WorldError(
+                f"the player sent {len(frames)} frames of {len(cameras)} third-person cameras instead of 1"
+            )
+        said = {
+            **cameras[0]["position"],
+            "rotation": cameras[0]["rotation"]["y"],
+            "horizon": cameras[0]["rotation"]["x"],
+        }
+        if off := _difference(said, pose):
+            raise WorldError(f"the third-person camera is not where it was put ({off})")
+        return self._copied(frames[0])
+
+    def close(self) -> None:
+        """Ends the player and leaves nothing of it behind."""
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(OSError):
+                process.kill()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GONE_SECONDS)
+        server = getattr(getattr(self, "_controller", None), "server", None)
+        if server is not None:
+            for pipe in (server.client_pipe, server.server_pipe):
+                with suppress(OSError, AttributeError):
+                    pipe.close()
+            server.tmp_dir.cleanup()
+
+    # -- what comes back
+
+    def _step(self, action: str, arguments: dict[str, Any]) -> Any:
+        try:
+            with self._failing(action):
+                event = self._controller.step(action=action, **arguments)
+        except Refusal:
+            self._meta = self._controller.last_event.metadata
+            raise
+        if not event.metadata["lastActionSuccess"]:
+            self._meta = event.metadata
+            raise Refusal(readable(event.metadata["errorMessage"] or f"{action} failed"))
+        return event
+
+    @contextmanager
+    def _failing(self, what: str) -> Iterator[None]:
+        """Turns whatever the client raises into the failure or the refusal that it means."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        except WorldError:
+            self.close()
+            raise
+        except ValueError as error:
+            if what.startswith(("starting", "resetting")) or self._dead():
+                raise self._failure(what, error) from error
+            # The client raises for actions the player does not know or whose arguments it cannot use.
+            raise Refusal(readable(str(error))) from None
+        except Exception as error:
+            raise self._failure(what, error) from error
+
+    def _dead(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
+    def _failure(self, what: str, error: BaseException) -> WorldError:
+        process = self._process
+        if process is not None and process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):  # its end may be a moment behind that of its pipe
+                process.wait(timeout=0.2)
+        code = process.poll() if process else None
+        self.close()
+        if code is not None and code != -9:
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            return WorldError(f"the player ended while {what} ({how})")
+        cause = error.__context__ if error.__context__ is not None and "running action" in str(error) else error
+        first = (str(cause).strip().splitlines() or [""])[0][:300]
+        return WorldError(f"the player failed while {what}: {type(cause).__name__}: {first}")
+
+    def _accept(self, event: Any, what: str, *, moved: bool) -> None:
+        """Takes an answer as this player's own, or raises WorldError."""
+        meta, before = event.metadata, self._meta
+        if meta["sceneName"] not in (self._scene, self._scene.removesuffix("_physics")):
+            raise self._foreign(what, f"it is of scene {meta['sceneName']}, not {self._scene}")
+        if self._expected is not None and not moved and (off := _difference(self._pose_of(meta), self._expected)):
+            raise self._foreign(what, f"the agent moved by itself ({off})")
+        frame = self._copied(event.frame)
+        if moved and _difference(self._pose_of(meta), self._pose_of(before)) and _same(frame, self.frame):
+            frame = self._copied(self._step("Pass", {}).frame)
+            if _same(frame, self.frame):
+                raise self._foreign(what, "the agent moved and its view did not change")
+        self.frame = frame
+        self._meta = meta
+        self._expected = self.pose
+
+    def _foreign(self, what: str, why: str) -> WorldError:
+        self.close()
+        return WorldError(f"the answer to {what} cannot be this player's: {why}")
+
+    def _pose_of(self, meta: dict[str, Any]) -> Pose:
+        agent = meta["agent"]
+        return {**agent["position"], "rotation": agent["rotation"]["y"], "horizon": agent["cameraHorizon"]}
+
+    def _copied(self, frame: Any) -> Frame:
+        """A frame of our own: the client's is a mirrored view into its buffers, and may have an alpha channel."""
+        wanted = (self.options.height, self.options.width)
+        if frame is None or frame.shape[:2] != wanted or frame.shape[2] not in (3, 4):
+            self.close()
+            shape = None if frame is None else "x".join(map(str, frame.shape))
+            raise WorldError(f"the player sent a frame of {shape} instead of {wanted[0]}x{wanted[1]}")
+        return np.ascontiguousarray(frame[:, :, :3])
+
+
+def _difference(said: Pose, asked: Pose) -> str:
+    """How two poses differ beyond what is tolerated; empty where they do not. Height is the player's own business."""
+    for axis in "xz":
+        if axis in asked and abs(said[axis] - asked[axis]) > POSITION:
+            return f"{axis} is {said[axis]:.2f} and not {asked[axis]:.2f}"
+    for angle in ("rotation", "horizon"):
+        if angle in asked and abs((said[angle] - asked[angle] + 180) % 360 - 180) > ANGLE:
+            return f"{angle} is {said[angle]:.0f} and not {asked[angle]:.0f}"
+    return ""
+
+
+def _same(frame: Frame, before: Frame) -> bool:
+    """Whether a frame repeats the one before. Empty views, of one colour, cannot be told apart."""
+    return np.array_equal(frame, before) and bool((frame != frame[0, 0]).any())
+
+
+def _unblock(process: "subprocess.Popen[bytes]", pipes: tuple[str, str], started: threading.Event) -> None:
+    """Opening a FIFO waits for its other side, which a player that has died will never open: opens it in its place.
+
+    The client then reads the end of the pipe, and says that the player has exited.
+    """
+    while process.poll() is None:
+        if started.wait(_POLL_SECONDS):
+            return
+    while not started.is_set():
+        for pipe, way in zip(pipes, (os.O_WRONLY, os.O_RDONLY), strict=True):
+            with suppress(OSError):
+                os.close(os.open(pipe, way | os.O_NONBLOCK))
+        time.sleep(_POLL_SECONDS)

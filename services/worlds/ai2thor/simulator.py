@@ -1,0 +1,173 @@
+"""AI2-THOR as a blocking `World`, its player in this process's care. It runs in a process of its own: see `world`."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from protocols.messages import Task
+from services.worlds.ai2thor.actions import ACTS, DONE, Action, admissible, parse_action
+from services.worlds.ai2thor.camera import placed
+from services.worlds.ai2thor.names import Thing, meant, words
+from services.worlds.ai2thor.navigation import Spot, find, reachable
+from services.worlds.ai2thor.options import Options, read_options
+from services.worlds.ai2thor.player import Player, Refusal
+from services.worlds.ai2thor.tasks import FileTask, choose, draw_tasks, offers, satisfied
+from services.worlds.world import Frame, Observation, Truth
+
+SCENES_TRIED = 12
+"""How many scenes are looked at for one that offers the episode a task."""
+
+
+class Simulator:
+    """One player with one episode at a time. Keyword arguments are those of `Options`; making it starts the player.
+
+    Any text is a step, also one that is refused. An episode ends by "done" or the step limit; a step after its end,
+    or before the first `reset`, raises RuntimeError. All methods raise `WorldError` where the player failed.
+    """
+
+    name = "ai2thor"
+
+    def __init__(self, **options: Any) -> None:
+        self._options: Options = read_options(options)
+        file = self._options.task_file
+        self._written: tuple[FileTask, ...] = file.tasks if file else ()
+        self._scenes = self._options.scene_names
+        self._player = Player(self._options)
+        self._task: Task | None = None
+        self._spots: Sequence[Spot] = ()
+        self._last: str | None = None
+        self._steps = 0
+        self._ended = True
+
+    def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
+        """Starts the episode of a seed. Raises ValueError where the scenes do not offer the task."""
+        self._task = None
+        rng = random.Random(f"ai2thor/{seed}")
+        self._task = self._begin(task, rng)
+        self._place(rng)
+        self._last, self._steps, self._ended = None, 0, False
+        return self._task, self._observe(None)
+
+    def step(self, action: str) -> tuple[Observation, bool, bool]:
+        if self._ended:
+            raise RuntimeError("no episode is running: call reset before the next step")
+        self._steps += 1
+        done, error = action.strip().lower() == DONE, None
+        if not done:
+            parsed = parse_action(action)
+            if parsed is None:
+                error = f"not an action: say {', '.join(act.phrase for act in ACTS.values())} and what, or done"
+            else:
+                try:
+                    self._act(parsed)
+                except Refusal as refusal:
+                    error = str(refusal)
+        truncated = not done and self._steps >= self._options.max_steps
+        self._ended = done or truncated
+        return self._observe(error), done, truncated
+
+    def third_person(self) -> Frame:
+        """The agent with the object it acted on last, never with the goal's as such."""
+        self._running()
+        options, thing = self._options, self._player.thing(self._last or "")
+        at = None if thing is None or thing["isPickedUp"] else thing["position"]
+        pose = placed(self._player.pose, at, self._spots, where=options.camera, fov=options.camera_fov)
+        return self._player.view(pose, options.camera_fov)
+
+    def truth(self) -> Truth:
+        holding = satisfied(self._player.things)
+        return Truth(success=self._running().id in holding, satisfied=holding)
+
+    def close(self) -> None:
+        self._task, self._ended = None, True
+        self._player.close()
+
+    # -- the start of an episode
+
+    def _begin(self, wanted: Task | None, rng: random.Random) -> Task:
+        """Loads a scene that offers the task, or one that affords any."""
+        if wanted is None and self._written:
+            written = rng.choice(self._written)
+            scenes = [written.scene] if written.scene else self._drawn(rng)
+            return self._offered(written.task, scenes, rng)
+        if wanted is not None:
+            return self._offered(wanted, self._drawn(rng), rng)
+        options = self._options
+        for scene in (scenes := self._drawn(rng)):
+            self._load(scene, rng)
+            things = self._player.things
+            tasks = draw_tasks(things, scene, options.verb_names, options.objects_per_verb, options.task_seed)
+            if task := choose(tasks, satisfied(things), rng):
+                return task
+        raise ValueError(f"none of {', '.join(scenes)} offers a task for {', '.join(options.verb_names)}")
+
+    def _offered(self, task: Task, scenes: Sequence[str], rng: random.Random) -> Task:
+        for scene in scenes:
+            self._load(scene, rng)
+            if offers(self._player.things, task):
+                return task
+        raise ValueError(f"{task.id!r} cannot be done in any of {', '.join(scenes)}: what it needs is not there")
+
+    def _drawn(self, rng: random.Random) -> list[str]:
+        return rng.sample(self._scenes, min(SCENES_TRIED, len(self._scenes)))
+
+    def _load(self, scene: str, rng: random.Random) -> None:
+        self._player.reset(scene)
+        if self._options.shuffle:
+            self._player.do(
+                "InitialRandomSpawn", randomSeed=rng.randrange(1 << 30), forceVisible=False, numPlacementAttempts=5,
+                placeStationary=True,
+            )  # fmt: skip
+
+    def _place(self, rng: random.Random) -> None:
+        self._spots = reachable(self._player)
+        if self._options.start == "random" and self._spots:
+            spot = rng.choice(self._spots)
+            yaw = float(rng.choice((0, 90, 180, 270)))
+            try:
+                self._player.teleport({**spot, "rotation": yaw, "horizon": 0.0, "standing": True})
+            except Refusal:
+                return  # the scene's own start is as good
+
+    # -- actions
+
+    def _act(self, action: Action) -> None:
+        """Carries out one action of the actor's. Raises Refusal."""
+        player, act = self._player, ACTS[action.act]
+        handed = action.act in ("put", "drop")
+        thing = self._meant(action.object, _held if handed else act.suits)
+        self._last = thing["objectId"]
+        if action.act == "find":
+            find(player, thing, self._spots)
+        elif handed and not thing["isPickedUp"]:
+            raise Refusal(f"the {words(thing['objectType'])} is not in the hand")
+        elif action.target is not None:
+            player.do("PutObject", objectId=self._meant(action.target, _receptive)["objectId"], forceAction=False)
+        elif action.act == "drop":
+            player.do("DropHandObject", forceAction=False)
+        else:
+            says = {**act.says, **({"fillLiquid": action.liquid} if action.liquid else {})}
+            player.do(act.action, objectId=thing["objectId"], forceAction=False, **says)
+
+    def _meant(self, name: str, suits: Callable[[Thing], bool]) -> Thing:
+        thing = meant(self._player.things, name, suits)
+        if thing is None:
+            raise Refusal(f"there is no {name} here")
+        return thing
+
+    def _observe(self, error: str | None) -> Observation:
+        listed = admissible(self._player.things) if self._options.admissible else ()
+        return Observation(frame=self._player.frame, admissible=listed, error=error)
+
+    def _running(self) -> Task:
+        if self._task is None:
+            raise RuntimeError("no episode is running: call reset first")
+        return self._task
+
+
+def _held(thing: Thing) -> bool:
+    return thing["isPickedUp"]
+
+
+def _receptive(thing: Thing) -> bool:
+    return thing["receptacle"] and (thing["isOpen"] or not thing["openable"])

@@ -1,0 +1,177 @@
+"""Tasks: drawn from what a scene affords, or read from a person's file; and which goals hold in a scene's metadata."""
+
+import random
+import tomllib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from protocols.messages import Task
+from services.worlds.ai2thor.actions import preposition
+from services.worlds.ai2thor.names import Thing, by_name, words
+from services.worlds.verbs import VERBS
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """``needs``: the flag of objects that the verb is for. It is reached where ``state`` is ``value`` for one object of
+    the kind, or for ``all`` of them."""
+
+    needs: str
+    state: str
+    value: bool = True
+    all: bool = False
+
+
+GOALS = {
+    "pick": Goal("pickupable", "isPickedUp"),
+    "open": Goal("openable", "isOpen"),
+    "close": Goal("openable", "isOpen", value=False, all=True),
+    "break": Goal("breakable", "isBroken"),
+    "slice": Goal("sliceable", "isSliced"),
+    "toggle": Goal("toggleable", "isToggled"),
+    "fill": Goal("canFillWithLiquid", "isFilledWithLiquid"),
+    "empty": Goal("canFillWithLiquid", "isFilledWithLiquid", value=False, all=True),
+    "clean": Goal("dirtyable", "isDirty", value=False, all=True),
+    "dirty": Goal("dirtyable", "isDirty"),
+    "cook": Goal("cookable", "isCooked"),
+    "use": Goal("canBeUsedUp", "isUsedUp"),
+}
+PUT = "put"
+OFFERED = (*GOALS, PUT)
+"""The verbs that tasks can have."""
+
+_PIECES = {"sliced ": "slice", "cracked ": "break"}
+
+_SURFACES = "CounterTop DiningTable CoffeeTable SideTable Desk"
+_FOOD = "Apple Bread Egg Lettuce Potato Tomato"
+_DISHES = "Bowl Cup Mug Plate"
+_PLACES: dict[str, str] = {
+    **dict.fromkeys(_FOOD.split(), f"{_SURFACES} Fridge GarbageCan SinkBasin"),
+    **dict.fromkeys(_DISHES.split(), f"{_SURFACES} Cabinet SinkBasin"),
+    "WineBottle": f"{_SURFACES} Fridge Cabinet",
+    "Pillow": "Sofa Bed ArmChair",
+    "Cloth": f"{_SURFACES} BathtubBasin",
+    "SoapBar": f"{_SURFACES} SinkBasin",
+    "Book": f"{_SURFACES} Bed Sofa Dresser",
+}
+"""Where things may be put for tasks: pairs that THOR's own rules of placement allow. Anything goes on a table."""
+
+
+class FileTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task as a person writes it. Without a scene it is for any of the option's."""
+
+    instruction: Annotated[str, Meta(min_length=1, max_length=500)]
+    verb: str
+    object: Annotated[str, Meta(min_length=1)]
+    target: str | None = None
+    scene: str | None = None
+
+    @property
+    def task(self) -> Task:
+        object, target = self.object.lower(), self.target.lower() if self.target else None
+        return Task(
+            id=task_id(self.verb, object, target), instruction=self.instruction, verb=self.verb, object=object,
+            target=target,
+        )  # fmt: skip
+
+
+class TaskFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    tasks: Annotated[tuple[FileTask, ...], Meta(min_length=1)] = msgspec.field(name="task")
+
+
+def read_task_file(file: Path) -> TaskFile:
+    """A TOML file with a ``[[task]]`` table for each task. Raises ValueError that says which one is wrong, and how."""
+    try:
+        read = msgspec.convert(tomllib.loads(file.read_text("utf-8")), TaskFile)
+    except OSError as error:
+        raise ValueError(f"cannot read the tasks in {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise ValueError(f"{file} is no file of tasks: {error}; see the README for one") from error
+    for number, task in enumerate(read.tasks, 1):
+        if task.verb not in OFFERED:
+            raise ValueError(f"task {number} of {file}: no verb {task.verb!r}; use one of {', '.join(OFFERED)}")
+        if (task.verb == PUT) != (task.target is not None):
+            raise ValueError(f"task {number} of {file}: a target is for 'put', and 'put' needs one")
+    return read
+
+
+def task_id(verb: str, object: str, target: str | None = None) -> str:
+    return ":".join(part for part in (verb, object, target) if part)
+
+
+def make_task(verb: str, thing: Thing, receptacle: Thing | None = None) -> Task:
+    """The task with its id and instruction, e.g. "put the apple in the fridge"."""
+    object = words(thing["objectType"])
+    instruction, target = f"{VERBS[verb].phrase} the {object}", None
+    if receptacle is not None:
+        target = words(receptacle["objectType"])
+        instruction += f" {preposition(receptacle)} the {target}"
+    return Task(id=task_id(verb, object, target), instruction=instruction, verb=verb, object=object, target=target)
+
+
+def draw_tasks(things: Sequence[Thing], scene: str, verbs: Iterable[str], count: int, seed: int) -> list[Task]:
+    """A scene's tasks: for each verb it affords, up to ``count`` objects or pairs, drawn once for all its episodes."""
+    tasks: list[Task] = []
+    for verb in verbs:
+        rng = random.Random(f"ai2thor/tasks/{seed}/{scene}/{verb}")
+        offered = _pairs(things) if verb == PUT else [make_task(verb, one) for one in _fitting(things, verb)]
+        tasks += rng.sample(offered, min(count, len(offered)))
+    return tasks
+
+
+def choose(tasks: Sequence[Task], holding: Sequence[str], rng: random.Random) -> Task | None:
+    """One of the tasks whose goal does not hold yet, every verb as likely as any other."""
+    open_tasks = [task for task in tasks if task.id not in holding]
+    if not open_tasks:
+        return None
+    verb = rng.choice(sorted({task.verb for task in open_tasks}))
+    return rng.choice([task for task in open_tasks if task.verb == verb])
+
+
+def offers(things: Sequence[Thing], task: Task) -> bool:
+    """Whether the scene has what the task is about, good for its verb."""
+    named = by_name(things)
+    needs = "pickupable" if task.verb == PUT else GOALS[task.verb].needs
+    return any(thing[needs] for thing in named.get(task.object, ())) and (
+        task.target is None or any(thing["receptacle"] for thing in named.get(task.target, ()))
+    )
+
+
+def satisfied(things: Sequence[Thing]) -> tuple[str, ...]:
+    """The ids of all tasks whose goal holds, sorted."""
+    ids: set[str] = set()
+    kinds = {thing["objectId"]: words(thing["objectType"]) for thing in things}
+    for name, same in by_name(things).items():
+        for verb, goal in GOALS.items():
+            fitting = [bool(thing[goal.state]) == goal.value for thing in same if thing[goal.needs]]
+            if fitting and (all(fitting) if goal.all else any(fitting)):
+                ids.add(task_id(verb, name))
+        for opening, verb in _PIECES.items():
+            if name.startswith(opening):
+                ids.add(task_id(verb, name.removeprefix(opening)))
+        for thing in same:
+            if thing["pickupable"]:
+                within = {kinds[holder] for holder in thing["parentReceptacles"] or () if holder in kinds}
+                ids.update(task_id(PUT, name, holder) for holder in within)
+    return tuple(sorted(ids))
+
+
+def _fitting(things: Sequence[Thing], verb: str) -> list[Thing]:
+    """The first object of each kind that the verb is for."""
+    return [same[0] for _, same in sorted(by_name(things).items()) if all(one[GOALS[verb].needs] for one in same)]
+
+
+def _pairs(things: Sequence[Thing]) -> list[Task]:
+    named = by_name(things)
+    fixed = [same[0] for _, same in sorted(named.items()) if same[0]["receptacle"] and not same[0]["pickupable"]]
+    places = {thing["objectType"]: thing for thing in fixed}
+    tasks: list[Task] = []
+    for _, same in sorted(named.items()):
+        thing = same[0]
+        if thing["pickupable"]:
+            wanted = _PLACES.get(thing["objectType"], _SURFACES).split()
+            tasks += [make_task(PUT, thing, places[place]) for place in wanted if place in places]
+    return tasks
