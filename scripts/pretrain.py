@@ -1,6 +1,6 @@
 """Makes the micro model: pretraining on the source household, then post-training, and a model card of what came out.
 
-    python -m scripts.pretrain OUT [--minutes 6] [--seed 0] [--images 120000] [--device auto]
+    python -m scripts.pretrain OUT [--minutes 5.6] [--seed 0] [--images 120000] [--device auto]
 
 On a GPU this takes under ten minutes. On a CPU the same happens, slowly;
 `--images 2000 --minutes 1 --pictures 16 --episodes 20` shows there that it works.
@@ -30,7 +30,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m scripts.pretrain", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path, help="folder for the model; its files there are overwritten")
     parser.add_argument(
-        "--minutes", type=float, default=5.0, help="of pretraining, data and measuring apart (%(default)s)"
+        "--minutes", type=float, default=5.6, help="of pretraining, data and measuring apart (%(default)s)"
     )
     parser.add_argument("--steps", type=int, help="pretrain for exactly so many steps instead")
     parser.add_argument("--seed", type=int, default=0, help="of data, weights and order (%(default)s)")
@@ -43,7 +43,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--from", dest="base", type=Path, help="a folder written by --keep: only post-train it")
     parser.add_argument("--keep", type=Path, help="also write the model as it was before post-training here")
-    parser.add_argument("--shifts", default="0.3,0.45,0.6", help="looks of the unknown household to measure at")
+    parser.add_argument("--shifts", default="0.3,0.45", help="looks of the unknown household to measure at")
     parser.add_argument("--episodes", type=int, default=300, help="episodes and 1/10 of the pictures measured on")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument(

@@ -12,7 +12,7 @@ from services.worlds.household.rules import NAMES, Rules, draw_rules
 from services.worlds.household.tasks import Domain, Episode, draw_episode
 from services.worlds.household.vocabulary import MAX_FIXTURES, MAX_SMALLS
 
-SHIFTS: dict[Domain, float] = {"source": 0.0, "unknown": 0.45}
+SHIFTS: dict[Domain, float] = {"source": 0.0, "unknown": 0.3}
 """How far each domain looks from the source, unless set."""
 
 Rule = bool | Literal["random", "domain"]
