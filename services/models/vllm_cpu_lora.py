@@ -39,7 +39,7 @@ def register() -> None:
     vllm_cpu_vision.install()
     from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
-    if hasattr(PunicaWrapperCPU, "selu_original"):
+    if hasattr(PunicaWrapperCPU, "selu_originals"):
         return
     if unlike := _unlike(PunicaWrapperCPU):
         log.warning("vLLM's CPU LoRA is not the one known here (%s): left as it is, which is slower", unlike)
@@ -48,7 +48,7 @@ def register() -> None:
 
 
 def install(wrapper: type[Any]) -> None:
-    """Replaces `wrapper`'s linear LoRA by the grouped form; the original stays reachable as ``selu_original``."""
+    """Replaces `wrapper`'s linear LoRA by the grouped form; the originals stay reachable in ``selu_originals``."""
     original_linear: Callable[..., Any] = wrapper.add_lora_linear
     original_update: Callable[..., Any] = wrapper.update_metadata
     original_init: Callable[..., None] = wrapper.__init__
@@ -94,7 +94,11 @@ def install(wrapper: type[Any]) -> None:
         self.selu_rows = -1
 
     wrapper.__init__ = __init__
-    wrapper.selu_original = original_linear
+    wrapper.selu_originals = {
+        "__init__": original_init,
+        "update_metadata": original_update,
+        "add_lora_linear": original_linear,
+    }
     wrapper.update_metadata = update_metadata
     wrapper.add_lora_linear = add_lora_linear
 

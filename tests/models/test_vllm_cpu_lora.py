@@ -13,16 +13,15 @@ SLOTS, RANK, INPUT, TOKENS = 3, 8, 32, 40
 
 @pytest.fixture(scope="module")
 def wrappers() -> tuple[Any, Any]:
-    """vLLM's wrapper class, and a subclass with the replacement installed."""
+    """vLLM's wrapper class as it was, and with the replacement installed."""
     from vllm.lora.punica_wrapper.punica_cpu import PunicaWrapperCPU
 
     from services.models.vllm_cpu_lora import install
 
-    original = getattr(PunicaWrapperCPU, "selu_original", None)
-    assert original is None, "the original must be compared with, so it must not be replaced in this process"
-    fast = type("Fast", (PunicaWrapperCPU,), {})
+    originals = getattr(PunicaWrapperCPU, "selu_originals", {})  # an engine in this process has replaced them
+    slow, fast = type("Slow", (PunicaWrapperCPU,), originals), type("Fast", (PunicaWrapperCPU,), originals)
     install(fast)
-    return PunicaWrapperCPU, fast
+    return slow, fast
 
 
 def batch(wrapper_class: Any, ids: list[int]) -> Any:
