@@ -151,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.reply(200, {"id": request["id"], "success": True, "message": "", "message_list": listed})
             case "short":
                 self.send(200, b'{"id": "1"', length=4000)
-                self.connection.close()
+                self.close_connection = True
             case "trickle":
                 self.send(200, b"{", length=1_000_000)
                 while True:
