@@ -26,11 +26,10 @@ def problems(plan: Plan) -> list[str]:
 
 
 def _world(settings: Settings) -> Iterator[str]:
-    if settings.world.name == "household":  # the only one that starts no simulator of its own
-        try:
-            load_world(settings.world, max_steps=settings.simulator.max_steps).close()
-        except ValueError as error:
-            yield f"world.options: {error}"
+    try:  # a world that is made has started no simulator yet: its first reset does
+        load_world(settings.world, max_steps=settings.simulator.max_steps).close()
+    except ValueError as error:
+        yield f"world.options: {error}"
 
 
 def _model(settings: Settings) -> Iterator[str]:

@@ -14,6 +14,9 @@ from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 FLAT = Path(__file__).with_name("flat.json")
 """The scene graph that ships with this package."""
 
+APARTMENTS = range(7)
+"""The player's environments that are played unless set otherwise: those that all its releases have."""
+
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 
@@ -21,10 +24,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``mode``: "graph" needs no player, "unity" is the real simulator.
 
     ``scenes``: the player's environments (0 to 49), or the places of the graphs in ``graphs``, e.g. "0-3,6"; empty is
-    environment 0, or all graphs. ``tasks``: a TOML file of tasks; empty makes ``per_verb`` of each of ``verbs`` from
-    what a scene affords, the same ones for every episode in it, drawn by ``task_seed``. ``arrange``: each episode
-    changes what is open, on and (graph mode) where small things lie. ``admissible``: list what can be tried in each
-    observation. ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated.
+    the environments 0 to 6, or all graphs. ``tasks``: a TOML file of tasks; empty makes ``per_verb`` of each of
+    ``verbs`` from what a scene affords, the same ones for every episode in it, drawn by ``task_seed``. ``arrange``: each
+    episode changes what is open, on and (graph mode) where small things lie. ``admissible``: list what can be tried in
+    each observation. ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated.
 
     Graph mode: ``graphs`` is a scene graph in JSON or a folder of them; empty is the flat that ships with SELU.
 
@@ -65,7 +68,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def command(self) -> list[str]:
-        return shlex.split(self.player)
+        """The player's command, its program by an absolute path: it runs in a folder of its own."""
+        program, *arguments = shlex.split(self.player) or [""]
+        found = shutil.which(program)
+        return [str(Path(found).absolute()) if found else program, *arguments]
 
     def graph_files(self) -> list[Path]:
         """Raises ValueError where there are none."""
@@ -80,7 +86,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     def scene_numbers(self, there: int | None = None) -> list[int]:
         """The scenes to play, of ``there`` many where that is known. Raises ValueError."""
         if not self.scenes:
-            return list(range(there)) if there is not None else [0]
+            return list(range(len(APARTMENTS) if there is None else there))
         numbers: list[int] = []
         for part in self.scenes.split(","):
             first, _, last = part.strip().partition("-")
@@ -131,6 +137,6 @@ def _check_player(options: Options) -> None:
             "unity mode needs either 'player', the command that starts VirtualHome's Unity player, or 'connect', the "
             "addresses of players that run; `selu doctor` says where to get it, and mode = 'graph' works without"
         )
-    if options.player and (not options.command or shutil.which(options.command[0]) is None):
+    if options.player and shutil.which(options.command[0]) is None:
         raise ValueError(f"option 'player': {options.player!r} cannot be run; is it there, and executable?")
     _ = options.addresses
