@@ -13,12 +13,13 @@ MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the findings as a JSON list")
     parser.add_argument("--model", type=Path, metavar="DIR", help="look at this model folder too")
+    parser.add_argument("--virtualhome-player", metavar="COMMAND", help="try whether this VirtualHome player starts")
 
 
 def run(given: argparse.Namespace) -> int:
     from scripts.launch.health import examine
 
-    findings = examine(given.model)
+    findings = examine(given.model, given.virtualhome_player)
     if given.json:
         rows = [{"what": f.what, "state": f.state, "found": f.found, "do": f.do} for f in findings]
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")

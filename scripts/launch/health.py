@@ -40,10 +40,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     do: str = ""
 
 
-def examine(model: Path | None = None) -> list[Finding]:
-    """All findings, cheap ones first; importing vLLM takes some seconds."""
+def examine(model: Path | None = None, virtualhome_player: str | None = None) -> list[Finding]:
+    """All findings, cheap ones first; importing vLLM takes some seconds, and so does the start of a player."""
+    from scripts.launch.health_virtualhome import virtualhome
+
     checks: Iterable[Callable[[], Iterator[Finding]]] = (
-        python, packages, image_packages, sockets, disk, memory, lambda: model_files(model), vllm,
+        python, packages, image_packages, sockets, disk, memory, lambda: model_files(model),
+        lambda: virtualhome(virtualhome_player), vllm,
     )  # fmt: skip
     return [finding for check in checks for finding in check()]
 

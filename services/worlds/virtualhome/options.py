@@ -25,9 +25,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     ``scenes``: the player's environments (0 to 49), or the places of the graphs in ``graphs``, e.g. "0-3,6"; empty is
     the environments 0 to 6, or all graphs. ``tasks``: a TOML file of tasks; empty makes ``per_verb`` of each of
-    ``verbs`` from what a scene affords, the same ones for every episode in it, drawn by ``task_seed``. ``arrange``: each
-    episode changes what is open, on and (graph mode) where small things lie. ``admissible``: list what can be tried in
-    each observation. ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated.
+    ``verbs`` from what a scene affords, the same ones for every episode in it, drawn by ``task_seed``. ``arrange``:
+    each episode changes what is open, on and (graph mode) where small things lie. ``admissible``: list what can be
+    tried in each observation. ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated.
 
     Graph mode: ``graphs`` is a scene graph in JSON or a folder of them; empty is the flat that ships with SELU.
 
