@@ -42,6 +42,8 @@ class Player:
         self._scene = ""
         self._expected: Pose | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._server: Any = None
+        self._controller: Any = None
         with self._failing("starting"):
             self._controller = self._start()
         self._meta: dict[str, Any] = self._controller.last_event.metadata
@@ -58,10 +60,15 @@ class Player:
             class Once(Controller):
                 """A Controller that never starts a second player in secret: the first one's state would be lost."""
 
-                def _start_unity_thread(self, *args: Any, **kwargs: Any) -> None:
+                def start(self, *args: Any, **kwargs: Any) -> Any:
                     if ended.is_set():
                         raise WorldError("the player crashed")
+                    self.server_start_timeout: Any = None  # with one, a dead player would be read from in a busy loop
+                    return super().start(*args, **kwargs)
+
+                def _start_unity_thread(self, *args: Any, **kwargs: Any) -> None:
                     server: Any = self.server
+                    player._server = server
                     try:
                         super()._start_unity_thread(*args, **kwargs)
                     finally:
@@ -147,7 +154,7 @@ class Player:
         event = self._step("TeleportFull", {"forceAction": False, **pose})
         self._expected = None
         if off := _difference(self._pose_of(event.metadata), pose):
-            raise WorldError(f"the player went elsewhere than it was sent ({off}): is this another player's answer?")
+            raise self._foreign("TeleportFull", f"the agent is not where it was sent ({off})")
         self._accept(event, "TeleportFull", moved=True)
 
     def view(self, pose: Pose, fov: float) -> Frame:
@@ -157,23 +164,22 @@ class Player:
             "rotation": {"x": pose["horizon"], "y": pose["rotation"], "z": 0.0},
             "fieldOfView": fov,
         }
+        what = "the third-person camera"
         if self._meta["thirdPartyCameras"]:
             event = self._step("UpdateThirdPartyCamera", {"thirdPartyCameraId": 0, **where})
         else:
             event = self._step("AddThirdPartyCamera", where)
-        self._accept(event, "the third-person camera", moved=False)
+        self._accept(event, what, moved=False)
         cameras, frames = event.metadata["thirdPartyCameras"], event.third_party_camera_frames
         if len(cameras) != 1 or len(frames) != 1:
-            raise WorldError(
-                f"the player sent {len(frames)} frames of {len(cameras)} third-person cameras instead of 1"
-            )
+            raise self._foreign(what, f"it has {len(frames)} frames of {len(cameras)} cameras instead of 1")
         said = {
             **cameras[0]["position"],
             "rotation": cameras[0]["rotation"]["y"],
             "horizon": cameras[0]["rotation"]["x"],
         }
         if off := _difference(said, pose):
-            raise WorldError(f"the third-person camera is not where it was put ({off})")
+            raise self._foreign(what, f"the camera is not where it was put ({off})")
         return self._copied(frames[0])
 
     def close(self) -> None:
@@ -184,12 +190,13 @@ class Player:
                 process.kill()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_GONE_SECONDS)
-        server = getattr(getattr(self, "_controller", None), "server", None)
-        if server is not None:
-            for pipe in (server.client_pipe, server.server_pipe):
+        if self._server is not None:
+            for pipe in (self._server.client_pipe, self._server.server_pipe):
                 with suppress(OSError, AttributeError):
                     pipe.close()
-            server.tmp_dir.cleanup()
+            self._server.tmp_dir.cleanup()
+        if self._controller is not None:
+            self._controller.server = self._server  # the client drops it when a player crashes, and wants it at exit
 
     # -- what comes back
 
@@ -212,9 +219,6 @@ class Player:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield
-        except WorldError:
-            self.close()
-            raise
         except ValueError as error:
             if what.startswith(("starting", "resetting")) or self._dead():
                 raise self._failure(what, error) from error
