@@ -1,7 +1,6 @@
 """A home of its own for the client's files, and players that are gone when their test is."""
 
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any
 
 import pytest

@@ -17,11 +17,6 @@ pytestmark = pytest.mark.anyio
 SECONDS = 60
 
 
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-
-
 async def test_a_round_of_selu_learns_from_ai2thor(short_path: Path) -> None:
     world = World(name="ai2thor", options={"executable": standin(), "scenes": "1-4, 201-203"})
     settings = msgspec.structs.replace(
@@ -31,9 +26,11 @@ async def test_a_round_of_selu_learns_from_ai2thor(short_path: Path) -> None:
     with anyio.fail_after(SECONDS):
         async with whole_mesh(short_path, settings) as whole, whole.connect("onlooker", "onlooker-0") as mesh:
             log = await until_over(mesh)
-            async with whole.connect("evaluator", "auditor-0") as auditor:
-                async with auditor.subscribe("outcomes", start="start") as stream:
-                    truths = [d.message async for d in stream.past() if isinstance(d.message, Outcome)]
+            async with (
+                whole.connect("evaluator", "auditor-0") as auditor,
+                auditor.subscribe("outcomes", start="start") as stream,
+            ):
+                truths = [d.message async for d in stream.past() if isinstance(d.message, Outcome)]
     trajectories = of(log, Trajectory)
     assert of(log, Fault) == []
     assert sorted(t.id for t in trajectories) == [f"r1-{i:05d}" for i in range(24)]
