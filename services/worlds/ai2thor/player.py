@@ -241,8 +241,9 @@ class Player:
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
             return WorldError(f"the player ended while {what} ({how})")
         cause = error.__context__ if error.__context__ is not None and "running action" in str(error) else error
-        first = (str(cause).strip().splitlines() or [""])[0][:300]
-        return WorldError(f"the player failed while {what}: {type(cause).__name__}: {first}")
+        said = " ".join(str(cause).split())[:500]
+        hint = "; selu doctor says what this machine lacks" if what == "starting" else ""
+        return WorldError(f"the player failed while {what}: {type(cause).__name__}: {said}{hint}")
 
     def _accept(self, event: Any, what: str, *, moved: bool) -> None:
         """Takes an answer as this player's own, or raises WorldError."""
