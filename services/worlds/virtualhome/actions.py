@@ -1,8 +1,8 @@
 """Action texts, read and written, the script lines they become, and refusals as text.
 
 The language is the household's: "find apple", "pick up apple", "put apple in fridge", "turn on tv", "sit on sofa".
-Objects have the simulator's class names ("kitchentable", also said "kitchen table"), with a number where there are
-several: "chair 2" is the second by id.
+Objects have the simulator's class names ("kitchentable", also said "kitchen table"). Where there are several of a
+class, "chair 2" is the second by id, and "chair" the nearest.
 """
 
 import re
@@ -85,6 +85,11 @@ class Names:
 
     def of(self, node: int) -> str:
         return self._spoken.get(node, "character")
+
+    def now(self, graph: Graph) -> dict[int, str]:
+        """What everything is best called now: of several of a class, the one that its name alone means has it."""
+        chosen = {name: self.choose(name, graph) for name, ids in self._classes.items() if len(ids) > 1}
+        return self._spoken | {node.id: name for name, node in chosen.items() if node is not None}
 
     def called(self, said: str) -> list[int]:
         """The ids that a name may mean, lowest first."""

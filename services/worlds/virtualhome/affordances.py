@@ -27,22 +27,23 @@ def admissible(graph: Graph, names: Names) -> tuple[str, ...]:
     """Everything that can be tried, in the order: acts on what is in reach, then what there is to go to."""
     if graph.seat is not None:
         return (PHRASES["stand"],)
+    called = names.now(graph)
     seen = visible(graph)
     near = [node for node in seen if node.id in graph.near]
-    acts = [text for node in near for text in _acts(graph, node, names)]
-    acts += [text for held in graph.held for node in near for text in _puts(held, node, names)]
+    acts = [text for node in near for text in _acts(graph, node, called)]
+    acts += [text for held in graph.held for node in near for text in _puts(held, node, called)]
     to_go = [node for node in seen if node.id not in graph.held_ids and _interesting(node)]
     here = graph.room(graph.character) if graph.character else None
     to_go += [room for room in graph.rooms if here is None or room.id != here.id]
-    return tuple(dict.fromkeys((*acts, *(f"{PHRASES['find']} {names.of(node.id)}" for node in to_go))))
+    return tuple(dict.fromkeys((*acts, *(f"{PHRASES['find']} {called[node.id]}" for node in to_go))))
 
 
 def _interesting(node: Node) -> bool:
     return node.can("GRABBABLE", "CAN_OPEN", "HAS_SWITCH", "SITTABLE", "SURFACES", "CONTAINERS")
 
 
-def _acts(graph: Graph, node: Node, names: Names) -> list[str]:
-    name = names.of(node.id)
+def _acts(graph: Graph, node: Node, called: dict[int, str]) -> list[str]:
+    name = called[node.id]
     held = node.id in graph.held_ids
     found = [act for act, needs, state in FIXED_ACTS if node.can(needs) and state in node.states]
     if node.can("GRABBABLE") and not held and len(graph.held) < HANDS:
@@ -54,10 +55,10 @@ def _acts(graph: Graph, node: Node, names: Names) -> list[str]:
     return [f"{PHRASES[act]} {name}" for act in found]
 
 
-def _puts(held: Node, place: Node, names: Names) -> list[str]:
+def _puts(held: Node, place: Node, called: dict[int, str]) -> list[str]:
     if place.id == held.id or place.can("GRABBABLE"):
         return []
-    what, where = names.of(held.id), names.of(place.id)
+    what, where = called[held.id], called[place.id]
     found: list[str] = []
     if place.can("CONTAINERS", "CAN_OPEN") and "CLOSED" not in place.states:
         found.append(f"put {what} in {where}")

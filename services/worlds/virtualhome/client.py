@@ -4,8 +4,6 @@ import time
 from typing import Any
 
 import msgspec
-import requests
-import urllib3
 
 from services.worlds.virtualhome import shims
 from services.worlds.virtualhome.graph import Graph, GraphError
@@ -50,6 +48,9 @@ def make_client() -> type[Any]:
 
 
 def _post(address: str, request: dict[str, Any], what: str, seconds: float) -> Reply:
+    import requests  # which only unity mode needs
+    import urllib3
+
     until = time.monotonic() + seconds
     try:
         with requests.Session() as session:

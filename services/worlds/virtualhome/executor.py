@@ -44,7 +44,12 @@ class GraphSimulation:
             {**node, "states": [s for s in node["states"] if s in known], "properties": self._properties(node)}
             for node in graph["nodes"]
         ]
-        edges = [edge for edge in graph["edges"] if edge["relation_type"] in environment.Relation.__members__]
+        there, relations = {node["id"] for node in nodes}, environment.Relation.__members__
+        edges = [
+            edge
+            for edge in graph["edges"]
+            if edge["relation_type"] in relations and edge["from_id"] in there and edge["to_id"] in there
+        ]
         made = environment.EnvironmentGraph({"nodes": nodes, "edges": edges})
         self._state = environment.EnvironmentState(made, {}, instance_selection=True)
         self._read = None

@@ -39,6 +39,8 @@ class VirtualHome:
         self._task: Task | None = None
         self._names: Names | None = None
         self._graph: Graph | None = None
+        self._stored: dict[int, Node] = {}
+        self._held: frozenset[int] = frozenset()
         self._steps = 0
         self._ended = False
 
@@ -47,7 +49,7 @@ class VirtualHome:
         self._task = None
         if task is not None:
             check(task.verb, task.target)
-            task = make_with(task)
+            task = _given(task)
         luck = rng("episode", seed)
         scenes = luck.sample(self._scenes, len(self._scenes))
         for scene in scenes:
@@ -69,6 +71,7 @@ class VirtualHome:
         graph = self._now()
         if graph.character is None:
             raise WorldError(f"scene {scene} has no character after one was added")
+        self._stored, self._held = graph.nodes, frozenset[int]()
         self._names, self._task = Names(graph), task or self._draw(scene, graph, luck)
         return self._task, self._observe(None)
 
@@ -103,24 +106,27 @@ class VirtualHome:
         return self._observe(error), done, truncated
 
     def _act(self, action: Action) -> str | None:
-        graph, names = self._now(), self._running()
-        thing = target = None
-        if action.object:
-            thing = self._meant(action.object, graph)
-            if thing is None:
-                return f"there is no {action.object} here"
-        if action.target:
-            target = self._meant(action.target, graph)
-            if target is None:
-                return f"there is no {action.target} here"
-        if action.act == "find" and thing is not None and thing.id in graph.held_ids:
+        names = self._running()
+        thing = self._meant(action.object) if action.object else None
+        target = self._meant(action.target) if action.target else None
+        for said, node in ((action.object, thing), (action.target, target)):
+            if said and node is None:
+                return f"there is no {said} here"
+        if action.act == "find" and thing is not None and thing.id in self._held:
             return None  # it is at hand
         refused = self._simulation.act(script_line(action.act, thing, target, inside=action.inside))
         self._graph = None
-        return None if refused is None else refusal(refused, names)
+        if refused is not None:
+            return refusal(refused, names)
+        if thing is not None and action.act in ("pick", "put"):
+            self._held = self._held | {thing.id} if action.act == "pick" else self._held - {thing.id}
+        return None
 
-    def _meant(self, said: str, graph: Graph) -> Node | None:
-        return self._running().choose(said, graph)
+    def _meant(self, said: str) -> Node | None:
+        """The thing that a name means. Where only one is called so, the scene need not be looked at for it."""
+        names = self._running()
+        called = names.called(said)
+        return self._stored[called[0]] if len(called) == 1 else names.choose(said, self._now())
 
     def third_person(self) -> Frame:
         self._running()
@@ -152,7 +158,7 @@ class VirtualHome:
         return self._names
 
 
-def make_with(task: Task) -> Task:
+def _given(task: Task) -> Task:
     """The task under this world's id, with its own words."""
     made = make_task(task.verb, task.object, task.target)
     return Task(

@@ -7,6 +7,7 @@ message_list}``. Frames are drawn from the graph. What goes wrong is said by the
 
     STANDIN_VH_FAULT  at a call: hang, exit, abort, garbage, status, null, short, trickle, tiny; at start: refuse, mute
     STANDIN_VH_AT     ACTION:N, at which call of which action; "render_script:1" by default
+    STANDIN_VH_GRAPH  a file: another scene graph than the flat
     STANDIN_VH_ONCE   a file: the fault happens only to the player that creates it
 """
 
@@ -53,7 +54,7 @@ class Home:
     """The scene, and what is done in it."""
 
     def __init__(self) -> None:
-        self.simulation = GraphSimulation([json.loads(FLAT.read_text())], 128)
+        self.simulation = GraphSimulation([json.loads(Path(os.environ.get("STANDIN_VH_GRAPH", FLAT)).read_text())], 128)
         self.view = cache(View)
         self.scene = 0
         self.people = 0

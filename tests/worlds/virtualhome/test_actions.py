@@ -67,6 +67,12 @@ def test_a_name_without_number_means_the_nearest() -> None:
     assert first is not None and first.id == 6
 
 
+def test_the_one_that_a_bare_name_means_is_called_by_it_and_the_others_keep_their_numbers() -> None:
+    graph = scene()
+    called = Names(graph).now(graph)
+    assert (called[9], called[6], called[12]) == ("chair", "chair 1", "mug")
+
+
 def test_actions_become_script_lines() -> None:
     mug, table = Node(id=12, class_name="mug"), Node(id=5, class_name="kitchentable")
     assert script_line("pick", mug, None, inside=False) == "<char0> [grab] <mug> (12)"

@@ -10,7 +10,7 @@ from services.worlds.gym import WorldEnv
 from services.worlds.virtualhome.tasks import make_task
 from services.worlds.virtualhome.world import VirtualHome
 
-FIXED = {"frame": 96, "arrange": False, "max_steps": 50}
+FIXED = {"scenes": "0", "frame": 96, "arrange": False, "max_steps": 50}
 PICK = make_task("pick", "apple")
 
 
@@ -196,7 +196,7 @@ def test_the_same_seed_gives_the_same_episode(world: VirtualHome) -> None:
 def test_arrangements_differ_between_seeds_and_reach_the_player(running_player: str) -> None:
     states: dict[str, set[tuple[str, ...]]] = {}
     for mode in ("graph", "unity"):
-        world = VirtualHome(mode=mode, connect=running_player if mode == "unity" else "", frame=32)
+        world = VirtualHome(mode=mode, connect=running_player if mode == "unity" else "", scenes="0", frame=32)
         try:
             for seed in range(4):
                 world.reset(PICK, seed)
