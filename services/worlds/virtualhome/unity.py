@@ -1,11 +1,9 @@
 """Unity mode: the released client with a player that we start, or one that runs already."""
 
-import fcntl
+import errno
 import json
-import os
+import socket
 import time
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from services.worlds.virtualhome import client as client_
@@ -18,8 +16,6 @@ from services.worlds.world import Frame, WorldError
 FIRST_PERSON, THIRD_PERSON = -6, -5
 """A character's cameras, counted from the end: the player lists eight for each, after those of the scene."""
 _WAIT_SECONDS = 0.2
-_LOCKS = Path("/tmp")
-"""Not TMPDIR, which is each simulator's own."""
 
 
 class UnitySimulation:
@@ -154,10 +150,10 @@ def _reason(message: Any) -> str:
 
 
 class Lease:
-    """The sole use, by one world of this machine, of a player that runs already. A file lock, gone with its holder."""
+    """The sole use, by one world of this machine, of a player that runs already. The kernel ends it with its holder."""
 
-    def __init__(self, address: tuple[str, int], descriptor: int) -> None:
-        self.address, self._descriptor = address, descriptor
+    def __init__(self, address: tuple[str, int], held: socket.socket) -> None:
+        self.address, self._held = address, held
 
     @staticmethod
     def take(addresses: list[tuple[str, int]], seconds: float) -> "Lease":
@@ -165,12 +161,14 @@ class Lease:
         until = time.monotonic() + seconds
         while True:
             for host, port in addresses:
-                file = _LOCKS / f"selu-virtualhome-{os.getuid()}-{host}-{port}"
-                descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-                with suppress(BlockingIOError):
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return Lease((host, port), descriptor)
-                os.close(descriptor)
+                held = socket.socket(socket.AF_UNIX)
+                try:
+                    held.bind(f"\0selu-virtualhome-{host}-{port}")  # a name without a file: taken while this is open
+                    return Lease((host, port), held)
+                except OSError as error:
+                    held.close()
+                    if error.errno != errno.EADDRINUSE:
+                        raise WorldError(f"cannot reserve the player at {host}:{port}: {error}") from error
             if time.monotonic() > until:
                 raise WorldError(
                     f"all {len(addresses)} players of 'connect' are in use by other episodes: start more of them, or "
@@ -179,4 +177,4 @@ class Lease:
             time.sleep(_WAIT_SECONDS)
 
     def give_back(self) -> None:
-        os.close(self._descriptor)
+        self._held.close()
