@@ -28,6 +28,8 @@ from services.worlds.world import Frame, Observation, Truth, WorldError
 TERM_SECONDS = 3.0
 """How long a simulator may go on tidying up after it was asked to end, in seconds."""
 
+BUFFER_BYTES = 1 << 20
+
 R = TypeVar("R", bound=wire.Reply)
 
 
@@ -137,6 +139,8 @@ class _Living:
     def __init__(self, name: str) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="selu-world-"))
         self.socket, theirs = socket.socketpair()
+        for side in (self.socket, theirs):  # so that a frame goes through at once, as far as the system allows
+            side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         end, self.lifeline = os.pipe()
         try:
             # TMPDIR: whatever a killed simulator leaves behind is in one place.

@@ -118,9 +118,11 @@ def pixels(frame: Frame) -> dict[str, Any]:
 
 def send(to: socket.socket, message: Request | Reply, until: float | None = None) -> None:
     """Raises TimeoutError at ``until`` (monotonic seconds), OSError where the other side is gone."""
-    body = _encoder.encode(message)
+    body = bytearray(_LENGTH.size)
+    _encoder.encode_into(message, body, _LENGTH.size)
+    _LENGTH.pack_into(body, 0, len(body) - _LENGTH.size)
     to.settimeout(_left(until))
-    to.sendall(_LENGTH.pack(len(body)) + body)
+    to.sendall(body)
 
 
 def receive(source: socket.socket, until: float | None = None) -> Any:

@@ -43,10 +43,10 @@ class Player:
         self._expected: Pose | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._server: Any = None
-        self._controller: Any = None
+        self.controller: Any = None
         with self._failing("starting"):
-            self._controller = self._start()
-        self._meta: dict[str, Any] = self._controller.last_event.metadata
+            self.controller = self._start()
+        self._meta: dict[str, Any] = self.controller.last_event.metadata
 
     def _start(self) -> Any:
         # The package warns of its own escapes and open log files.
@@ -129,8 +129,8 @@ class Player:
     def reset(self, scene: str) -> None:
         """Loads a scene as it comes: nothing is held, no third-person camera is there."""
         with self._failing(f"resetting to {scene}"):
-            event = self._controller.reset(scene)
-            self._scene = self._controller.normalize_scene(scene)
+            event = self.controller.reset(scene)
+            self._scene = self.controller.normalize_scene(scene)
         self._expected = None
         self._accept(event, f"reset to {scene}", moved=True)
 
@@ -195,17 +195,17 @@ class Player:
                 with suppress(OSError, AttributeError):
                     pipe.close()
             self._server.tmp_dir.cleanup()
-        if self._controller is not None:
-            self._controller.server = self._server  # the client drops it when a player crashes, and wants it at exit
+        if self.controller is not None:
+            self.controller.server = self._server  # the client drops it when a player crashes, and wants it at exit
 
     # -- what comes back
 
     def _step(self, action: str, arguments: dict[str, Any]) -> Any:
         try:
             with self._failing(action):
-                event = self._controller.step(action=action, **arguments)
+                event = self.controller.step(action=action, **arguments)
         except Refusal:
-            self._meta = self._controller.last_event.metadata
+            self._meta = self.controller.last_event.metadata
             raise
         if not event.metadata["lastActionSuccess"]:
             self._meta = event.metadata

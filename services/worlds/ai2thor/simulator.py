@@ -26,13 +26,14 @@ class Simulator:
     """
 
     name = "ai2thor"
+    player: Player
 
     def __init__(self, **options: Any) -> None:
         self._options: Options = read_options(options)
         file = self._options.task_file
         self._written: tuple[FileTask, ...] = file.tasks if file else ()
         self._scenes = self._options.scene_names
-        self._player = Player(self._options)
+        self.player = Player(self._options)
         self._task: Task | None = None
         self._spots: Sequence[Spot] = ()
         self._last: str | None = None
@@ -69,18 +70,18 @@ class Simulator:
     def third_person(self) -> Frame:
         """The agent with the object it acted on last, never with the goal's as such."""
         self._running()
-        options, thing = self._options, self._player.thing(self._last or "")
+        options, thing = self._options, self.player.thing(self._last or "")
         at = None if thing is None or thing["isPickedUp"] else thing["position"]
-        pose = placed(self._player.pose, at, self._spots, where=options.camera, fov=options.camera_fov)
-        return self._player.view(pose, options.camera_fov)
+        pose = placed(self.player.pose, at, self._spots, where=options.camera, fov=options.camera_fov)
+        return self.player.view(pose, options.camera_fov)
 
     def truth(self) -> Truth:
-        holding = satisfied(self._player.things)
+        holding = satisfied(self.player.things)
         return Truth(success=self._running().id in holding, satisfied=holding)
 
     def close(self) -> None:
         self._task, self._ended = None, True
-        self._player.close()
+        self.player.close()
 
     # -- the start of an episode
 
@@ -95,7 +96,7 @@ class Simulator:
         options = self._options
         for scene in (scenes := self._drawn(rng)):
             self._load(scene, rng)
-            things = self._player.things
+            things = self.player.things
             tasks = draw_tasks(things, scene, options.verb_names, options.objects_per_verb, options.task_seed)
             if task := choose(tasks, satisfied(things), rng):
                 return task
@@ -104,7 +105,7 @@ class Simulator:
     def _offered(self, task: Task, scenes: Sequence[str], rng: random.Random) -> Task:
         for scene in scenes:
             self._load(scene, rng)
-            if offers(self._player.things, task):
+            if offers(self.player.things, task):
                 return task
         raise ValueError(f"{task.id!r} cannot be done in any of {', '.join(scenes)}: what it needs is not there")
 
@@ -112,20 +113,20 @@ class Simulator:
         return rng.sample(self._scenes, min(SCENES_TRIED, len(self._scenes)))
 
     def _load(self, scene: str, rng: random.Random) -> None:
-        self._player.reset(scene)
+        self.player.reset(scene)
         if self._options.shuffle:
-            self._player.do(
+            self.player.do(
                 "InitialRandomSpawn", randomSeed=rng.randrange(1 << 30), forceVisible=False, numPlacementAttempts=5,
                 placeStationary=True,
             )  # fmt: skip
 
     def _place(self, rng: random.Random) -> None:
-        self._spots = reachable(self._player)
+        self._spots = reachable(self.player)
         if self._options.start == "random" and self._spots:
             spot = rng.choice(self._spots)
             yaw = float(rng.choice((0, 90, 180, 270)))
             try:
-                self._player.teleport({**spot, "rotation": yaw, "horizon": 0.0, "standing": True})
+                self.player.teleport({**spot, "rotation": yaw, "horizon": 0.0, "standing": True})
             except Refusal:
                 return  # the scene's own start is as good
 
@@ -133,7 +134,7 @@ class Simulator:
 
     def _act(self, action: Action) -> None:
         """Carries out one action of the actor's. Raises Refusal."""
-        player, act = self._player, ACTS[action.act]
+        player, act = self.player, ACTS[action.act]
         handed = action.act in ("put", "drop")
         thing = self._meant(action.object, _held if handed else act.suits)
         self._last = thing["objectId"]
@@ -150,14 +151,14 @@ class Simulator:
             player.do(act.action, objectId=thing["objectId"], forceAction=False, **says)
 
     def _meant(self, name: str, suits: Callable[[Thing], bool]) -> Thing:
-        thing = meant(self._player.things, name, suits)
+        thing = meant(self.player.things, name, suits)
         if thing is None:
             raise Refusal(f"there is no {name} here")
         return thing
 
     def _observe(self, error: str | None) -> Observation:
-        listed = admissible(self._player.things) if self._options.admissible else ()
-        return Observation(frame=self._player.frame, admissible=listed, error=error)
+        listed = admissible(self.player.things) if self._options.admissible else ()
+        return Observation(frame=self.player.frame, admissible=listed, error=error)
 
     def _running(self) -> Task:
         if self._task is None:

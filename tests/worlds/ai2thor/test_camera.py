@@ -66,10 +66,10 @@ def test_the_camera_is_there_again_after_every_reset(shared: Simulator) -> None:
     views = []
     for seed in (3, 4, 3):
         shared.reset(task("toggle:faucet"), seed)
-        assert shared._player._meta["thirdPartyCameras"] == []
+        assert shared.player._meta["thirdPartyCameras"] == []
         play(shared, "find faucet")
         views.append(shared.third_person().tobytes())
-        assert len(shared._player._meta["thirdPartyCameras"]) == 1
+        assert len(shared.player._meta["thirdPartyCameras"]) == 1
         assert views[-1] == shared.third_person().tobytes()
     assert views[0] == views[2] != views[1]
 

@@ -42,7 +42,7 @@ def test_a_setting_that_cannot_be_is_named(options: dict[str, object], complaint
         load_world("ai2thor", **options)
 
 
-def test_making_the_world_starts_no_player(tmp_path: Path) -> None:
+def test_making_the_world_starts_noplayer(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     world = load_world(World(name="ai2thor", options={"executable": standin(pids=pids)}), max_steps=7)
     assert isinstance(world, ProcessWorld)
@@ -73,7 +73,7 @@ def test_a_persons_tasks_are_played_in_their_own_words_and_scenes(tmp_path: Path
     seen = {}
     for seed in range(30):
         task, _ = one.reset(None, seed)
-        seen.setdefault(task.instruction, set()).add(one._player.scene)
+        seen.setdefault(task.instruction, set()).add(one.player.scene)
         assert task.id in ("put:apple:fridge", "toggle:coffee machine")
     assert seen["Put a cold snack away."] == {"FloorPlan2_physics"}
     assert len(seen["Make coffee."]) > 1

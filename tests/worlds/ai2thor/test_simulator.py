@@ -41,10 +41,10 @@ def play(one: Simulator, *actions: str) -> list[str | None]:
 
 def unlock(one: Simulator, name: str) -> None:
     """Opens whatever holds a thing, which is a scene's own business and no test's."""
-    for thing in by_name(one._player.things)[name]:
+    for thing in by_name(one.player.things)[name]:
         for holder in thing["parentReceptacles"] or ():
-            if (found := one._player.thing(holder)) and found["openable"] and not found["isOpen"]:
-                same = by_name(one._player.things)[words(found["objectType"])]
+            if (found := one.player.thing(holder)) and found["openable"] and not found["isOpen"]:
+                same = by_name(one.player.things)[words(found["objectType"])]
                 name = words(found["objectType"]) + (f" {same.index(found) + 1}" if len(same) > 1 else "")
                 assert play(one, f"find {name}", f"open {name}") == [None, None]
 
@@ -100,9 +100,9 @@ def test_what_the_player_does_not_know_is_a_refusal_and_no_failure(shared: Simul
 
     shared.reset(None, 1)
     with pytest.raises(Refusal, match="LevitateObject is no action of this player"):
-        shared._player.do("LevitateObject")
+        shared.player.do("LevitateObject")
     with pytest.raises(Refusal, match="needs an objectId"):
-        shared._player.do("OpenObject")
+        shared.player.do("OpenObject")
     assert shared.step("find fridge")[0].error is None or shared.step("done")[1]
 
 
@@ -138,7 +138,7 @@ def test_a_task_that_no_scene_offers_is_refused_and_the_player_lives_on(start: S
 
 
 def test_a_walk_brings_the_agent_there_where_no_pose_can_be_asked_for(shared: Simulator) -> None:
-    player = shared._player
+    player = shared.player
     ask = player.ask
 
     def mute(action: str, **arguments: object) -> object:
@@ -157,8 +157,8 @@ def test_a_walk_brings_the_agent_there_where_no_pose_can_be_asked_for(shared: Si
 def test_things_shut_away_are_looked_for_at_what_holds_them(shared: Simulator) -> None:
     for seed in range(40):
         shared.reset(task("pick:apple"), seed)
-        thing = next(one for one in shared._player.things if one["objectType"] == "Apple")
-        holder = shared._player.thing(thing["parentReceptacles"][0])
+        thing = next(one for one in shared.player.things if one["objectType"] == "Apple")
+        holder = shared.player.thing(thing["parentReceptacles"][0])
         if holder and holder["openable"]:
             assert play(shared, "find apple") == [None]
             kind = words(holder["objectType"])
@@ -170,11 +170,11 @@ def test_things_shut_away_are_looked_for_at_what_holds_them(shared: Simulator) -
 
 def test_of_several_the_one_that_suits_and_is_near_is_meant_unless_a_number_says_which(shared: Simulator) -> None:
     shared.reset(task("toggle:toaster"), 2)
-    cabinets = sorted(one["objectId"] for one in shared._player.things if one["objectType"] == "Cabinet")
+    cabinets = sorted(one["objectId"] for one in shared.player.things if one["objectType"] == "Cabinet")
     assert len(cabinets) == 2
     for number in (1, 2):
         assert play(shared, f"find cabinet {number}", "open cabinet") == [None, None]
-        opened = shared._player.thing(cabinets[number - 1])
+        opened = shared.player.thing(cabinets[number - 1])
         assert opened is not None
         assert opened["isOpen"]
     assert play(shared, "close cabinet 2") == [None]
