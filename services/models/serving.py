@@ -159,6 +159,7 @@ class Serving:
         for _ in range(RELOADS):
             for version in sorted({request.version for request in requests}):
                 await self.ready(version)
+            self._requests += len(requests)
             try:
                 return self._counted(requests, await self._engine.generate(requests))
             except UnknownVersion:  # let go between these two lines

@@ -166,14 +166,16 @@ class _Living:
 
 
 def _finish(process: "subprocess.Popen[bytes]", ours: socket.socket, lifeline: int, scratch: Path) -> None:
+    reaped = process.returncode is not None  # perhaps long ago: its number may be somebody else's by now
     with suppress(OSError):
         ours.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits on it, which closing would not
     ours.close()
     os.close(lifeline)
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=TERM_SECONDS)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    if not reaped:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     shutil.rmtree(scratch, ignore_errors=True)
 
