@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import anyio
 import zmq
@@ -47,7 +48,7 @@ async def sockets_ours(count: int, folder: Path) -> float:
         return await _timed(count, send, pull)
 
 
-async def _timed(count: int, send: Callable[[], Awaitable[None]], pull: Socket) -> float:
+async def _timed(count: int, send: Callable[[], Coroutine[Any, Any, None]], pull: Socket) -> float:
     begun = time.perf_counter()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(send)
