@@ -7,19 +7,23 @@ from pathlib import Path
 
 HELP = "say what this machine lacks for a run, and what to do"
 
+WORLDS = ("ai2thor",)
+"""The worlds with needs of their own."""
+
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the findings as a JSON list")
     parser.add_argument("--model", type=Path, metavar="DIR", help="look at this model folder too")
+    parser.add_argument("--world", choices=WORLDS, help="look at what this world needs too")
     parser.add_argument("--virtualhome-player", metavar="COMMAND", help="try whether this VirtualHome player starts")
 
 
 def run(given: argparse.Namespace) -> int:
     from scripts.launch.health import examine
 
-    findings = examine(given.model, given.virtualhome_player)
+    findings = examine(given.model, given.virtualhome_player, given.world)
     if given.json:
         rows = [{"what": f.what, "state": f.state, "found": f.found, "do": f.do} for f in findings]
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")

@@ -18,7 +18,9 @@ HELP = "start a run, or resume one"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--profile", metavar="household|scripted|FILE", help="which settings to start from (default: household)"
+        "--profile",
+        metavar="household|scripted|ai2thor|virtualhome|FILE",
+        help="which settings to start from (default: household)",
     )
     parser.add_argument(
         "--rounds", type=int, metavar="N", help="how often the model learns; short for --set run.rounds=N"

@@ -40,13 +40,16 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     do: str = ""
 
 
-def examine(model: Path | None = None, virtualhome_player: str | None = None) -> list[Finding]:
+def examine(
+    model: Path | None = None, virtualhome_player: str | None = None, world: str | None = None
+) -> list[Finding]:
     """All findings, cheap ones first; importing vLLM takes some seconds, and so does the start of a player."""
+    from scripts.launch.health_ai2thor import ai2thor
     from scripts.launch.health_virtualhome import virtualhome
 
     checks: Iterable[Callable[[], Iterator[Finding]]] = (
         python, packages, image_packages, sockets, disk, memory, lambda: model_files(model),
-        lambda: virtualhome(virtualhome_player), vllm,
+        lambda: ai2thor(world == "ai2thor"), lambda: virtualhome(virtualhome_player), vllm,
     )  # fmt: skip
     return [finding for check in checks for finding in check()]
 

@@ -1,0 +1,111 @@
+"""What the AI2-THOR world needs of this machine: the package, its player, something to render with, and disk."""
+
+import ctypes.util
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from scripts.launch.health import Finding, version_of
+
+PLAYER_BYTES = 4 << 30
+"""What fetching and unpacking a player takes, with room to spare."""
+ICD = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
+"""Where Vulkan drivers say that they are there."""
+
+
+def ai2thor(wanted: bool) -> Iterator[Finding]:
+    """All findings where the world is ``wanted``; else only whether the package is there."""
+    if not wanted:
+        version = version_of("ai2thor")
+        found = "not installed; only its own world needs it" if version is None else f"ai2thor {version}"
+        yield Finding(what="ai2thor", state="ok", found=f"{found} (--world ai2thor looks closer)")
+        return
+    yield from package()
+    yield from player()
+    yield from vulkan()
+    yield from display()
+    yield from pipes()
+
+
+def package() -> Iterator[Finding]:
+    version, how = version_of("ai2thor"), "pip install 'ai2thor>=5.0', or selu[thor]"
+    if version is None:
+        yield Finding(what="ai2thor", state="fail", found="not installed", do=how)
+    elif int(version.split(".")[0]) < 5:
+        yield Finding(what="ai2thor", state="fail", found=f"version {version}, which is too old", do=how)
+    else:
+        yield Finding(what="ai2thor", state="ok", found=version)
+    if version_of("opencv-python") and version_of("opencv-python-headless"):
+        yield Finding(
+            what="opencv", state="warn", found="opencv-python (named by ai2thor) over opencv-python-headless",
+            do="without a window system: pip uninstall -y opencv-python opencv-python-headless, then "
+            "pip install opencv-python-headless",
+        )  # fmt: skip
+
+
+def player(home: Path | None = None) -> Iterator[Finding]:
+    """The releases that the package has fetched. It fetches the one it was built for when a player is first started."""
+    if importlib.util.find_spec("ai2thor") is None:
+        return
+    from ai2thor._builds import COMMIT_ID  # alone: it draws nothing else in
+
+    folder = (home or Path.home()) / ".ai2thor"
+    names = {name: folder / "releases" / f"thor-{name}-{COMMIT_ID}" for name in ("CloudRendering", "Linux64")}
+    there = [name for name, path in names.items() if os.access(path / path.name, os.X_OK)]
+    if there:
+        yield Finding(what="player", state="ok", found=f"{', '.join(there)} in {folder / 'releases'}")
+        return
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    free = shutil.disk_usage(nearest).free
+    found = f"none in {folder / 'releases'}; {free / 2**30:.1f} GiB free there"
+    if free < PLAYER_BYTES or not os.access(nearest, os.W_OK):
+        do = f"have {PLAYER_BYTES >> 30} GiB free and writable there, or set HOME to a folder that has"
+        yield Finding(what="player", state="fail", found=found, do=do)
+    else:
+        do = (
+            "with internet: python -c 'from ai2thor.controller import Controller; "
+            'Controller(platform="CloudRendering", download_only=True)\'; without: unpack the release on another '
+            "machine and copy that folder, or set world.options.executable"
+        )
+        yield Finding(what="player", state="warn", found=found, do=do)
+
+
+def vulkan(library: str | None = None) -> Iterator[Finding]:
+    library = library or ctypes.util.find_library("vulkan")
+    drivers = sorted(file.name for folder in ICD if Path(folder).is_dir() for file in Path(folder).glob("*.json"))
+    if library is None:
+        yield Finding(
+            what="vulkan", state="fail", found="libvulkan.so.1 is missing; CloudRendering needs it",
+            do="apt-get install libvulkan1 (or your system's package of it)",
+        )  # fmt: skip
+    elif not drivers:
+        yield Finding(
+            what="vulkan", state="warn", found=f"{library}, but no driver is registered in {ICD[0]}",
+            do="install the GPU's driver with its Vulkan part (in containers: NVIDIA_DRIVER_CAPABILITIES=all), or "
+            "mesa-vulkan-drivers, which renders on the CPU and is slow",
+        )  # fmt: skip
+    else:
+        yield Finding(what="vulkan", state="ok", found=f"{library}, drivers {', '.join(drivers)}")
+
+
+def display() -> Iterator[Finding]:
+    shown = os.environ.get("DISPLAY", "")
+    found = f"DISPLAY is {shown}" if shown else "no DISPLAY; only platform Linux64 needs one, CloudRendering does not"
+    yield Finding(what="display", state="ok", found=found)
+
+
+def pipes() -> Iterator[Finding]:
+    """The client talks to its player over named pipes in the folder for temporary files."""
+    where = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            os.mkfifo(Path(scratch) / "pipe")
+        yield Finding(what="pipes", state="ok", found=f"named pipes in {where}")
+    except OSError as error:
+        yield Finding(
+            what="pipes", state="fail", found=f"no named pipe in {where}: {error.strerror}",
+            do="set TMPDIR to a folder on a local disk",
+        )  # fmt: skip
