@@ -66,6 +66,9 @@ INSIDE = frozenset(
 )  # fmt: skip
 """Receptacles that things go into although they have no door."""
 
+SHELL = frozenset(("floor", "wall", "ceiling", "room decor", "undefined"))
+"""What a room consists of: nothing to be acted on."""
+
 _TEXT = re.compile(
     r"(?P<phrase>{}) (?:the |a |an )?(?P<object>.+?)"
     r"(?: (?:in|into|on|onto) (?:the |a |an )?(?P<target>.+?)| with (?P<liquid>{}))?".format(
@@ -110,6 +113,8 @@ def admissible(things: Sequence[Thing]) -> tuple[str, ...]:
     listed: Callable[[str], Any] = acts.setdefault
     for thing in things:
         name = words(thing["objectType"])
+        if name in SHELL:
+            continue
         found[f"find {name}"] = None
         if not (thing["visible"] or thing["isPickedUp"]):
             continue

@@ -151,7 +151,7 @@ class Player:
 
     def teleport(self, pose: Pose) -> None:
         """Puts the agent somewhere. Raises Refusal where it has no room there."""
-        event = self._step("TeleportFull", {"forceAction": False, **pose})
+        event = self._step("TeleportFull", pose)
         self._expected = None
         if off := _difference(self._pose_of(event.metadata), pose):
             raise self._foreign("TeleportFull", f"the agent is not where it was sent ({off})")

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from protocols.messages import Task
@@ -115,10 +116,11 @@ class Simulator:
     def _load(self, scene: str, rng: random.Random) -> None:
         self.player.reset(scene)
         if self._options.shuffle:
-            self.player.do(
-                "InitialRandomSpawn", randomSeed=rng.randrange(1 << 30), forceVisible=False, numPlacementAttempts=5,
-                placeStationary=True,
-            )  # fmt: skip
+            with suppress(Refusal):  # then things stay where the scene has them
+                self.player.do(
+                    "InitialRandomSpawn", randomSeed=rng.randrange(1 << 30), forceVisible=False,
+                    numPlacementAttempts=5, placeStationary=True,
+                )  # fmt: skip
 
     def _place(self, rng: random.Random) -> None:
         self._spots = reachable(self.player)
@@ -143,12 +145,12 @@ class Simulator:
         elif handed and not thing["isPickedUp"]:
             raise Refusal(f"the {words(thing['objectType'])} is not in the hand")
         elif action.target is not None:
-            player.do("PutObject", objectId=self._meant(action.target, _receptive)["objectId"], forceAction=False)
+            player.do("PutObject", objectId=self._meant(action.target, _receptive)["objectId"])
         elif action.act == "drop":
-            player.do("DropHandObject", forceAction=False)
+            player.do("DropHandObject")
         else:
             says = {**act.says, **({"fillLiquid": action.liquid} if action.liquid else {})}
-            player.do(act.action, objectId=thing["objectId"], forceAction=False, **says)
+            player.do(act.action, objectId=thing["objectId"], **says)
 
     def _meant(self, name: str, suits: Callable[[Thing], bool]) -> Thing:
         thing = meant(self.player.things, name, suits)
