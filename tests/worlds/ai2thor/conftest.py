@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator
 from typing import Any
 
+import psutil
 import pytest
 
 from services.worlds.ai2thor.simulator import Simulator
@@ -46,3 +47,16 @@ def shared() -> Generator[Simulator]:
     one = simulator(scenes="kitchen, living room, bedroom, bathroom")
     yield one
     one.close()
+
+
+def _players() -> set[psutil.Process]:
+    mine = psutil.Process().children(recursive=True)
+    return {one for one in mine if one.is_running() and "tests.standins.ai2thor" in one.cmdline()}
+
+
+@pytest.fixture
+def no_players_left() -> Generator[None]:
+    """Fails where a test's own players outlive it."""
+    before = _players()
+    yield
+    assert _players() <= before

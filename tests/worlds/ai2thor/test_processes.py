@@ -60,7 +60,8 @@ def leaks() -> tuple[int, int, list[str], int]:
 
 
 @pytest.mark.parametrize("restarts", [30])
-def test_restarts_leave_nothing_behind(tmp_path: Path, restarts: int) -> None:
+def test_restarts_leave_nothing_behind(tmp_path: Path, restarts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     pids = tmp_path / "pids"
     world = ai2thor(executable=standin(pids=pids, fault="exit@OpenObject"), scenes="1", **SMALL)
     before = leaks()

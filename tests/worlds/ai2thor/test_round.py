@@ -4,7 +4,6 @@ from pathlib import Path
 
 import anyio
 import msgspec
-import psutil
 import pytest
 
 from protocols.messages import Adapter, Evaluation, Fault, Outcome, Relabel, Round, Trajectory, Verdict
@@ -12,7 +11,7 @@ from services.settings import Evaluator, Run, Simulator, Trainer, World
 from tests.mesh.whole import SMALL, of, until_over, whole_mesh
 from tests.standins.ai2thor.command import standin
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_players_left")]
 
 SECONDS = 60
 
@@ -44,4 +43,3 @@ async def test_a_round_of_selu_learns_from_ai2thor(short_path: Path) -> None:
     }  # fmt: skip
     assert of(log, Round)[-1].phase == "finished"
     assert any(truth.success for truth in truths)
-    assert not [child for child in psutil.Process().children(recursive=True) if "standins" in " ".join(child.cmdline())]
