@@ -24,7 +24,7 @@ def test_a_world_is_made_from_settings_whose_options_win():
 
 
 def test_an_unknown_world_is_named_with_those_there_are():
-    with pytest.raises(ValueError, match="there is no world 'moon': use one of household"):
+    with pytest.raises(ValueError, match="there is no world 'moon': use one of ai2thor, household, virtualhome"):
         load_world("moon")
 
 
