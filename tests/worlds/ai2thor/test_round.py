@@ -1,5 +1,6 @@
 """A whole round of SELU in AI2-THOR: every service on a real mesh, the released client, and a player that stands in."""
 
+import json
 from pathlib import Path
 
 import anyio
@@ -7,13 +8,15 @@ import msgspec
 import pytest
 
 from protocols.messages import Adapter, Evaluation, Fault, Outcome, Relabel, Round, Trajectory, Verdict
+from services.models.folder import MICRO
 from services.settings import Evaluator, Run, Simulator, Trainer, World
+from tests.mesh.launched import launched
 from tests.mesh.whole import SMALL, of, until_over, whole_mesh
 from tests.standins.ai2thor.command import standin
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_players_left")]
 
-SECONDS = 60
+SECONDS = 120
 
 
 async def test_a_round_of_selu_learns_from_ai2thor(short_path: Path) -> None:
@@ -43,3 +46,25 @@ async def test_a_round_of_selu_learns_from_ai2thor(short_path: Path) -> None:
     }  # fmt: skip
     assert of(log, Round)[-1].phase == "finished"
     assert any(truth.success for truth in truths)
+
+
+async def test_the_shipped_profile_teaches_the_micro_model_without_vllm(tmp_path: Path) -> None:
+    overrides = {
+        "world.options.executable": json.dumps(standin()), "world.options.scenes": '"1-4"',
+        "world.options.admissible": "false", "world.options.width": "128", "world.options.height": "128",
+        "model.path": json.dumps(str(MICRO)), "model.engine": '"transformers"', "model.device": '"cpu"',
+        "model.threads": "1", "trainer.threads": "1", "trainer.collapse": "1.0", "simulator.episodes": "2",
+        "simulator.max_steps": "4", "evaluator.tasks": "2", "evaluator.judgements": "2", "evaluator.episodes": "1",
+    }  # fmt: skip
+    with anyio.fail_after(SECONDS):
+        async with launched(tmp_path / "run", *(f"{k}={v}" for k, v in overrides.items()), profile="ai2thor") as run:
+            assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
+            messages = run.messages()
+    trajectories = [t for t in messages["trajectories"].values() if isinstance(t, Trajectory)]
+    assert len(trajectories) == 12
+    assert {t.ended for t in trajectories} <= {"done", "limit"}
+    adapters = {a.role: a for a in messages["adapters"].values() if isinstance(a, Adapter)}
+    assert adapters["critic"].promoted, adapters["critic"].reason
+    assert adapters["actor"].promoted or adapters["actor"].reason
+    assert {"actor@0", "critic@0", "critic@1"} <= set(messages["evaluations"])
+    assert run.run.report_file.exists()
