@@ -71,7 +71,7 @@ figcaption em { color: var(--bad); font-style: normal; display: block; }
 .third figcaption { color: var(--soft); }
 .talk { list-style: none; margin: 18px 0 0; padding: 0;
   display: grid; gap: 7px; }
-.talk .who { color: var(--soft); display: inline-block; min-width: 92px; }
+.talk .who { color: var(--soft); display: inline-block; min-width: 112px; }
 .talk q { quotes: none; }
 details { margin-top: 12px; } summary { cursor: pointer; color: var(--soft); }
 pre { background: var(--wash); border-radius: 10px; padding: 16px; overflow-x: auto; line-height: 1.5; }
