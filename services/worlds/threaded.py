@@ -57,6 +57,7 @@ class ThreadedWorld:
         self._make = make
         self._seconds = seconds
         self._limiter = limiter
+        self._alone = anyio.CapacityLimiter(1)  # a thread that only waits for another process takes nobody's place
         self._world: World | None = None
         self._last: tuple[Frame, Picture] | None = None
         self.failures = 0
@@ -103,10 +104,12 @@ class ThreadedWorld:
         return self._world
 
     async def _run(self, work: Callable[..., T], world: World | None) -> T:
-        seconds = world.deadlines.longest if isinstance(world, ProcessWorld) else self._seconds
+        seconds, limiter = self._seconds, self._limiter
+        if isinstance(world, ProcessWorld):
+            seconds, limiter = world.deadlines.longest, self._alone
         try:
             with anyio.fail_after(seconds):
-                return await anyio.to_thread.run_sync(work, world, abandon_on_cancel=True, limiter=self._limiter)
+                return await anyio.to_thread.run_sync(work, world, abandon_on_cancel=True, limiter=limiter)
         except TimeoutError:
             self._give_up()
             raise WorldError(f"the world gave no answer within {seconds:g} s") from None

@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from services.worlds.ai2thor.names import Thing, words
 from services.worlds.ai2thor.player import Player, Pose, Refusal
@@ -18,6 +18,8 @@ STEPS = 120
 
 Spot = dict[str, float]
 """``x``, ``y``, ``z``."""
+Cell = tuple[int, int]
+"""A spot on the grid of the walk."""
 
 
 def reachable(player: Player) -> list[Spot]:
@@ -61,9 +63,8 @@ def _outermost_closed(player: Player, thing: Thing) -> Thing:
 def _poses(player: Player, thing: Thing, spots: Sequence[Spot]) -> list[Pose]:
     """Poses from which the thing can be handled, the best first."""
     at = _centre(thing)
-    reach = player.options.visibility + 0.5
-    near = sorted((spot for spot in spots if _flat(spot, at) <= reach), key=lambda spot: abs(_flat(spot, at) - NEAR))
-    arguments = {"positions": near[:POSITIONS]} if near else {}
+    near = sorted(spots, key=lambda spot: abs(_flat(spot, at) - NEAR))[:POSITIONS]
+    arguments = {"positions": near} if near else {}
     try:
         poses: list[Pose] = player.ask(
             "GetInteractablePoses", objectId=thing["objectId"], rotations=list(TURNS), horizons=list(LOOKS),
@@ -101,9 +102,9 @@ def _face(player: Player, yaw: float) -> None:
         player.go("RotateRight" if turn > 0 else "RotateLeft", degrees=abs(turn))
 
 
-def _path(here: tuple[int, int], goal: tuple[int, int], cells: "Sequence[tuple[int, int]] | object") -> list:  # type: ignore[type-arg]
+def _path(here: Cell, goal: Cell, cells: Container[Cell]) -> list[Cell]:
     """The cells after the first on a shortest way. Raises Refusal where there is none."""
-    before: dict[tuple[int, int], tuple[int, int] | None] = {here: None}
+    before: dict[Cell, Cell | None] = {here: None}
     queue = deque([here])
     while queue:
         cell = queue.popleft()
@@ -111,7 +112,7 @@ def _path(here: tuple[int, int], goal: tuple[int, int], cells: "Sequence[tuple[i
             break
         for dx, dz in ((1, 0), (-1, 0), (0, 1), (0, -1)):
             beside = (cell[0] + dx, cell[1] + dz)
-            if beside in cells and beside not in before:  # type: ignore[operator]
+            if beside in cells and beside not in before:
                 before[beside] = cell
                 queue.append(beside)
     if goal not in before:
@@ -122,7 +123,7 @@ def _path(here: tuple[int, int], goal: tuple[int, int], cells: "Sequence[tuple[i
     return way[-2::-1]
 
 
-def _cell(spot: Spot, grid: float) -> tuple[int, int]:
+def _cell(spot: Spot, grid: float) -> Cell:
     return round(spot["x"] / grid), round(spot["z"] / grid)
 
 

@@ -1,13 +1,6 @@
-"""The life of one Unity player behind ai2thor's Controller: its start, its steps, its refusals and its end.
+"""One Unity player behind ai2thor's Controller: its steps, its refusals, its end, and whether an answer is its own."""
 
-The client talks over two FIFOs and without a timeout of its own, under which it would spin on a dead player; whoever
-uses this keeps the deadlines from another process (see `services.worlds.process`).
-"""
-
-import os
 import subprocess
-import threading
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,11 +10,11 @@ import numpy as np
 
 from services.worlds.ai2thor.names import Thing, readable
 from services.worlds.ai2thor.options import Options
+from services.worlds.ai2thor.start import start_controller
 from services.worlds.world import Frame, WorldError
 
 POSITION, ANGLE = 0.05, 1.0
 """How far, in metres and degrees, a pose may be from the one asked for and still count as it."""
-_POLL_SECONDS = 0.05
 _GONE_SECONDS = 5.0
 """How long a player that was killed may take to be gone."""
 
@@ -45,62 +38,11 @@ class Player:
         self._server: Any = None
         self.controller: Any = None
         with self._failing("starting"):
-            self.controller = self._start()
+            self.controller = start_controller(options, self._started)
         self._meta: dict[str, Any] = self.controller.last_event.metadata
 
-    def _start(self) -> Any:
-        # The package warns of its own escapes and open log files.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from ai2thor.controller import Controller
-            from ai2thor.fifo_server import FifoServer
-
-            player = self
-
-            class Once(Controller):
-                """A Controller that never starts a second player in secret: the first one's state would be lost."""
-
-                def start(self, *args: Any, **kwargs: Any) -> Any:
-                    if ended.is_set():
-                        raise WorldError("the player crashed")
-                    self.server_start_timeout: Any = None  # with one, a dead player would be read from in a busy loop
-                    return super().start(*args, **kwargs)
-
-                def _start_unity_thread(self, *args: Any, **kwargs: Any) -> None:
-                    server: Any = self.server
-                    player._server = server
-                    try:
-                        super()._start_unity_thread(*args, **kwargs)
-                    finally:
-                        player._process = server.unity_proc
-                        if server.unity_proc is not None:
-                            watched = (server.unity_proc, (server.server_pipe_path, server.client_pipe_path), ended)
-                            threading.Thread(target=_unblock, args=watched, daemon=True).start()
-
-            ended = threading.Event()
-            try:
-                return Once(server_class=FifoServer, server_timeout=None, **self._arguments())
-            finally:
-                ended.set()
-
-    def _arguments(self) -> dict[str, Any]:
-        wanted = self.options
-        # With it set, the client asks vulkaninfo which GPU to use; an explicit choice is `gpu`.
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        arguments: dict[str, Any] = {
-            "scene": wanted.scene_names[0], "width": wanted.width, "height": wanted.height, "quality": wanted.quality,
-            "visibilityDistance": wanted.visibility, "gridSize": wanted.grid, "fieldOfView": wanted.fov,
-            "snapToGrid": False,
-        }  # fmt: skip
-        if wanted.gpu >= 0:
-            arguments["gpu_device"] = wanted.gpu
-        display = wanted.display or os.environ.get("DISPLAY", "")
-        if wanted.executable:
-            # A player that draws without a display is not disturbed by one that is not there.
-            return {**arguments, "local_executable_path": wanted.executable, "x_display": display or ":0"}
-        if display and wanted.platform == "Linux64":
-            arguments["x_display"] = display
-        return {**arguments, "platform": wanted.platform}
+    def _started(self, process: "subprocess.Popen[bytes] | None", server: Any) -> None:
+        self._process, self._server = process, server
 
     # -- what is known
 
@@ -293,18 +235,3 @@ def _difference(said: Pose, asked: Pose) -> str:
 def _same(frame: Frame, before: Frame) -> bool:
     """Whether a frame repeats the one before. Empty views, of one colour, cannot be told apart."""
     return np.array_equal(frame, before) and bool((frame != frame[0, 0]).any())
-
-
-def _unblock(process: "subprocess.Popen[bytes]", pipes: tuple[str, str], started: threading.Event) -> None:
-    """Opening a FIFO waits for its other side, which a player that has died will never open: opens it in its place.
-
-    The client then reads the end of the pipe, and says that the player has exited.
-    """
-    while process.poll() is None:
-        if started.wait(_POLL_SECONDS):
-            return
-    while not started.is_set():
-        for pipe, way in zip(pipes, (os.O_WRONLY, os.O_RDONLY), strict=True):
-            with suppress(OSError):
-                os.close(os.open(pipe, way | os.O_NONBLOCK))
-        time.sleep(_POLL_SECONDS)
