@@ -50,8 +50,15 @@ def shared() -> Generator[Simulator]:
 
 
 def _players() -> set[psutil.Process]:
-    mine = psutil.Process().children(recursive=True)
-    return {one for one in mine if one.is_running() and "tests.standins.ai2thor" in one.cmdline()}
+    return {one for one in psutil.Process().children(recursive=True) if "tests.standins.ai2thor" in _command(one)}
+
+
+def _command(process: psutil.Process) -> list[str]:
+    """None of a process that has ended: other tests' may still wait to be reaped."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
 
 
 @pytest.fixture
