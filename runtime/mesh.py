@@ -215,9 +215,9 @@ class Mesh:
             raise BlobCorrupt(f"blob {digest} arrived damaged")
         return whole
 
-    async def status(self) -> c.Report:
-        """How the hub is: lag per group, sessions, calls, counts."""
-        reply, _ = await self._link.request(c.Status(), timeout=REPLY_SECONDS)
+    async def status(self, *, timeout: float = REPLY_SECONDS) -> c.Report:
+        """How the hub is: lag per group, sessions, calls, counts. Raises `DeadlineExceeded` where there is none."""
+        reply, _ = await self._link.request(c.Status(), timeout=timeout)
         assert isinstance(reply, c.Report)
         return reply
 

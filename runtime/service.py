@@ -47,12 +47,14 @@ class Service:
         self.gauges: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         self._ready = False
+        self._news = anyio.Event()
         self._process = psutil.Process()
         self._lag = 0.0
 
     def set_ready(self) -> None:
         """Says that the service can do its work now: models are loaded, worlds are made."""
         self._ready = True
+        self._news.set()
         self.log.info("ready")
 
     async def progress(self, what: str, done: int, total: int) -> None:
@@ -84,12 +86,15 @@ class Service:
         return total
 
     async def beat(self) -> None:
-        """Sends heartbeats until cancelled, and measures how late the event loop runs."""
+        """Sends heartbeats until cancelled, the first ones at once and when ready; measures the event loop's lag."""
         while True:
+            await self.say_health()
             before = anyio.current_time()
-            await anyio.sleep(HEALTH_SECONDS)
-            self._lag = max(0.0, anyio.current_time() - before - HEALTH_SECONDS)
-            await self.mesh.emit("health", self.health())
+            with anyio.move_on_after(HEALTH_SECONDS) as slept:
+                await self._news.wait()
+                self._news = anyio.Event()
+            if slept.cancelled_caught:
+                self._lag = max(0.0, anyio.current_time() - before - HEALTH_SECONDS)
 
     async def say_health(self) -> None:
         """One heartbeat now."""

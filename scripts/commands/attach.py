@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import anyio
+
+    from runtime.mesh import Mesh
     from runtime.runfolder import RunFolder
     from runtime.streams import Delivery
 
@@ -20,6 +23,8 @@ HELP = "print what is said on a topic, while it is said or afterwards"
 ROLE = "observer"
 """What the mesh knows this reader as: it may read what anyone may."""
 CONNECT_SECONDS = 5.0
+WATCH_SECONDS, GONE_SECONDS = 1.0, 5.0
+"""How often the hub is asked whether it is there, and after how long without an answer it is not."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,22 +116,41 @@ def _past(folder: "RunFolder", topic: str, start: int | str, say: _Counted) -> i
 
 
 async def _follow(endpoint: str, topic: str, durable: bool, start: int | str, say: _Counted) -> int:
+    """Prints until enough was said or the hub is gone."""
     import os
+
+    import anyio
 
     from runtime.mesh import connect
 
-    async with connect(endpoint, role=ROLE, instance=f"{ROLE}-{os.getpid()}", timeout=CONNECT_SECONDS) as mesh:
-        if not durable:
-            async with mesh.listen(topic) as live:
-                async for delivery in live:
-                    if say(delivery):
-                        return 0
+    async with (
+        connect(endpoint, role=ROLE, instance=f"{ROLE}-{os.getpid()}", timeout=CONNECT_SECONDS) as mesh,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(_end_with_the_hub, mesh, tasks.cancel_scope)
         place = start if isinstance(start, int) else "start" if start == "start" else "now"
-        async with mesh.subscribe(topic, start=place) as stream:
+        async with mesh.subscribe(topic, start=place) if durable else mesh.listen(topic) as stream:
             async for delivery in stream:
                 if say(delivery):
-                    return 0
+                    break
+        tasks.cancel_scope.cancel()
     return 0
+
+
+async def _end_with_the_hub(mesh: "Mesh", scope: "anyio.CancelScope") -> None:
+    """A hub that is killed is back within a second or two; one that stays away has ended with its run."""
+    import anyio
+
+    from protocols.errors import DeadlineExceeded
+
+    while True:
+        await anyio.sleep(WATCH_SECONDS)
+        try:
+            await mesh.status(timeout=GONE_SECONDS)
+        except DeadlineExceeded:
+            sys.stderr.write("selu: the run has ended\n")
+            scope.cancel()
+            return
 
 
 def _refuse(reason: str) -> int:

@@ -15,7 +15,7 @@ import pytest
 from runtime.runfolder import RunFolder
 from scripts.selu import main
 from services.report.summary import Summary
-from tests.mesh.launched import Launched, launched, seen
+from tests.mesh.launched import Launched, launched, observer, seen
 
 pytestmark = pytest.mark.anyio
 
@@ -47,26 +47,19 @@ async def test_a_scripted_run_shows_itself_while_it_goes_and_leaves_its_figures(
     folder = tmp_path / "run"
     with anyio.fail_after(SECONDS):
         async with launched(folder) as run:
+            async with observer(run):  # there is a hub to attach to
+                argv = [sys.executable, "-m", "scripts.selu", "attach", "health", "--run", str(folder)]
+                listening = await anyio.open_process([*argv, "--json", "--count", "1"])
             await seen(run, "trajectories", 3)
             found = processes(run)
             assert found.keys() >= {"hub", "simulator-0", "actor-0", "critic-0", "relabeler-0", "trainer-0"}
             assert not [m.path for p in found.values() for m in p.memory_maps() if "torch" in m.path]
             names = {instance: process.name() for instance, process in found.items()}
             assert names["critic-0"] == "selu-critic-0"
-            argv = [
-                sys.executable,
-                "-m",
-                "scripts.selu",
-                "attach",
-                "health",
-                "--run",
-                str(folder),
-                "--json",
-                "--count",
-                "1",
-            ]
-            live = await anyio.run_process(argv)
-            assert json.loads(live.stdout)["message"]["type"] == "health"
+            async with listening:
+                assert listening.stdout is not None
+                assert json.loads(await listening.stdout.receive())["message"]["type"] == "health"
+                assert await listening.wait() == 0
             assert await run.process.wait() == 0
         for process in found.values():
             await gone(process.pid)
@@ -93,6 +86,19 @@ async def test_a_scripted_run_shows_itself_while_it_goes_and_leaves_its_figures(
     again = f"--from={rows[1]['offset']}"
     assert main(["attach", "verdicts", "--run", str(folder), again, "--count", "1"]) == 0
     assert rows[1]["message"]["trajectory"] in capsys.readouterr().out
+
+
+async def test_attaching_ends_with_the_run(tmp_path: Path) -> None:
+    with anyio.fail_after(SECONDS):
+        async with launched(tmp_path / "run") as run:
+            async with observer(run):
+                argv = [sys.executable, "-m", "scripts.selu", "attach", "faults", "--run", str(tmp_path / "run")]
+                listening = await anyio.open_process(argv)
+            async with listening:
+                assert listening.stderr is not None
+                assert await run.process.wait() == 0
+                assert b"the run has ended" in await listening.stderr.receive()
+                assert await listening.wait() == 0
 
 
 async def test_when_the_launcher_is_killed_nothing_is_left_and_the_run_can_be_resumed(tmp_path: Path) -> None:
