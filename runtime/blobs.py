@@ -2,11 +2,16 @@
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from protocols import limits
 from protocols.codec import digest as digest_of
 from protocols.errors import NotFound, ProtocolError, StorageFull, TooLarge
+from runtime import crash
+
+COMPARE_BYTES = 1 << 20
+"""How much of a blob that is there already is compared at once."""
 
 
 class BlobCorrupt(ProtocolError):
@@ -44,33 +49,54 @@ class BlobStore:
             raise TooLarge(f"a blob of {len(data)} bytes is over the limit of {limits.BLOB_BYTES}")
         digest = digest_of(data)
         target = self.path(digest)
-        if target.exists():
-            return digest
         scratch = target.with_name(f".{digest[:8]}-{uuid.uuid4().hex}")
         try:
-            target.parent.mkdir(exist_ok=True)
+            if self._holds(target, data):
+                _sync_folder(target.parent)  # whoever wrote it may have died before this
+                return digest
+            if not target.parent.exists():
+                target.parent.mkdir(exist_ok=True)
+                _sync_folder(self.folder)
             with scratch.open("wb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            crash.at("blob.half")
             scratch.replace(target)
             _sync_folder(target.parent)
+            crash.at("blob.after")
         except OSError as error:
-            scratch.unlink(missing_ok=True)
+            with suppress(OSError):
+                scratch.unlink(missing_ok=True)
             raise StorageFull(f"cannot write blob {digest[:12]} under {self.folder}: {error.strerror}") from error
         return digest
+
+    def _holds(self, target: Path, data: bytes | memoryview) -> bool:
+        """Whether the file is there and whole: one that was damaged is written anew."""
+        try:
+            if target.stat().st_size != len(data):
+                return False
+            with target.open("rb") as file:
+                for at in range(0, len(data), COMPARE_BYTES):
+                    if file.read(COMPARE_BYTES) != data[at : at + COMPARE_BYTES]:
+                        return False
+        except FileNotFoundError:
+            return False
+        return True
 
     def get(self, digest: str) -> bytes:
         """The bytes of a blob, checked against their name.
 
         Raises:
             NotFound: no such blob.
-            BlobCorrupt: the file was damaged.
+            BlobCorrupt: the file was damaged, or the disk fails.
         """
         try:
             data = self.path(digest).read_bytes()
         except FileNotFoundError:
             raise NotFound(f"no blob {digest} under {self.folder}") from None
+        except OSError as error:
+            raise BlobCorrupt(f"blob {digest} under {self.folder} cannot be read: {error.strerror}") from error
         if digest_of(data) != digest:
             raise BlobCorrupt(f"blob {digest} under {self.folder} does not match its digest: restore it or delete it")
         return data

@@ -21,7 +21,7 @@ from typing import Any, cast
 import anyio
 import msgspec
 
-from runtime import lifeline
+from runtime import crash, lifeline, witness
 from runtime.log import LogFormatError
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.service import Main, Service, leaves, run_hub, run_service
@@ -95,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
     log = logging.getLogger(f"selu.{given.instance}")
+    crash.arm(given.role)
+    witness.begin(given.instance)
     try:
         return _run(given.role, given.instance, RunFolder.open(given.run))
     except Exception as error:

@@ -22,6 +22,7 @@ class Group:
         self._acknowledged = set(above)
         self._leases: dict[int, bytes] = {}
         self._returned: set[int] = set()
+        self._unwritten: set[int] = set()
 
     @property
     def committed(self) -> int:
@@ -69,7 +70,13 @@ class Group:
             if offset > self.cursor:
                 self._acknowledged.add(offset)
         committed = self.committed
-        return Mark(self.name, self.topic, committed, tuple(offset for offset in done if offset > committed))
+        above = tuple(offset for offset in (*done, *self._unwritten) if offset > committed)
+        self._unwritten.clear()
+        return Mark(self.name, self.topic, committed, above)
+
+    def unwritten(self, mark: Mark) -> None:
+        """A mark that could not be written: the next one says what it said."""
+        self._unwritten.update(mark.above)
 
     def release(self, session: bytes, offsets: Iterable[int] | None = None) -> bool:
         """Takes leases back from a session (all of them by default). Returns whether anything came back."""

@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -29,12 +30,14 @@ from protocols.errors import (
     StorageFull,
     Unavailable,
 )
+from runtime.alarm import StorageAlarm
 from runtime.blobs import BlobStore
 from runtime.calls import Assigned, Calls, Waiting
 from runtime.journal import Commit, Journal, Write
 from runtime.log import Log
 from runtime.readers import Readers
 from runtime.sockets import Socket, background, open_socket
+from runtime.storage import when_there_is_room
 from runtime.uploads import Uploads
 from runtime.writers import Writers, fan_out
 
@@ -75,6 +78,7 @@ class Hub:
         self._router = router
         self._fanout = fanout
         self._journal = journal
+        self._alarm = StorageAlarm(journal, fanout)
         self._blobs = BlobStore(settings.blobs)
         self._uploads = Uploads(self._blobs)
         self._sessions: dict[bytes, Session] = {}
@@ -131,6 +135,7 @@ class Hub:
         """Ends sessions that fell silent and calls whose time is up."""
         while True:
             await anyio.sleep(TICK_SECONDS)
+            await self._alarm.look()
             now = time.monotonic()
             for session in list(self._sessions.values()):
                 if now - session.heard > self._settings.session_seconds:
@@ -229,6 +234,7 @@ class Hub:
 
         def then(results: list[tuple[int, bool]] | StorageFull) -> None:
             if isinstance(results, StorageFull):
+                self._readers.unwritten(mark)
                 self._refuse(session, number, results)
                 return
             self._counts["acknowledged"] += len(command.offsets)
@@ -276,6 +282,10 @@ class Hub:
         )
 
 
+async def _open(log_file: Path) -> Log:
+    return Log(log_file)
+
+
 def _address(socket: Socket) -> str:
     return socket.raw.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
@@ -287,8 +297,9 @@ async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
     Raises:
         OSError: an endpoint is in use.
         LogFormatError: the log file is not one of this version.
+        StorageFull: the disk stayed full.
     """
-    records = Log(settings.log_file)
+    records = await when_there_is_room(partial(_open, settings.log_file))
     previous = os.umask(0o077)  # sockets under ipc:// are files: nobody else's
     try:
         async with (

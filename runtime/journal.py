@@ -14,12 +14,13 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from protocols import limits
 from protocols.errors import StorageFull
+from runtime import crash
 from runtime.log import Append, Log, Mark, Record
 
 PENDING = 1024
 """Writes waiting for a commit before publishers are made to wait."""
-RECENT = 4096
-"""Messages kept in memory for readers near the tail."""
+RECENT, RECENT_BYTES = 4096, 32 * limits.MIB
+"""Messages kept in memory for readers near the tail: so many, or so many bytes; at most twice either."""
 
 
 class Write(msgspec.Struct, frozen=True):
@@ -37,7 +38,10 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """Group commit and cached reads over one `Log`. Call `run` in a task group; it stops when cancelled."""
+    """Group commit and cached reads over one `Log`. Call `run` in a task group; it stops when cancelled.
+
+    ``refused`` is why the last commit failed, None where it did not.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -45,7 +49,9 @@ class Journal:
         self._recent: list[Record] = []
         self._lock = anyio.Lock()
         self._changed = anyio.Event()
+        self._recent_bytes = 0
         self.tail = log.tail()
+        self.refused: str | None = None
         self._recent_from = self.tail
         self.commits = 0
 
@@ -69,18 +75,23 @@ class Journal:
     async def _commit(self, batch: list[Write], committed: MemoryObjectSendStream[Commit]) -> None:
         appends = [append for write in batch for append in write.appends]
         marks = [write.mark for write in batch if write.mark is not None]
+        crash.at("commit.before")
         try:
             async with self._lock:
                 results = await anyio.to_thread.run_sync(self._log.write, appends, marks)
         except StorageFull as error:
+            self.refused = str(error)
             for write in batch:
                 write.then(error)
             return
+        self.refused = None
+        crash.at("commit.after")
         self.commits += 1
         at = 0
         for write in batch:
             write.then(results[at : at + len(write.appends)])
             at += len(write.appends)
+        crash.at("commit.told")
         fresh = tuple(
             Record(offset, append.topic, append.id, append.envelope)
             for append, (offset, new) in zip(appends, results, strict=True)
@@ -88,12 +99,25 @@ class Journal:
         )
         if fresh:
             self.tail = fresh[-1].offset
-            self._recent.extend(fresh)
-            if len(self._recent) > 2 * RECENT:
-                self._recent_from = self._recent[-RECENT - 1].offset
-                del self._recent[:-RECENT]
+            self._remember(fresh)
             await committed.send(Commit(fresh))
         self.notify()
+
+    def _remember(self, fresh: Sequence[Record]) -> None:
+        self._recent.extend(fresh)
+        self._recent_bytes += sum(len(record.envelope) for record in fresh)
+        if len(self._recent) <= 2 * RECENT and self._recent_bytes <= 2 * RECENT_BYTES:
+            return
+        kept = size = 0
+        for record in reversed(self._recent[-RECENT:]):
+            size += len(record.envelope)
+            if size > RECENT_BYTES:
+                break
+            kept += 1
+        forgotten = len(self._recent) - kept
+        self._recent_from = self._recent[forgotten - 1].offset
+        del self._recent[:forgotten]
+        self._recent_bytes = sum(len(record.envelope) for record in self._recent)
 
     def notify(self) -> None:
         """Wakes everyone who waits on `changed`."""

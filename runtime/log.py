@@ -6,12 +6,14 @@ topic: appending it again returns the first one's offset.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from protocols import limits
 from protocols.errors import StorageFull
+from runtime import crash
 
 FORMAT = "1"
 """Layout of the file. A log of another format is refused, never guessed at."""
@@ -35,8 +37,12 @@ CREATE TABLE IF NOT EXISTS acknowledged (
 """
 
 
+_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY})
+"""What the disk says no with. Of any other error the file is the cause."""
+
+
 class LogFormatError(Exception):
-    """The file is not a log of this version."""
+    """The file is not a log of this version, or is damaged."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -81,6 +87,8 @@ class Log:
             found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         except sqlite3.DatabaseError as error:
             self._db.close()
+            if _by_the_disk(error) and not readonly:
+                raise StorageFull(f"cannot open {path}: {error}: free space or check the disk") from error
             raise LogFormatError(f"{path} is not a log: {error}") from error
         if found != (FORMAT,):
             self._db.close()
@@ -96,16 +104,21 @@ class Log:
 
         Raises:
             StorageFull: nothing of the batch was written.
+            LogFormatError: the file is damaged.
         """
         try:
             self._db.execute("BEGIN IMMEDIATE")
             results = [self._append(item) for item in appends]
             for mark in marks:
                 self._mark(mark)
+            crash.at("commit.half")
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                with suppress(sqlite3.Error):  # SQLite may have rolled back itself
+                    self._db.execute("ROLLBACK")
+            if not _by_the_disk(error):
+                raise LogFormatError(f"{self.path} is damaged: {error}: see selu doctor") from error
             raise StorageFull(f"cannot write {self.path}: {error}: free space or check the disk") from error
         return results
 
@@ -164,3 +177,7 @@ class Log:
             Mark(name, topic, offset, tuple(above.get((name, topic), ())))
             for name, topic, offset in self._db.execute('SELECT name, topic, "offset" FROM committed')
         ]
+
+
+def _by_the_disk(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF in _DISK

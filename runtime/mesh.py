@@ -5,6 +5,7 @@ import logging
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Literal
 
 import anyio
@@ -15,13 +16,15 @@ from protocols import commands as c
 from protocols import limits
 from protocols.codec import decoder, encode, seal, unseal
 from protocols.codec import digest as digest_of
-from protocols.errors import Busy, DecodeError, NotFound, ProtocolError, RemoteError, StorageFull
+from protocols.errors import Busy, DecodeError, NotFound, ProtocolError, RemoteError
 from protocols.messages import Message
 from protocols.topics import CALLS, topic
+from runtime import crash, witness
 from runtime.blobs import BlobCorrupt, BlobStore
 from runtime.link import Link
 from runtime.runfolder import RunFolder
 from runtime.sockets import Socket, background, open_socket
+from runtime.storage import when_there_is_room
 from runtime.streams import REPLY_SECONDS, Consumption, Delivery, Subscription
 
 log = logging.getLogger("selu.mesh")
@@ -29,7 +32,7 @@ log = logging.getLogger("selu.mesh")
 CONNECT_SECONDS = 10.0
 PUBLISH_SECONDS = 60.0
 RETRY_SECONDS = 0.2
-"""Pause before a publish that found the hub busy or its disk full is tried again."""
+"""Pause before a publish that found the hub busy is tried again."""
 
 Start = int | Literal["start", "now"]
 Handler = Callable[[Any], Awaitable[Message]]
@@ -55,22 +58,31 @@ class Mesh:
     ) -> int:
         """Publishes on a durable topic; returns the message's offset once it is on disk.
 
-        The same id twice on one topic is one message, the first. While the hub is down, busy or its disk is full this
-        waits and tries again.
+        The same id twice on one topic is one message, the first. While the hub is down or busy this waits and tries
+        again; while its disk is full, for as long as `when_there_is_room` does.
 
         Raises:
             Forbidden: this role may not write the topic.
             TooLarge, UnknownTopic, DecodeError: the message does not fit the topic.
-            StorageFull, Busy, DeadlineExceeded: still so after `timeout` seconds. It may be published later again.
+            Busy, DeadlineExceeded: still so after `timeout` seconds. It may be published later again.
+            StorageFull: the disk stayed full.
         """
+        id = id or uuid.uuid4().hex
         envelope = self._seal(topic_name, message, id)
+        crash.at("publish", topic_name, "before")
+        offset = await when_there_is_room(partial(self._publish, envelope, timeout))
+        witness.acknowledged(topic_name, id, offset)
+        crash.at("publish", topic_name, "after")
+        return offset
+
+    async def _publish(self, envelope: bytes, timeout: float) -> int:
         deadline = anyio.current_time() + timeout
         while True:
             try:
                 reply, _ = await self._link.request(
                     c.Publish(), [envelope], timeout=max(0.0, deadline - anyio.current_time())
                 )
-            except (StorageFull, Busy):
+            except Busy:
                 if anyio.current_time() + RETRY_SECONDS > deadline:
                     raise
                 await anyio.sleep(RETRY_SECONDS)
@@ -80,10 +92,10 @@ class Mesh:
 
     async def emit(self, topic_name: str, message: Message) -> bool:
         """Says something on a live topic; returns whether it left. Live messages may be lost, and never wait."""
-        return self._link.send_nowait(c.Emit(), [self._seal(topic_name, message, None)])
+        return self._link.send_nowait(c.Emit(), [self._seal(topic_name, message, uuid.uuid4().hex)])
 
-    def _seal(self, topic_name: str, message: Message, id: str | None) -> bytes:
-        return seal(topic_name, message, id=id or uuid.uuid4().hex, producer=self.instance, seq=next(self._sequence))
+    def _seal(self, topic_name: str, message: Message, id: str) -> bytes:
+        return seal(topic_name, message, id=id, producer=self.instance, seq=next(self._sequence))
 
     # -- reading
 
@@ -176,8 +188,10 @@ class Mesh:
         body: list[bytes] = []
         with anyio.move_on_after(work.timeout):
             try:
+                crash.at("answer", work.method, "before")
                 request = _PARSERS[_call(work.method)[0]](payload[0] if payload else b"")
                 reply = await self._handlers[work.method](request)
+                crash.at("answer", work.method, "after")
                 result, body = c.Result(call=work.call), [encode(reply)]
             except ProtocolError as error:
                 result = c.Result(call=work.call, error=error.code, text=str(error))
@@ -190,7 +204,13 @@ class Mesh:
     # -- blobs
 
     async def put_blob(self, data: bytes) -> str:
-        """Stores bytes under their sha256, and returns it once they are on disk. Raises `TooLarge`, `StorageFull`."""
+        """Stores bytes under their sha256, and returns it once they are on disk; waits for space as `publish` does.
+
+        Raises `TooLarge`, `StorageFull`.
+        """
+        return await when_there_is_room(partial(self._put_blob, data))
+
+    async def _put_blob(self, data: bytes) -> str:
         if self._blobs is not None:
             return await anyio.to_thread.run_sync(self._blobs.put, data)
         digest = digest_of(data)

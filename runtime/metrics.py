@@ -1,6 +1,7 @@
 """Figures that are not messages: one JSON object a line in the run's metrics.jsonl, written by any of its processes."""
 
 import json
+import logging
 import math
 import os
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from runtime.runfolder import RunFolder
+
+log = logging.getLogger("selu.metrics")
 
 Value = str | int | float | bool | None
 
@@ -26,17 +29,19 @@ class Metrics:
     def write(self, kind: str, **fields: Value) -> None:
         """Appends one line. A figure that is not finite is written as null: JSON has no word for it.
 
-        Raises:
-            OSError: the disk refuses.
+        A line that the disk refuses is lost: a run is not ended for a figure.
         """
         row: dict[str, Value] = {"time": round(time.time(), 3), "kind": kind, "instance": self._instance, **fields}
         finite = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
         line = json.dumps(finite, ensure_ascii=False) + "\n"
-        descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, line.encode())
-        finally:
-            os.close(descriptor)
+            descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                os.write(descriptor, line.encode())
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            log.warning("a figure is lost: cannot write %s: %s", self._file, error.strerror)
 
 
 def read_metrics(file: Path) -> Iterator[dict[str, Any]]:

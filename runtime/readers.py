@@ -7,6 +7,7 @@ import anyio
 from protocols import commands as c
 from protocols.errors import Forbidden
 from protocols.topics import may, topic
+from runtime import crash
 from runtime.groups import Group
 from runtime.journal import Journal
 from runtime.log import Mark, Record
@@ -61,6 +62,7 @@ class Readers:
                 if records or ended or not command.wait:
                     self.redelivered += len(again)
                     offsets = tuple(record.offset for record in records)
+                    crash.at("lease.after")
                     return c.Leased(offsets=offsets, redelivered=tuple(again), ended=ended), _envelopes(records)
                 await changed.wait()
         return c.Leased(offsets=()), []
@@ -81,6 +83,10 @@ class Readers:
     def acknowledge(self, command: c.Acknowledge) -> Mark:
         """Takes messages off a group's list; the mark is for the journal to keep."""
         return self._group(command.group, command.topic).acknowledge(command.offsets)
+
+    def unwritten(self, mark: Mark) -> None:
+        """Takes a mark back that the journal could not keep."""
+        self._group(mark.group, mark.topic).unwritten(mark)
 
     def release(self, session: bytes, command: c.Release) -> None:
         """Takes back what a session gives up."""

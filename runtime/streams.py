@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from functools import partial
 from typing import Self
 
 import anyio
@@ -11,7 +12,9 @@ from protocols import commands as c
 from protocols.codec import unseal
 from protocols.errors import ProtocolError
 from protocols.messages import AnyMessage
+from runtime import crash
 from runtime.link import Link
+from runtime.storage import when_there_is_room
 
 POLL_SECONDS = 5.0
 """How long the hub may hold back the answer to one read before it is asked again."""
@@ -140,8 +143,10 @@ class Consumption:
         return self._ready.popleft()
 
     async def acknowledge(self, offset: int) -> None:
+        crash.at("acknowledge", self._topic, "before")
         command = c.Acknowledge(group=self._group, topic=self._topic, offsets=(offset,))
-        await self._link.request(command, timeout=REPLY_SECONDS)
+        await when_there_is_room(partial(self._link.request, command, timeout=REPLY_SECONDS))
+        crash.at("acknowledge", self._topic, "after")
         self._held.discard(offset)
         self._freed.set()
 

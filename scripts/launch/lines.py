@@ -80,6 +80,8 @@ def exited(exit: Exit) -> str:
 def status(watch: Watch) -> str:
     """Where the run stands, in one line."""
     now = watch.state.round
+    if watch.storage_full:
+        return "the disk is full: nothing is lost, and nothing goes on until there is space"
     waiting = f"waiting for {', '.join(watch.unready)} to be ready" if watch.unready else ""
     if now is None:
         return waiting or "waiting for the first round"

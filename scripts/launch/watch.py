@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from protocols.messages import Adapter, Evaluation, Health, Progress, Role, Round, Swap
+from runtime.alarm import STORAGE_FULL
 from runtime.streams import Delivery
 from runtime.supervisor import Exit
 from services.evaluator.state import EvaluatorState
@@ -37,6 +38,7 @@ class Watch:
         self.members = {instance: Member(instance, role) for instance, role in members.items()}
         self.progress: dict[tuple[str, str], Progress] = {}
         self.moved = 0.0
+        self.storage_full = False
 
     # -- events
 
@@ -50,6 +52,8 @@ class Watch:
     def hear_live(self, delivery: Delivery, now: float) -> None:
         """A live message: heartbeats and progress count, others are passed over."""
         match delivery.message:
+            case Health(role="hub") as health:  # it speaks only of its disk
+                self.storage_full = health.gauges.get(STORAGE_FULL, 0.0) > 0
             case Health() as health if health.instance in self.members:
                 self._beat(self.members[health.instance], health, now)
             case Progress() as progress:

@@ -3,6 +3,7 @@
 Its truths stay with the evaluator: in memory, and in a file of its own so that a restart measures on the same set.
 """
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import anyio.to_thread
 import msgspec
 
 from protocols.messages import Digest, Task
+from runtime import crash
+from runtime.storage import when_there_is_room
 from services.patience import Changes
 
 
@@ -49,7 +52,10 @@ class JudgementSet:
 
     async def add(self, held: Held) -> None:
         """Keeps an episode's end, on disk before anybody is measured on it."""
-        await anyio.to_thread.run_sync(_append, self._file, msgspec.json.encode(held))
+        crash.at("judgement.before")
+        line = msgspec.json.encode(held)
+        await when_there_is_room(lambda: anyio.to_thread.run_sync(_append, self._file, line))
+        crash.at("judgement.after")
         self._items[held.index] = held
         self._changes.notify()
 
@@ -68,6 +74,8 @@ def _append(file: Path, line: bytes) -> None:
     try:
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        os.write(descriptor, (b"\n" if torn else b"") + line + b"\n")
+        whole = (b"\n" if torn else b"") + line + b"\n"
+        if os.write(descriptor, whole) < len(whole):
+            raise OSError(errno.ENOSPC, f"cannot write all of {file}")
     finally:
         os.close(descriptor)

@@ -12,6 +12,8 @@ import anyio.to_thread
 from protocols.codec import adapter_digest
 from protocols.codec import digest as digest_of
 from protocols.messages import Adapter, Digest
+from runtime import crash
+from runtime.storage import when_there_is_room
 
 FILES = 64
 """Files of one adapter."""
@@ -53,7 +55,8 @@ async def materialise(blobs: Blobs, adapter: Adapter, folder: Path) -> Path:
     for file, digest in adapter.files.items():
         if digest_of(data[file]) != digest:
             raise AdapterBroken(f"{file} of {name} does not match its digest {digest[:12]}: restore the blob")
-    await anyio.to_thread.run_sync(_write, target, data, adapter.files)
+    await when_there_is_room(lambda: anyio.to_thread.run_sync(_write, target, data, adapter.files))
+    crash.at("adapter.after")
     return target
 
 
@@ -65,6 +68,7 @@ def _write(target: Path, data: Mapping[str, bytes], files: Mapping[str, Digest])
             (scratch / file).write_bytes(content)
         if target.is_dir() and not _intact(target, files):
             shutil.rmtree(target)
+        crash.at("adapter.half")
         try:
             os.rename(scratch, target)  # noqa: PTH104 - atomic, and refuses to replace a folder that holds something
         except OSError:

@@ -12,6 +12,7 @@ from anyio.abc import TaskStatus
 
 from protocols.errors import NotFound
 from protocols.messages import Adapter, Digest, Role, Swap
+from runtime import crash
 from runtime.blobs import BlobCorrupt
 from runtime.service import Service
 from services.models.adapters import AdapterBroken, materialise
@@ -94,11 +95,13 @@ class Serving:
         begun, before = anyio.current_time(), self._requests
         in_flight = sum(self._engine.in_flight.values())
         reason = None
+        crash.at("swap.before")
         try:
             await self._load(adapter.version)
             self.newest = max(self.newest, adapter.version)
         except _REFUSALS as error:
             reason = self._refused[adapter.version] = f"{type(error).__name__}: {error}"
+        crash.at("swap.loaded")
         in_flight += self._requests - before  # and those that came meanwhile
         swap = Swap(
             role=self._role, instance=self._service.instance, version=adapter.version, digest=adapter.digest,

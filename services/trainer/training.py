@@ -10,8 +10,10 @@ import anyio.to_thread
 
 from protocols.codec import adapter_digest
 from protocols.messages import Adapter, Digest
+from runtime import crash
 from runtime.service import Service
 from runtime.sockets import background
+from runtime.storage import is_full, when_there_is_room
 from services.models.adapters import materialise, store
 from services.settings import Lora, Settings
 from services.trainer import gate
@@ -46,7 +48,9 @@ class Training:
         if reason is None:
             scratch = self._service.run.adapters / f".training-{work.id}"
             try:
+                crash.at("train.before")
                 trained = await self._train(work, scratch)
+                crash.at("train.after")
                 reason = gate.refusal(trained, work.rows, settings)
                 files = await store(mesh, trained.folder)
             except LearnerFailed as error:
@@ -91,12 +95,14 @@ class Training:
                     parent=parent, lora=lora, seed=work.seed, out=scratch, progress=progress,
                 )  # fmt: skip
             except Exception as error:
+                if is_full(error):
+                    raise
                 self._service.log.exception("training %s failed", work.id)
                 raise LearnerFailed(f"training failed: {type(error).__name__}: {error}") from error
 
         async with background() as tasks:
             tasks.start_soon(say)
-            return await anyio.to_thread.run_sync(train, abandon_on_cancel=True)
+            return await when_there_is_room(lambda: anyio.to_thread.run_sync(train, abandon_on_cancel=True))
 
 
 def _metrics(trained: Trained | None) -> dict[str, float]:

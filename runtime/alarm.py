@@ -1,0 +1,63 @@
+"""The hub's alarm: it says at once, and again and again, that it cannot write; and when it can, that it could not."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+
+from protocols.codec import seal
+from protocols.messages import Fault, Health
+from runtime.journal import Journal, Write
+from runtime.log import Append
+from runtime.sockets import Socket
+
+SAY_SECONDS = 1.0
+"""How often it is said again while it lasts."""
+STORAGE_FULL = "storage_full"
+"""The gauge of the hub's `Health` that is 1 while nothing can be written."""
+
+log = logging.getLogger("selu.hub")
+
+
+class StorageAlarm:
+    """Looks at a journal a few times a second, and speaks on the fan-out socket."""
+
+    def __init__(self, journal: Journal, fanout: Socket, clock: Callable[[], float] = time.monotonic) -> None:
+        self._journal = journal
+        self._fanout = fanout
+        self._clock = clock
+        self._since: float | None = None
+        self._why = ""
+        self._said = 0.0
+        self._spoken = 0
+
+    async def look(self) -> None:
+        """Says what has changed, and what still lasts."""
+        now, why = self._clock(), self._journal.refused
+        if why is not None:
+            if self._since is None:
+                self._since, self._why, self._said = now, why, now - SAY_SECONDS
+                log.error("nothing is acknowledged until there is space: %s", why)
+            if now - self._said >= SAY_SECONDS:
+                self._said = now
+                self._emit(full=True)
+        elif self._since is not None:
+            seconds, self._since = now - self._since, None
+            log.warning("there is space again after %.1f s", seconds)
+            self._emit(full=False)
+            fault = Fault(
+                service="hub", what=f"nothing could be written for {seconds:.1f} s", why=self._why,
+                do="nothing was lost: what was not acknowledged was sent again",
+            )  # fmt: skip
+            self._spoken += 1
+            id = f"hub/{os.getpid()}/storage-{self._spoken}"
+            envelope = seal("faults", fault, id=id, producer="hub", seq=self._spoken)
+            await self._journal.write(Write([Append("faults", id, envelope)], None, lambda _: None))
+
+    def _emit(self, *, full: bool) -> None:
+        health = Health(
+            role="hub", instance="hub", pid=os.getpid(), ready=not full, rss_bytes=0, gauges={STORAGE_FULL: float(full)}
+        )
+        self._spoken += 1
+        id = f"hub/{os.getpid()}/{self._spoken}"
+        self._fanout.send_nowait([b"health", seal("health", health, id=id, producer="hub", seq=self._spoken)])
