@@ -12,6 +12,7 @@ from scripts.launch.plan import Plan
 from services.models.engine import EngineError
 from services.models.folder import model_folder
 from services.models.load import choose_engine
+from services.models.needs import lacking
 from services.settings import Settings
 from services.worlds.load import load_world
 
@@ -38,7 +39,7 @@ def _model(settings: Settings) -> Iterator[str]:
         if engine in ("vllm", "transformers"):
             if importlib.util.find_spec(engine) is None:
                 raise EngineError(f"model.engine is {engine!r}, which is not installed; install selu[cpu] or selu[gpu]")
-            model_folder(settings.model)
+            yield from map(str, lacking(model_folder(settings.model), engine))
         elif engine == "openai" and not settings.model.url:
             raise EngineError("model.engine is 'openai' and model.url is empty; set it, e.g. http://127.0.0.1:8000/v1")
     except EngineError as error:

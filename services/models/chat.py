@@ -2,10 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from services.models.engine import EngineError
+
+FOLLOWING = 4096
+"""Answers whose tokens are remembered: the same choices are offered again and again."""
 
 _MARK, _OTHER = "Which colour is it?", "yes"
 
@@ -27,6 +31,10 @@ class ChatFormat:
         self._before, self._after = before, after
         verbatim = self._render(_OTHER) == before + _OTHER + after
         self._frame = (before, after) if verbatim else None
+        self._before_answer = tokenizer.encode(after, add_special_tokens=False)
+        self._following = lru_cache(FOLLOWING)(self._follow)
+        self.adds_special = self._puts_bos() and not before.startswith(tokenizer.bos_token)
+        """Whether the tokenizer, not the template, writes the token with which a prompt begins (Llama, Mistral)."""
         self._lead, self._end = self._turn_end()
 
     @classmethod
@@ -53,22 +61,25 @@ class ChatFormat:
         return self._render(text)
 
     def prompt_ids(self, text: str) -> list[int]:
-        return self.tokenizer.encode(self.prompt(text), add_special_tokens=False)
+        return self.tokenizer.encode(self.prompt(text), add_special_tokens=self.adds_special)
 
     def choice(self, answer: str) -> str:
         """The answer as it is generated, without the end of the turn: often with a leading space."""
         return self._lead + answer
 
     def choice_ids(self, answer: str) -> list[int]:
-        return self.tokenizer.encode(self.choice(answer), add_special_tokens=False)
+        return list(self._following(self.choice(answer)))
 
     def answer_ids(self, answer: str) -> list[int]:
-        """The tokens to learn for an answer, up to and with the end token."""
-        ids = self.tokenizer.encode(self._lead + answer + self._end, add_special_tokens=False)
+        """The tokens to learn for an answer, up to and with the end token.
+
+        Where the template ends a turn by no end token (LLaVA's misspells it), what it writes there is left out.
+        """
+        ids = list(self._following(self.choice(answer) + self._end))
         for index, token in enumerate(ids):
             if token in self.end_ids:
                 return ids[: index + 1]
-        return [*ids, self.end_ids[0]]
+        return [*self.choice_ids(answer), self.end_ids[0]]
 
     def text(self, ids: Sequence[int]) -> str:
         """The answer that generated tokens spell."""
@@ -83,6 +94,18 @@ class ChatFormat:
         return self.tokenizer.apply_chat_template(
             messages, chat_template=self._template, tokenize=False, add_generation_prompt=answer is None
         )
+
+    def _follow(self, text: str) -> tuple[int, ...]:
+        """The tokens of what follows a prompt: some tokenizers begin every text by itself with a space of their own."""
+        before = self._before_answer
+        ids = self.tokenizer.encode(self._after + text, add_special_tokens=False)
+        if ids[: len(before)] == before:
+            return tuple(ids[len(before) :])
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def _puts_bos(self) -> bool:
+        bos = self.tokenizer.bos_token_id
+        return bos is not None and self.tokenizer.encode("a")[:1] == [bos]
 
     def _turn_end(self) -> tuple[str, str]:
         """What the template writes before and after an answer."""
@@ -99,9 +122,11 @@ class ChatFormat:
 
 
 def _end_ids(folder: Path, tokenizer: Any) -> list[int]:
+    """The tokens that end an answer: those of the generation settings, then the tokenizer's own. vLLM takes both."""
     file = folder / "generation_config.json"
     ends = json.loads(file.read_text()).get("eos_token_id") if file.is_file() else None
-    ends = ends if ends is not None else tokenizer.eos_token_id
-    if ends is None:
+    named = ends if isinstance(ends, list) else [ends]
+    known = list(dict.fromkeys(end for end in [*named, tokenizer.eos_token_id] if end is not None))
+    if not known:
         raise EngineError(f"{folder} names no end token; set eos_token_id in its generation_config.json")
-    return list(ends) if isinstance(ends, list) else [ends]
+    return known

@@ -133,7 +133,7 @@ class PictureEncoder:
         out = self._processor(
             text=[self._chat.prompt(_PROBE_TEXT)],
             images=[[picture]],
-            add_special_tokens=False,
+            add_special_tokens=self._chat.adds_special,
             return_tensors="pt",
         )
         known = inspect.signature(self._model.get_image_features).parameters

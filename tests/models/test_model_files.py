@@ -250,6 +250,15 @@ class TestChatFormat:
         assert chat.prompt("Is it?") == "[INST] <image>\nIs it? [/INST]"
         assert chat.answer_ids("no") == [*tokenizer.encode(" no", add_special_tokens=False), 2]
 
+    def test_an_answer_ends_where_tokenizer_or_generation_settings_say(self, tiny_model: Path, tmp_path: Path) -> None:
+        from services.models.chat import ChatFormat
+
+        for file in tiny_model.iterdir():
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        for said, ends in ((0, (0, 2)), ([2, 0], (2, 0)), (None, (2,))):
+            (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": said}))
+            assert ChatFormat.load(tmp_path).end_ids == ends
+
     def test_a_model_without_a_chat_template_says_what_to_add(self, tiny_model: Path, tmp_path: Path) -> None:
         from services.models.chat import ChatFormat
 
