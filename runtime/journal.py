@@ -155,7 +155,10 @@ class Journal:
             if total > size and index:
                 found, whole = found[:index], False
                 break
-        return found, tail if whole else found[-1].offset
+        if not whole:
+            return found, found[-1].offset
+        # While this waited for the log, a commit may have added what was found beyond the tail it began with.
+        return found, max(tail, found[-1].offset) if found else tail
 
     async def at(self, offsets: Sequence[int], topic: str) -> list[Record]:
         """The messages at exactly these offsets of one topic."""

@@ -1,0 +1,77 @@
+"""A hub in a process of its own that is killed and started again, as the supervisor would and faster."""
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+
+from runtime.child import command, environment
+from runtime.runfolder import RunFolder
+from runtime.settings import dump
+from runtime.sockets import background
+from services.settings import Mesh, Settings
+
+
+class Hubs:
+    """The hub's lives. ``deaths`` counts them by cause: "killed", or the point at which it died."""
+
+    def __init__(self, run: RunFolder, plan: Callable[[], str]) -> None:
+        self.run = run
+        self.deaths: Counter[str] = Counter()
+        self.pid = 0
+        self._plan = plan
+        self._output = run.log_of("hub")
+        self._killed = False
+
+    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Sends the hub a signal, if it lives."""
+        if self.pid:
+            self._killed |= how == signal.SIGKILL
+            os.kill(self.pid, how)
+
+    async def keep(self) -> None:
+        """Starts a hub whenever there is none, until cancelled."""
+        while True:
+            point = self._plan()
+            crash = {"SELU_CRASH": f"hub/{point}"} if point else {}
+            argv = command("hub", "hub", self.run, lifeline=None)
+            with self._output.open("ab") as output:
+                env = {**os.environ, **environment(), **crash}
+                process = await anyio.open_process(argv, stdout=output, stderr=subprocess.STDOUT, env=env)
+            self.pid, self._killed = process.pid, False
+            died = False
+            try:
+                await process.wait()
+                died = True
+            finally:
+                self.pid = 0
+                if not died:
+                    process.kill()
+                    with anyio.CancelScope(shield=True):
+                        await process.wait()
+            if process.returncode != -signal.SIGKILL:
+                text = self._output.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"the hub ended by itself with {process.returncode}:\n{text}")
+            self.deaths["killed" if self._killed else point.partition(":")[0]] += 1
+
+
+@asynccontextmanager
+async def hubs(folder: Path, plan: Callable[[], str] = str, *, session_seconds: float = 1.0) -> AsyncGenerator[Hubs]:
+    """A run folder with a hub that comes back. ``plan`` is asked before each life at which point it is to die
+    ("commit.half:30"; empty for none)."""
+    run = RunFolder.create(folder)
+    mesh = Mesh(session_seconds=session_seconds, heartbeat_seconds=0.1)
+    run.write_settings(dump(Settings(mesh=mesh)))
+    run.listen_at()
+    try:
+        async with background() as tasks:
+            kept = Hubs(run, plan)
+            tasks.start_soon(kept.keep)
+            yield kept
+    finally:
+        run.stop_listening()

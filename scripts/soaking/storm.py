@@ -1,0 +1,238 @@
+"""Publishers, a group and a subscriber around a hub that is killed, behind a network that fails; then the count.
+
+Everything is real: the hub is a process and dies by SIGKILL; the network is a proxy between real sockets. What the
+clients were told they keep, and hold against the log when it is over.
+"""
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import zmq
+
+from protocols.commands import MAGIC
+from protocols.messages import Fault
+from runtime.log import Log
+from runtime.mesh import Mesh, connect
+from runtime.sockets import Socket, background, open_socket
+from runtime.witness import Acknowledged
+from scripts.soaking.checker import Findings, examine
+from scripts.soaking.hubs import Hubs, hubs
+from scripts.soaking.proxy import Proxy, proxied
+from services.patience import Changes
+
+TOPIC, GROUP = "faults", "storm"
+PUBLISHERS, MEMBERS = 6, 3
+AGAIN = 0.05
+"""The share of messages that are published a second time."""
+PAUSES = (0.02, 0.25)
+"""Seconds between two faults, at least and at most."""
+DRAIN_SECONDS = 60.0
+"""How long everything said may take to arrive once nothing fails any more."""
+JOIN_SECONDS = 60.0
+"""How long a client may take to join in the midst of it all."""
+POINTS = ("commit.before", "commit.half", "commit.after", "commit.told", "lease.after")
+GARBAGE = (b"", b"GET / HTTP/1.1", b"\x91" * 5000, b"\x00", b"\x82\xa2op\xa7publish", b"\xdf\xff\xff\xff\xff")
+
+
+class Storm:
+    """Clients and faults. ``injected`` counts faults by kind; ``wrong`` gathers what no client may ever see."""
+
+    def __init__(self, hub: Hubs, proxy: Proxy, chance: random.Random) -> None:
+        self.injected: Counter[str] = Counter()
+        self.acknowledged: list[Acknowledged] = []
+        self.wrong: list[str] = []
+        self.ended = anyio.Event()
+        self._hub = hub
+        self._proxy = proxy
+        self._chance = chance
+        self._done: dict[int, int] = {}
+        self._handled: set[str] = set()
+        self._seen: list[tuple[int, str]] = []
+        self._seeing = Changes()
+        self._members = [anyio.CancelScope() for _ in range(MEMBERS)]
+
+    # -- clients
+
+    async def publish(self, name: str) -> None:
+        """Says one message after another until the storm has ended, some of them twice."""
+        async with connect(self._proxy.endpoint, role="storm", instance=name, timeout=JOIN_SECONDS) as mesh:
+            number = 0
+            while not self.ended.is_set():
+                number += 1
+                await self._publish(mesh, name, number)
+                if self._chance.random() < AGAIN:
+                    self.injected["published again"] += 1
+                    await self._publish(mesh, name, self._chance.randint(1, number))
+
+    async def _publish(self, mesh: Mesh, name: str, number: int) -> None:
+        id = f"{name}-{number}"
+        message = Fault(service=name, what=str(number), why="y" * self._chance.randint(0, 2000))
+        self.acknowledged.append(Acknowledged(TOPIC, await mesh.publish(TOPIC, message, id=id), id))
+
+    async def consume(self, index: int) -> None:
+        """A member of the group that now and then leaves in the midst of its work and comes back."""
+        while True:
+            with anyio.CancelScope() as self._members[index]:
+                async with (
+                    connect(
+                        self._proxy.endpoint, role="storm", instance=f"member-{index}", timeout=JOIN_SECONDS
+                    ) as mesh,
+                    mesh.consume(TOPIC, group=GROUP, max_in_flight=1) as stream,
+                ):
+                    while True:
+                        asked = len(self._done)
+                        delivery = await anext(stream)
+                        if self._done.get(delivery.offset, asked) < asked:
+                            self.wrong.append(f"{delivery.id} was handed out again after it was done")
+                        self._handled.add(delivery.id)
+                        await delivery.ack()
+                        self._done.setdefault(delivery.offset, len(self._done))
+
+    async def subscribe(self) -> None:
+        """Reads everything from the first message on."""
+        async with (
+            connect(self._proxy.endpoint, role="storm", instance="reader", timeout=JOIN_SECONDS) as mesh,
+            mesh.subscribe(TOPIC, start="start") as stream,
+        ):
+            async for delivery in stream:
+                self._seen.append((delivery.offset, delivery.id))
+                self._seeing.notify()
+
+    # -- faults
+
+    async def rage(self, *, faults: int | None = None) -> None:
+        """Injects faults at random, so many or until cancelled."""
+        kinds: dict[str, tuple[int, Callable[[], Awaitable[None]]]] = {
+            "hub killed": (3, self._kill),
+            "hub stopped": (1, self._stop),
+            "connections cut": (6, self._cut),
+            "frames torn": (4, self._tear),
+            "half-open": (1, self._forget),
+            "partition": (2, self._hold),
+            "slow network": (1, self._slow),
+            "malformed requests": (3, self._garble),
+            "member left": (3, self._leave),
+        }
+        names, weights = [*kinds], [weight for weight, _ in kinds.values()]
+        while faults is None or self.count < faults:
+            await anyio.sleep(self._chance.uniform(*PAUSES))
+            (name,) = self._chance.choices(names, weights)
+            await kinds[name][1]()
+            if name != "hub killed":  # the hub's keeper counts its deaths
+                self.injected[name] += 1
+
+    @property
+    def count(self) -> int:
+        """Faults so far, the hub's deaths among them."""
+        return self.injected.total() + self._hub.deaths.total()
+
+    async def _kill(self) -> None:
+        self._hub.kill()
+
+    async def _stop(self) -> None:
+        self._hub.kill(signal.SIGSTOP)
+        await anyio.sleep(self._chance.uniform(0.05, 0.4))
+        self._hub.kill(signal.SIGCONT)
+
+    async def _cut(self) -> None:
+        self._proxy.cut()
+
+    async def _tear(self) -> None:
+        self._proxy.halve()
+
+    async def _forget(self) -> None:
+        self._proxy.forget()
+
+    async def _hold(self) -> None:
+        self._proxy.hold()
+        await anyio.sleep(self._chance.uniform(0.05, 1.5))  # some longer than a session lives
+        self._proxy.go_on()
+
+    async def _slow(self) -> None:
+        self._proxy.delay, self._proxy.bytes_per_second = 0.01, 200_000
+        await anyio.sleep(0.3)
+        self._proxy.delay, self._proxy.bytes_per_second = 0.0, 0
+
+    async def _garble(self) -> None:
+        async with open_socket(zmq.DEALER, connect=self._proxy.endpoint) as raw:
+            await _throw(raw, self._chance)
+
+    async def _leave(self) -> None:
+        self._chance.choice(self._members).cancel()
+
+    # -- the end
+
+    async def drain(self) -> None:
+        """Returns when readers and group have come to the end of the log. Nothing may fail any more."""
+        async with connect(self._proxy.endpoint, role="storm", instance="drain", timeout=JOIN_SECONDS) as mesh:
+            tail = await mesh.tail()
+            async with mesh.consume(TOPIC, group=GROUP, until=tail, max_in_flight=1) as stream:
+                async for delivery in stream:
+                    self._handled.add(delivery.id)
+                    await delivery.ack()
+        await self._seeing.until(lambda: not tail or (self._seen and self._seen[-1][0] >= tail))
+
+    def check(self) -> Findings:
+        """The verdict over log and clients."""
+        found = examine(self._hub.run, self.acknowledged)
+        log = Log(self._hub.run.log_file, readonly=True)
+        records: list[tuple[int, str]] = []
+        while more := log.read(after=records[-1][0] if records else 0, topics=[TOPIC]):
+            records += [(record.offset, record.id) for record in more]
+        log.close()
+        if self._seen != records[: len(self._seen)] or len(self._seen) < len(records):
+            found.lost.append(f"the subscriber saw {len(self._seen)} messages that are not the log's {len(records)}")
+        if unhandled := {id for _, id in records} - self._handled:
+            found.missing += [f"{id} was never handed to the group" for id in sorted(unhandled)]
+        found.doubled += self.wrong
+        last: dict[str, int] = {}
+        for _, id in records:
+            name, _, number = id.rpartition("-")
+            if int(number) != last.get(name, 0) + 1:
+                found.lost.append(f"{id} comes after {name}-{last.get(name, 0)}: the producer's order is lost")
+            last[name] = int(number)
+        return found
+
+
+async def _throw(raw: Socket, chance: random.Random) -> None:
+    """Requests that are none, some of them framed as if they were."""
+    for junk in GARBAGE:
+        await raw.send([junk] if chance.random() < 0.5 else [MAGIC, (1).to_bytes(8, "big"), junk])
+
+
+async def storm(
+    folder: Path, *, seed: int, seconds: float | None = None, faults: int | None = None
+) -> tuple[Findings, Counter[str]]:
+    """A storm of so many seconds or faults in a new run folder; returns the verdict and the faults by kind."""
+    chance = random.Random(seed)
+
+    def plan() -> str:
+        if ended.is_set() or chance.random() < 0.5:
+            return ""
+        return f"{chance.choice(POINTS)}:{chance.randint(1, 60)}"
+
+    ended = anyio.Event()
+    async with hubs(folder, plan) as hub, proxied(hub.run.endpoint) as proxy, background() as clients:
+        raging = Storm(hub, proxy, chance)
+        ended = raging.ended
+        async with anyio.create_task_group() as publishers:
+            for number in range(PUBLISHERS):
+                publishers.start_soon(raging.publish, f"publisher{number}")
+            for index in range(MEMBERS):
+                clients.start_soon(raging.consume, index)
+            clients.start_soon(raging.subscribe)
+            with anyio.move_on_after(seconds):
+                await raging.rage(faults=faults)
+            raging.ended.set()
+            proxy.heal()
+            hub.kill(signal.SIGCONT)
+            hub.kill()  # its next life has no appointed death
+        with anyio.fail_after(DRAIN_SECONDS):
+            await raging.drain()
+        clients.cancel_scope.cancel()
+    return raging.check(), raging.injected + hub.deaths
