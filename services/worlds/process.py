@@ -23,12 +23,11 @@ import msgspec
 from protocols.messages import Task
 from runtime.child import environment
 from services.worlds import process_wire as wire
+from services.worlds.process_frames import SharedFrame, nameless
 from services.worlds.world import Frame, Observation, Truth, WorldError
 
 TERM_SECONDS = 3.0
 """How long a simulator may go on tidying up after it was asked to end, in seconds."""
-
-BUFFER_BYTES = 1 << 20
 
 R = TypeVar("R", bound=wire.Reply)
 
@@ -65,15 +64,15 @@ class ProcessWorld:
     def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
         living = self._living or self._start()
         said = self._call(living, wire.Reset(task=task, seed=seed), wire.Begun, self.deadlines.reset)
-        return said.task, Observation(frame=said.seen.picture(), admissible=said.seen.admissible, error=said.seen.error)
+        return said.task, self._seen(living, said.seen)
 
     def step(self, action: str) -> tuple[Observation, bool, bool]:
-        said = self._call(self._running(), wire.Step(action=action), wire.Stepped, self.deadlines.step)
-        seen = Observation(frame=said.seen.picture(), admissible=said.seen.admissible, error=said.seen.error)
-        return seen, said.terminated, said.truncated
+        said = self._call(living := self._running(), wire.Step(action=action), wire.Stepped, self.deadlines.step)
+        return self._seen(living, said.seen), said.terminated, said.truncated
 
     def third_person(self) -> Frame:
-        return self._call(self._running(), wire.View(), wire.Viewed, self.deadlines.step).picture()
+        said = self._call(living := self._running(), wire.View(), wire.Viewed, self.deadlines.step)
+        return self._frame(living, said)
 
     def truth(self) -> Truth:
         return self._call(self._running(), wire.Know(), wire.Known, self.deadlines.step).truth
@@ -112,8 +111,8 @@ class ProcessWorld:
     def _call(self, living: "_Living", request: wire.Request, expected: type[R], seconds: float) -> R:
         what = type(request).__name__.lower()
         try:
-            wire.send(living.socket, request, until := time.monotonic() + seconds)
-            said = wire.receive(living.socket, until)
+            living.channel.send(request, until := time.monotonic() + seconds)
+            said = living.channel.receive(until)
         except TimeoutError:
             self._end()
             raise WorldError(f"{self.name} did not {what} within {seconds:g} s and was killed") from None
@@ -127,6 +126,16 @@ class ProcessWorld:
             raise WorldError(said.text if isinstance(said, wire.Failed) else f"{self.name} answered {what} with {said}")
         return said
 
+    def _seen(self, living: "_Living", seen: wire.Seen) -> Observation:
+        return Observation(frame=self._frame(living, seen), admissible=seen.admissible, error=seen.error)
+
+    def _frame(self, living: "_Living", pixels: wire.Pixels) -> Frame:
+        try:
+            return living.frames.take(pixels.height, pixels.width)
+        except (ValueError, OSError) as error:
+            self._end()
+            raise WorldError(f"{self.name} sent no frame: {error}") from error
+
     def _end(self) -> int | None:
         with self._lock:
             living, self._living = self._living, None
@@ -134,30 +143,31 @@ class ProcessWorld:
 
 
 class _Living:
-    """A running simulator process with its socket, its lifeline and its scratch folder."""
+    """A running simulator process with its socket, its frames, its lifeline and its scratch folder."""
 
     def __init__(self, name: str) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="selu-world-"))
-        self.socket, theirs = socket.socketpair()
-        for side in (self.socket, theirs):  # so that a frame goes through at once, as far as the system allows
-            side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        ours, theirs = socket.socketpair()
+        self.channel, self.frames = wire.Channel(ours), SharedFrame(nameless())
         end, self.lifeline = os.pipe()
+        passed = (theirs.fileno(), self.frames.descriptor, end)
         try:
             # TMPDIR: whatever a killed simulator leaves behind is in one place.
             self.process = subprocess.Popen(
-                (sys.executable, "-m", "services.worlds.process_child", name, str(theirs.fileno()), str(end)),
-                pass_fds=(theirs.fileno(), end), start_new_session=True, stdin=subprocess.DEVNULL,
+                (sys.executable, "-m", "services.worlds.process_child", name, *map(str, passed)),
+                pass_fds=passed, start_new_session=True, stdin=subprocess.DEVNULL,
                 env={**os.environ, **environment(), "TMPDIR": str(self.scratch)},
             )  # fmt: skip
         except OSError as error:
-            self.socket.close()
+            ours.close()
+            self.frames.close()
             os.close(self.lifeline)
             shutil.rmtree(self.scratch, ignore_errors=True)
             raise WorldError(f"cannot start a process for {name}: {error}") from error
         finally:
             theirs.close()
             os.close(end)
-        self._finish = weakref.finalize(self, _finish, self.process, self.socket, self.lifeline, self.scratch)
+        self._finish = weakref.finalize(self, _finish, self.process, ours, self.frames, self.lifeline, self.scratch)
 
     def end(self) -> int | None:
         """Ends the process and all it started. Returns its exit code, negative for a signal."""
@@ -165,11 +175,14 @@ class _Living:
         return self.process.returncode
 
 
-def _finish(process: "subprocess.Popen[bytes]", ours: socket.socket, lifeline: int, scratch: Path) -> None:
+def _finish(
+    process: "subprocess.Popen[bytes]", ours: socket.socket, frames: SharedFrame, lifeline: int, scratch: Path
+) -> None:
     reaped = process.returncode is not None  # perhaps long ago: its number may be somebody else's by now
     with suppress(OSError):
         ours.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits on it, which closing would not
     ours.close()
+    frames.close()
     os.close(lifeline)
     with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=TERM_SECONDS)

@@ -1,8 +1,8 @@
 """The process a `ProcessWorld` starts: makes the simulator, does what it is told, and takes all it started with it.
 
-    python -m services.worlds.process_child NAME SOCKET LIFELINE
+    python -m services.worlds.process_child NAME SOCKET FRAMES LIFELINE
 
-SOCKET and LIFELINE are inherited descriptors. When the lifeline's other end closes, this process ends at once, even
+The last three are inherited descriptors. When the lifeline's other end closes, this process ends at once, even
 where the simulator's code is stuck in a call.
 """
 
@@ -22,7 +22,8 @@ import psutil
 
 from runtime.lifeline import name_process
 from services.worlds import process_wire as wire
-from services.worlds.world import Observation, World, WorldError
+from services.worlds.process_frames import SharedFrame
+from services.worlds.world import Frame, Observation, World, WorldError
 
 REAP_SECONDS = 1.0
 """How long killed children may take to be gone."""
@@ -48,9 +49,10 @@ def _watch(lifeline: int) -> None:
 
 
 class Simulator:
-    """Answers requests, one after another."""
+    """Answers requests, one after another; a reply's frame is in the shared memory before it is sent."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: SharedFrame) -> None:
+        self._frames = frames
         self._world: World | None = None
 
     def answer(self, request: wire.Request) -> wire.Reply:
@@ -78,36 +80,38 @@ class Simulator:
         match request:
             case wire.Reset(task=task, seed=seed):
                 given, seen = self._world.reset(task, seed)
-                return wire.Begun(task=given, seen=_seen(seen))
+                return wire.Begun(task=given, seen=self._seen(seen))
             case wire.Step(action=action):
                 seen, terminated, truncated = self._world.step(action)
-                return wire.Stepped(seen=_seen(seen), terminated=terminated, truncated=truncated)
+                return wire.Stepped(seen=self._seen(seen), terminated=terminated, truncated=truncated)
             case wire.View():
-                return wire.Viewed(**wire.pixels(self._world.third_person()))
+                return wire.Viewed(**self._laid(self._world.third_person()))
             case wire.Know():
                 return wire.Known(truth=self._world.truth())
             case wire.Close():
                 self._world.close()
                 return wire.Closed()
 
+    def _seen(self, observation: Observation) -> wire.Seen:
+        return wire.Seen(**self._laid(observation.frame), admissible=observation.admissible, error=observation.error)
 
-def _seen(observation: Observation) -> wire.Seen:
-    seen: dict[str, Any] = wire.pixels(observation.frame)
-    return wire.Seen(**seen, admissible=observation.admissible, error=observation.error)
+    def _laid(self, frame: Frame) -> dict[str, Any]:
+        self._frames.put(frame)
+        return {"height": frame.shape[0], "width": frame.shape[1]}
 
 
 def main() -> None:
-    name, ours, lifeline = sys.argv[1], socket.socket(fileno=int(sys.argv[2])), int(sys.argv[3])
-    ours.set_inheritable(False)
-    os.set_inheritable(lifeline, False)
+    name, (ours, frames, lifeline) = sys.argv[1], map(int, sys.argv[2:])
+    for descriptor in (ours, frames, lifeline):
+        os.set_inheritable(descriptor, False)
     name_process(f"selu-{name}")
     threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
-    simulator = Simulator()
+    channel, simulator = wire.Channel(socket.socket(fileno=ours)), Simulator(SharedFrame(frames))
     while True:
         try:
-            request = wire.receive(ours)
+            request = channel.receive()
             reply = simulator.answer(request)
-            wire.send(ours, reply)
+            channel.send(reply)
         except (OSError, EOFError):
             return
         if isinstance(reply, wire.Closed | wire.Failed):

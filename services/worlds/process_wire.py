@@ -1,31 +1,31 @@
-"""What a world and its simulator's process say to each other: msgpack with a length before it, frames as raw bytes."""
+"""What a world and its simulator's process say to each other: msgpack with a length before it; frames go beside it."""
 
+import select
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 
 from protocols.messages import Task
-from services.worlds.world import Frame, Truth
+from services.worlds.world import Truth
 
-MAX_BYTES = 256 << 20
-"""The largest message: a frame of 8192 x 8192 fits."""
+MAX_BYTES = 64 << 20
+"""The largest message."""
+
+BUFFER_BYTES = 64 << 10
+"""What is read at once: more than most messages."""
 
 _LENGTH = struct.Struct("!I")
 
 
 class Pixels(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame: ``height`` x ``width`` x 3 bytes, RGB, row by row."""
+    """A frame, ``height`` x ``width`` x 3 bytes, RGB, row by row; it lies in the shared memory."""
 
     height: int
     width: int
-    data: memoryview
-
-    def picture(self) -> Frame:
-        return np.frombuffer(self.data, np.uint8).reshape(self.height, self.width, 3)
 
 
 class Make(msgspec.Struct, frozen=True, tag=True):
@@ -110,41 +110,51 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Request | Reply)
 
 
-def pixels(frame: Frame) -> dict[str, Any]:
-    """The fields of `Pixels` for a frame, without copying it where it is contiguous."""
-    height, width, _ = frame.shape
-    return {"height": height, "width": width, "data": np.ascontiguousarray(frame).data.cast("B")}
+class Channel:
+    """One side of a socket pair over which requests and replies alternate. Owns the socket."""
 
+    def __init__(self, side: socket.socket) -> None:
+        side.setblocking(False)
+        self.socket = side
+        self._readable, self._writable = select.poll(), select.poll()
+        self._readable.register(side, select.POLLIN)
+        self._writable.register(side, select.POLLOUT)
+        self._buffer = bytearray(BUFFER_BYTES)
 
-def send(to: socket.socket, message: Request | Reply, until: float | None = None) -> None:
-    """Raises TimeoutError at ``until`` (monotonic seconds), OSError where the other side is gone."""
-    body = bytearray(_LENGTH.size)
-    _encoder.encode_into(message, body, _LENGTH.size)
-    _LENGTH.pack_into(body, 0, len(body) - _LENGTH.size)
-    to.settimeout(_left(until))
-    to.sendall(body)
+    def send(self, message: Request | Reply, until: float | None = None) -> None:
+        """Raises TimeoutError at ``until`` (monotonic seconds), OSError where the other side is gone."""
+        body = bytearray(_LENGTH.size)
+        _encoder.encode_into(message, body, _LENGTH.size)
+        _LENGTH.pack_into(body, 0, len(body) - _LENGTH.size)
+        sent = 0
+        while True:
+            with suppress(BlockingIOError):
+                sent += self.socket.send(memoryview(body)[sent:])
+            if sent == len(body):
+                return
+            self._wait(self._writable, until)
 
+    def receive(self, until: float | None = None) -> Any:
+        """The next message. Raises TimeoutError, EOFError where the other side is gone, MsgspecError for nonsense."""
+        got, end = 0, _LENGTH.size
+        while got < end:
+            self._wait(self._readable, until)
+            more = self.socket.recv_into(memoryview(self._buffer)[got:])
+            if not more:
+                raise EOFError("the other side has gone")
+            got += more
+            if got >= _LENGTH.size:
+                end = _LENGTH.size + _LENGTH.unpack_from(self._buffer)[0]
+                if end > MAX_BYTES:
+                    raise msgspec.DecodeError(f"a message of {end} bytes")
+                if end > len(self._buffer):
+                    self._buffer.extend(bytes(end - len(self._buffer)))
+        if got > end:
+            raise msgspec.DecodeError(f"{got - end} bytes that nobody asked for")
+        return _decoder.decode(memoryview(self._buffer)[_LENGTH.size : end])
 
-def receive(source: socket.socket, until: float | None = None) -> Any:
-    """The next message. Raises TimeoutError, EOFError where the other side is gone, MsgspecError for nonsense."""
-    (length,) = _LENGTH.unpack(_exactly(source, _LENGTH.size, until))
-    if length > MAX_BYTES:
-        raise msgspec.DecodeError(f"a message of {length} bytes")
-    return _decoder.decode(_exactly(source, length, until))
-
-
-def _exactly(source: socket.socket, count: int, until: float | None) -> bytearray:
-    data = bytearray(count)
-    view = memoryview(data)
-    while view:
-        source.settimeout(_left(until))
-        got = source.recv_into(view)
-        if not got:
-            raise EOFError("the other side has gone")
-        view = view[got:]
-    return data
-
-
-def _left(until: float | None) -> float | None:
-    """The seconds left. Never 0, which would mean not to wait at all."""
-    return None if until is None else max(1e-6, until - time.monotonic())
+    def _wait(self, ready: select.poll, until: float | None) -> None:
+        if self.socket.fileno() < 0:
+            raise EOFError("this side was closed")
+        if not ready.poll(None if until is None else max(0.0, until - time.monotonic()) * 1e3):
+            raise TimeoutError

@@ -52,11 +52,12 @@ def test_four_players_at_once_see_what_each_sees_alone() -> None:
     assert min(map(len, views)) > 8
 
 
-def leaks() -> tuple[int, int, list[str], int]:
-    """Descriptors, threads, folders and children of this process."""
+def leaks() -> tuple[int, int, list[str], int, int]:
+    """Descriptors, threads, folders, children and shared frames of this process."""
     scratch = sorted(path.name for path in Path(tempfile.gettempdir()).glob("selu-world-*"))
     children = psutil.Process().children(recursive=True)
-    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), scratch, len(children)
+    frames = Path("/proc/self/maps").read_text().count("selu-frame")
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), scratch, len(children), frames
 
 
 @pytest.mark.parametrize("restarts", [30])
