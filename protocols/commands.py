@@ -28,10 +28,14 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=str
 
 
 class Hello(Command, frozen=True, kw_only=True):
-    """First of all: who this is. An instance that says hello again replaces its former self, whose leases return."""
+    """First of all: who this is. An instance that says hello again replaces its former self, whose leases return.
+
+    ``ticket`` proves it on a socket without CURVE, where the run gave one out; without, only an observer is let in.
+    """
 
     role: Name
     instance: Name
+    ticket: Annotated[str, Meta(max_length=limits.ID_CHARS)] = ""
 
 
 class Ping(Command, frozen=True, kw_only=True):

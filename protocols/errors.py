@@ -5,7 +5,8 @@ ProtocolError
 ├── SchemaError        an envelope written by a newer schema than this one
 ├── TooLarge           a message, blob or batch over its limit
 ├── UnknownTopic       a topic nobody declared
-├── Forbidden          a role that may not read or write a topic
+├── Forbidden          a role that may not do this
+├── NotAdmitted        no key, a revoked one, or another role or name than the key's
 ├── MeshError          the hub refused or could not answer
 │   ├── Busy           a bounded queue is full: slow down and try again
 │   ├── Unavailable    nobody alive serves this call
@@ -42,6 +43,10 @@ class Forbidden(ProtocolError):
     code = "forbidden"
 
 
+class NotAdmitted(ProtocolError):
+    code = "not_admitted"
+
+
 class MeshError(ProtocolError):
     code = "mesh"
 
@@ -73,7 +78,7 @@ class RemoteError(ProtocolError):
 _BY_CODE: dict[str, type[ProtocolError]] = {
     kind.code: kind
     for kind in (
-        ProtocolError, DecodeError, SchemaError, TooLarge, UnknownTopic, Forbidden, MeshError,
+        ProtocolError, DecodeError, SchemaError, TooLarge, UnknownTopic, Forbidden, NotAdmitted, MeshError,
         Busy, Unavailable, DeadlineExceeded, NotFound, StorageFull, RemoteError,
     )
 }  # fmt: skip

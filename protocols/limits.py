@@ -20,8 +20,8 @@ BLOB_BYTES = 2 * 1024 * MIB
 CHUNK_BYTES = 4 * MIB
 """One piece of a blob on the wire."""
 
-FRAME_BYTES = BATCH_BYTES + MIB
-"""One ZeroMQ frame. ZeroMQ drops larger ones without a word, so senders check first."""
+FRAME_BYTES = CHUNK_BYTES + 64 * KIB
+"""One ZeroMQ frame. ZeroMQ drops the connection of who announces a larger one, so senders check first."""
 
 ID_CHARS = 200
 """A message id, producer, group or role name."""

@@ -9,12 +9,18 @@ from protocols.errors import UnknownTopic
 
 ANYONE: Final = frozenset({"*"})
 
+OBSERVER: Final = "observer"
+"""Who only looks: it reads what anyone may read, and says nothing. What comes without a key is this."""
+
+ROLES: Final = ("simulator", "actor", "critic", "relabeler", "trainer", "evaluator", "launcher", OBSERVER)
+"""What a key can be made for."""
+
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """A named stream of one type of message.
 
     A durable topic is logged before it is acknowledged and can be replayed; a live one is fanned out and may be lost.
-    ``writers`` and ``readers`` are roles; ``{"*"}`` is any role.
+    ``writers`` and ``readers`` are roles; ``{"*"}`` is any role, as a writer any but the observer.
     """
 
     name: str
@@ -58,7 +64,10 @@ CALLS: Final[dict[str, tuple[type[m.Message], type[m.Message]]]] = {
     "act": (m.Act, m.Action),
     "ask": (m.Ask, m.Answer),
 }
-"""Request and reply of every call. Actor instances serve "act", critic instances "ask"."""
+"""Request and reply of every call."""
+
+SERVERS: Final = {"act": "actor", "ask": "critic"}
+"""The role that answers each call."""
 
 
 def topic(name: str) -> Topic:
@@ -74,5 +83,16 @@ def topic(name: str) -> Topic:
 
 
 def may(role: str, allowed: frozenset[str]) -> bool:
-    """Whether `role` is among the allowed roles of a topic."""
+    """Whether `role` is among the allowed readers of a topic."""
     return allowed is ANYONE or "*" in allowed or role in allowed
+
+
+def may_say(role: str, declared: Topic) -> bool:
+    """Whether `role` may publish on a topic."""
+    return role != OBSERVER and may(role, declared.writers)
+
+
+def may_join(role: str, group: str) -> bool:
+    """Whether `role` may take part in a consumer group: one that begins with a role's name is that role's alone."""
+    owner = group.partition("/")[0]
+    return owner == role or owner not in ROLES

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from protocols.codec import seal
 from protocols.messages import Fault, Health
+from runtime.fanout import Fanout
 from runtime.journal import Journal, Write
 from runtime.log import Append
-from runtime.sockets import Socket
 
 SAY_SECONDS = 1.0
 """How often it is said again while it lasts."""
@@ -22,7 +22,7 @@ log = logging.getLogger("selu.hub")
 class StorageAlarm:
     """Looks at a journal a few times a second, and speaks on the fan-out socket."""
 
-    def __init__(self, journal: Journal, fanout: Socket, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, journal: Journal, fanout: Fanout, clock: Callable[[], float] = time.monotonic) -> None:
         self._journal = journal
         self._fanout = fanout
         self._clock = clock

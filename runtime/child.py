@@ -21,7 +21,9 @@ from typing import Any, cast
 import anyio
 import msgspec
 
+from protocols.errors import NotAdmitted
 from runtime import crash, lifeline, witness
+from runtime.keys import KeysError, KeysFolder, read_key
 from runtime.log import LogFormatError
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.service import Main, Service, leaves, run_hub, run_service
@@ -36,12 +38,25 @@ ASKED = 128 + signal.SIGTERM
 
 
 def command(
-    instance: str, role: str, run: RunFolder, *, lifeline: int | None, hold: Sequence[int] = ()
+    instance: str,
+    role: str,
+    run: RunFolder,
+    *,
+    lifeline: int | None,
+    hold: Sequence[int] = (),
+    key: Path | None = None,
+    endpoint: str = "",
 ) -> tuple[str, ...]:
-    """The command line of a child; ``hold`` are inherited descriptors that stay open as long as it lives."""
-    held = [option for descriptor in hold for option in ("--hold", str(descriptor))]
-    tied = () if lifeline is None else ("--lifeline", str(lifeline))
-    options = ("--role", role, "--run", str(run.path), *tied, *held)
+    """The command line of a child.
+
+    ``hold`` are inherited descriptors that stay open as long as it lives, ``key`` is what it joins the mesh with, and
+    ``endpoint`` that of a hub on another machine.
+    """
+    options = ["--role", role, "--run", str(run.path)]
+    for option, value in (("--lifeline", lifeline), ("--key", key), ("--connect", endpoint or None)):
+        options += [] if value is None else [option, str(value)]
+    for descriptor in hold:
+        options += ["--hold", str(descriptor)]
     return (sys.executable, "-m", "runtime.child", instance, *options)
 
 
@@ -85,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run", required=True)
     parser.add_argument("--lifeline", type=int)
     parser.add_argument("--hold", type=int, action="append", default=[])
+    parser.add_argument("--key", type=Path, help="the file of the key to join with")
+    parser.add_argument("--connect", default="", help="the hub's endpoint, where it is on another machine")
     given = parser.parse_args(arguments)
     lifeline.name_process(f"selu-{given.instance}")
     for descriptor in given.hold:
@@ -98,7 +115,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     crash.arm(given.role)
     witness.begin(given.instance)
     try:
-        return _run(given.role, given.instance, RunFolder.open(given.run))
+        run = RunFolder.open(given.run)
+        settings: Any = load(settings_type(), file=run.settings_file)
+        if given.role == HUB:
+            return _hub(run, settings)
+        return _service(given.role, given.instance, run, settings, given.key, given.connect)
     except Exception as error:
         reasons = [leaf for leaf in leaves(error) if _needs_a_person(leaf)]
         for reason in reasons:
@@ -111,12 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lifeline.end_group()
 
 
-def _run(role: str, instance: str, run: RunFolder) -> int:
-    settings: Any = load(settings_type(), file=run.settings_file)
-    if role == HUB:
-        mesh = settings.mesh
-        anyio.run(partial(run_hub, run, session_seconds=mesh.session_seconds, ping_seconds=mesh.heartbeat_seconds))
-        return ASKED
+def _hub(run: RunFolder, settings: Any) -> int:
+    mesh = settings.mesh
+    keys = KeysFolder(Path(mesh.keys)) if mesh.keys else None
+    serve = partial(run_hub, run, keys=keys, session_seconds=mesh.session_seconds, ping_seconds=mesh.heartbeat_seconds)
+    anyio.run(serve)
+    return ASKED
+
+
+def _service(role: str, instance: str, run: RunFolder, settings: Any, key: Path | None, endpoint: str) -> int:
     entry = main_of(role)
     finished = False
 
@@ -125,7 +149,8 @@ def _run(role: str, instance: str, run: RunFolder) -> int:
         await entry(service)
         finished = True
 
-    anyio.run(run_service, role, instance, run, settings, main)
+    shown = None if key is None else read_key(key)
+    anyio.run(partial(run_service, role, instance, run, settings, main, key=shown, endpoint=endpoint))
     return 0 if finished else ASKED
 
 
@@ -133,7 +158,7 @@ def _needs_a_person(error: BaseException) -> bool:
     """Whether starting again cannot mend it."""
     if isinstance(error, OSError):
         return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
-    return isinstance(error, SettingsError | RunFolderError | LogFormatError)
+    return isinstance(error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,8 @@ wait for something else (a read, a long poll) runs in its own task, so nobody wa
 """
 
 import logging
-import os
 import time
 import uuid
-from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -30,19 +28,24 @@ from protocols.errors import (
     StorageFull,
     Unavailable,
 )
+from runtime.access import permit
 from runtime.alarm import StorageAlarm
 from runtime.blobs import BlobStore
 from runtime.calls import Assigned, Calls, Waiting
+from runtime.doors import Doors, open_doors
 from runtime.journal import Commit, Journal, Write
+from runtime.keys import Key, curve_proof
 from runtime.log import Log
 from runtime.readers import Readers
-from runtime.sockets import Socket, background, open_socket
+from runtime.sockets import background
 from runtime.storage import when_there_is_room
 from runtime.uploads import Uploads
 from runtime.writers import Writers, fan_out
 
 REQUESTS = 1024
 """Requests of one session under way at once before it is told `Busy`."""
+SESSIONS = 1024
+"""Sessions of one key, or of all that need none, before the next is told `Busy`."""
 TICK_SECONDS = 0.1
 """How often sessions and deadlines are looked at."""
 
@@ -50,40 +53,49 @@ log = logging.getLogger("selu.hub")
 
 
 class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the hub lives. ``session_seconds`` without a word from a session means it is gone."""
+    """Where the hub lives. ``session_seconds`` without a word from a session means it is gone.
+
+    ``allowed`` are the lists of keys that are let in (see `runtime.keys`); with none, whoever reaches the sockets is
+    who it says it is. ``key`` is the hub's own: with it the sockets are encrypted, and only keys of the lists connect.
+    An endpoint that other machines reach needs both.
+    """
 
     endpoint: str
     fanout: str
     log_file: Path
     blobs: Path
+    allowed: tuple[Path, ...] = ()
+    key: Key | None = None
     session_seconds: float = 5.0
     ping_seconds: float = 0.5
 
 
 class Session(msgspec.Struct):
-    """A client as the hub knows it, by its connection."""
+    """A client as the hub knows it, by its connection. ``proof`` is what it was let in by, empty if by nothing."""
 
     key: bytes
     role: str
     instance: str
     heard: float
+    proof: str
     requests: int = 0
 
 
 class Hub:
     """State and handlers of a running hub. Use `serve_hub`."""
 
-    def __init__(self, settings: HubSettings, router: Socket, fanout: Socket, journal: Journal, records: Log) -> None:
+    def __init__(self, settings: HubSettings, doors: Doors, journal: Journal, records: Log) -> None:
         self._settings = settings
-        self._router = router
-        self._fanout = fanout
+        self._router = doors.router
+        self._fanout = doors.fanout
+        self._access = doors.access
         self._journal = journal
-        self._alarm = StorageAlarm(journal, fanout)
+        self._alarm = StorageAlarm(journal, self._fanout)
         self._blobs = BlobStore(settings.blobs)
         self._uploads = Uploads(self._blobs)
         self._sessions: dict[bytes, Session] = {}
-        self._counts: Counter[str] = Counter()
-        self._writers = Writers(journal, fanout, self._counts)
+        self._counts = doors.counts
+        self._writers = Writers(journal, self._fanout, self._counts)
         self._readers = Readers(journal, records.marks(), alive=self._sessions.__contains__)
         self._calls = Calls()
         self._epoch = uuid.uuid4().hex
@@ -91,13 +103,13 @@ class Hub:
     @property
     def address(self) -> str:
         """Where it is bound: the endpoint, with the port that was picked where it said 0."""
-        return _address(self._router)
+        return self._router.address
 
     # -- loops
 
     async def read_requests(self, tasks: anyio.abc.TaskGroup) -> None:
         while True:
-            key, *frames = await self._router.receive()
+            public, (key, *frames) = await self._router.receive_signed()
             try:
                 number, body, payload = c.split(frames)
                 command = c.parse_request(body)
@@ -107,18 +119,23 @@ class Hub:
                 self._reply(key, number, c.Refused(code=error.code, text=str(error)))
                 continue
             if isinstance(command, c.Hello):
-                self._welcome(key, number, command)
+                self._welcome(key, number, command, public)
                 continue
             session = self._sessions.get(key)
-            if session is None:
+            if session is None or (public is not None and session.proof != curve_proof(public)):
                 self._reply(key, number, c.Refused(code=c.UNKNOWN_SESSION, text="say hello first"))
                 continue
             session.heard = time.monotonic()
+            try:
+                permit(session.role, command)
+            except ProtocolError as error:
+                self._refuse(session, number, error)
+                continue
             match command:
                 case c.Ping():
                     self._reply(key, number, c.Pong(epoch=self._epoch))
                 case c.Emit():
-                    self._writers.emit(session.role, payload)
+                    self._writers.emit(session.role, session.instance, payload)
                 case c.Result():
                     self._result(session, command, payload)
                 case c.Publish():
@@ -137,6 +154,7 @@ class Hub:
             await anyio.sleep(TICK_SECONDS)
             await self._alarm.look()
             now = time.monotonic()
+            self._look_at_keys()
             for session in list(self._sessions.values()):
                 if now - session.heard > self._settings.session_seconds:
                     self._drop(session, "fell silent")
@@ -150,12 +168,29 @@ class Hub:
 
     # -- sessions
 
-    def _welcome(self, key: bytes, number: int, hello: c.Hello) -> None:
+    def _look_at_keys(self) -> None:
+        """Ends the sessions of keys that were revoked, and whatever they listen to."""
+        revoked = self._access.refresh()
+        for session in [s for s in self._sessions.values() if s.proof in revoked]:
+            self._drop(session, "has a key that was revoked")
+        if revoked and self._settings.key is not None:
+            self._fanout.reopen()
+
+    def _welcome(self, key: bytes, number: int, hello: c.Hello, public: str | None) -> None:
+        try:
+            proof = self._access.admit(hello, public)
+            if sum(s.proof == proof and s.key != key for s in self._sessions.values()) >= SESSIONS:
+                raise Busy(f"there are {SESSIONS} sessions like {hello.instance}'s already")
+        except ProtocolError as error:
+            log.warning("%s (%s) was not let in: %s", hello.instance, hello.role, error)
+            self._counts[f"refused_{error.code}"] += 1
+            self._reply(key, number, c.Refused(code=error.code, text=str(error)))
+            return
         for other in [s for s in self._sessions.values() if s.instance == hello.instance and s.key != key]:
             self._drop(other, "was replaced")
-        self._sessions[key] = Session(key, hello.role, hello.instance, time.monotonic())
+        self._sessions[key] = Session(key, hello.role, hello.instance, time.monotonic(), proof)
         log.info("%s (%s) joined", hello.instance, hello.role)
-        ping_seconds, fanout = self._settings.ping_seconds, _address(self._fanout)
+        ping_seconds, fanout = self._settings.ping_seconds, self._fanout.address
         self._reply(key, number, c.Welcome(epoch=self._epoch, ping_seconds=ping_seconds, fanout=fanout))
 
     def _drop(self, session: Session, why: str) -> None:
@@ -225,7 +260,7 @@ class Hub:
                 self._reply(session.key, number, c.Published(offsets=tuple(offset for offset, _ in results)))
 
         try:
-            await self._writers.publish(session.role, payload, then)
+            await self._writers.publish(session.role, session.instance, payload, then)
         except ProtocolError as error:
             self._refuse(session, number, error)
 
@@ -286,36 +321,29 @@ async def _open(log_file: Path) -> Log:
     return Log(log_file)
 
 
-def _address(socket: Socket) -> str:
-    return socket.raw.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
-
-
 @asynccontextmanager
 async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
     """Runs a hub until the context is left.
 
     Raises:
         OSError: an endpoint is in use.
+        SettingsError: other machines could reach it without keys.
         LogFormatError: the log file is not one of this version.
         StorageFull: the disk stayed full.
     """
     records = await when_there_is_room(partial(_open, settings.log_file))
-    previous = os.umask(0o077)  # sockets under ipc:// are files: nobody else's
     try:
         async with (
-            open_socket(zmq.ROUTER, bind=settings.endpoint) as router,
-            open_socket(zmq.PUB, bind=settings.fanout) as fanout,
+            open_doors(settings.endpoint, settings.fanout, allowed=settings.allowed, key=settings.key) as doors,
             background() as tasks,
         ):
-            os.umask(previous)
             journal = Journal(records)
-            hub = Hub(settings, router, fanout, journal, records)
+            hub = Hub(settings, doors, journal, records)
             commits, committed = anyio.create_memory_object_stream[Commit](64)
             await tasks.start(journal.run, commits)
-            tasks.start_soon(fan_out, committed, fanout)
+            tasks.start_soon(fan_out, committed, doors.fanout)
             tasks.start_soon(hub.watch)
             tasks.start_soon(hub.read_requests, tasks)
             yield hub
     finally:
-        os.umask(previous)
         records.close()

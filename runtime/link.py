@@ -14,13 +14,14 @@ import anyio.abc
 import msgspec
 
 from protocols import commands as c
-from protocols.errors import DeadlineExceeded, ProtocolError, from_code
+from protocols.errors import Busy, DeadlineExceeded, ProtocolError, from_code
 from runtime.sockets import Socket
 
 log = logging.getLogger("selu.mesh")
 
 HELLO_SECONDS = 1.0
 """How long to wait for a welcome before saying hello again."""
+NOBODY = "is the run up, and the endpoint right?"
 ORPHANS = 1024
 """Abandoned requests remembered so that what their answers bring can be given back."""
 
@@ -40,26 +41,39 @@ class Link:
 
     def __init__(self, socket: Socket, endpoint: str, hello: c.Hello) -> None:
         self._socket = socket
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._hello = hello
         self._numbers = itertools.count(1)
         self._pending: dict[int, _Pending] = {}
         self._orphans: dict[int, Orphan] = {}
         self._welcomed = anyio.Event()
+        self._settled = anyio.Event()
+        self._refused: ProtocolError | None = None
+        self._said: set[int] = set()
         self._serving: dict[str, int] = {}
         self._work: Worker | None = None
         self.welcome: c.Welcome | None = None
+        self.trouble = ""
+        """Why there may be no answer, where something is known of it."""
         self.hellos = 0
 
     async def ready(self, timeout: float) -> c.Welcome:
-        """Waits for the hub's welcome. Raises `DeadlineExceeded` naming the endpoint."""
+        """Waits for the hub's welcome. Raises `DeadlineExceeded` naming the endpoint, or what the hub said instead."""
         with anyio.move_on_after(timeout):
-            await self._welcomed.wait()
+            await self._settled.wait()
+        if self._refused is not None:
+            raise self._refused
         if self.welcome is None:
-            raise DeadlineExceeded(
-                f"no hub answered at {self._endpoint} within {timeout:g} s: is the run up, and the endpoint right?"
-            )
+            raise DeadlineExceeded(f"no hub answered at {self.endpoint} within {timeout:g} s: {self.trouble or NOBODY}")
         return self.welcome
+
+    def refuse(self, error: ProtocolError) -> None:
+        """Ends this link: whatever waits for an answer, or asks for one later, raises `error`."""
+        if self._refused is None:
+            self._refused = error
+            self._settled.set()
+            for pending in self._pending.values():
+                pending.done.set()
 
     async def request(
         self,
@@ -77,6 +91,8 @@ class Link:
             DeadlineExceeded: no answer within `timeout` seconds.
             ProtocolError: what the hub refused it with.
         """
+        if self._refused is not None:
+            raise self._refused
         number = next(self._numbers)
         pending = self._pending[number] = _Pending(c.pack(number, command, list(payload)), anyio.Event())
         try:
@@ -91,8 +107,10 @@ class Link:
                 while len(self._orphans) > ORPHANS:
                     del self._orphans[next(iter(self._orphans))]
         if pending.reply is None:
+            if self._refused is not None:
+                raise self._refused
             raise DeadlineExceeded(
-                f"the hub at {self._endpoint} did not answer {type(command).__name__} in {timeout:g} s"
+                f"the hub at {self.endpoint} did not answer {type(command).__name__} in {timeout:g} s"
             )
         if isinstance(pending.reply, c.Refused):
             raise from_code(pending.reply.code, pending.reply.text)
@@ -143,7 +161,10 @@ class Link:
             case c.Refused(code=c.UNKNOWN_SESSION):
                 if self._welcomed.is_set():
                     self._welcomed = anyio.Event()
-                    await self.send(self._hello)
+                    await self._say_hello()
+            case c.Refused() if number in self._said:
+                if reply.code != Busy.code:
+                    self.refuse(from_code(reply.code, reply.text))
             case _:
                 pending = self._pending.get(number)
                 if pending is not None and not pending.done.is_set():
@@ -162,12 +183,19 @@ class Link:
         for pending in list(self._pending.values()):
             if not pending.done.is_set():
                 await self._socket.send(pending.frames)
+        self._said.clear()
+        self._settled.set()
         self._welcomed.set()
 
+    async def _say_hello(self) -> None:
+        number = next(self._numbers)
+        self._said.add(number)
+        await self._socket.send(c.pack(number, self._hello))
+
     async def _keep_alive(self) -> None:
-        while True:
+        while self._refused is None:
             if not self._welcomed.is_set():
-                await self.send(self._hello)
+                await self._say_hello()
                 with anyio.move_on_after(HELLO_SECONDS):
                     await self._welcomed.wait()
             else:

@@ -21,9 +21,12 @@ from protocols.messages import Message
 from protocols.topics import CALLS, topic
 from runtime import crash, witness
 from runtime.blobs import BlobCorrupt, BlobStore
+from runtime.endpoints import beside
+from runtime.handshakes import watch_handshakes
+from runtime.keys import Key
 from runtime.link import Link
 from runtime.runfolder import RunFolder
-from runtime.sockets import Socket, background, open_socket
+from runtime.sockets import Curve, Socket, background, open_socket
 from runtime.storage import when_there_is_room
 from runtime.streams import REPLY_SECONDS, Consumption, Delivery, Subscription
 
@@ -41,9 +44,12 @@ Handler = Callable[[Any], Awaitable[Message]]
 class Mesh:
     """A connected process. Made by `connect`; every method may be used by many tasks at once."""
 
-    def __init__(self, link: Link, *, role: str, instance: str, fanout: str, blobs: BlobStore | None) -> None:
+    def __init__(
+        self, link: Link, *, role: str, instance: str, fanout: str, curve: Curve | None, blobs: BlobStore | None
+    ) -> None:
         self._link = link
         self._fanout = fanout
+        self._curve = curve
         self._blobs = blobs
         self._sequence = itertools.count(1)
         self._handlers: dict[str, Handler] = {}
@@ -150,7 +156,8 @@ class Mesh:
         """Live topics as they are said, from now on; what comes while nobody reads may be lost."""
         for name in topics:
             topic(name)
-        async with open_socket(zmq.SUB, connect=self._fanout, subscribe=[name.encode() for name in topics]) as socket:
+        prefixes = [name.encode() for name in topics]
+        async with open_socket(zmq.SUB, connect=self._fanout, subscribe=prefixes, curve=self._curve) as socket:
             yield Listener(socket)
 
     # -- calling
@@ -274,20 +281,32 @@ def _call(method: str) -> tuple[type[Message], type[Message]]:
 
 @asynccontextmanager
 async def connect(
-    endpoint: str, *, role: str, instance: str, run: RunFolder | None = None, timeout: float = CONNECT_SECONDS
+    endpoint: str,
+    *,
+    role: str,
+    instance: str,
+    run: RunFolder | None = None,
+    key: Key | None = None,
+    timeout: float = CONNECT_SECONDS,
 ) -> AsyncGenerator[Mesh]:
     """Joins the mesh at the hub's endpoint.
 
-    `role` decides what may be read and written, `instance` names this process. `run` is the run's folder where it
-    can be reached as files; without it blobs travel through the hub.
+    `role` decides what may be read and written, `instance` names this process. Whoever is more than an observer needs
+    a `key`: it is for one role, and for its own name or that with a suffix ("anna", "anna/2"). `run` is the run's
+    folder where it can be reached as files; without it blobs travel through the hub.
 
     Raises:
         DeadlineExceeded: no hub answered within `timeout` seconds.
+        NotAdmitted: the hub does not let this key in, or not in this role and name.
     """
-    hello = c.Hello(role=role, instance=instance)
-    async with open_socket(zmq.DEALER, connect=endpoint) as socket, background() as tasks:
+    hello = c.Hello(role=role, instance=instance, ticket=key.ticket if key else "")
+    curve = Curve(key.public, key.secret, key.hub) if key and key.public else None
+    async with open_socket(zmq.DEALER, connect=endpoint, curve=curve) as socket, background() as tasks:
         link = Link(socket, endpoint, hello)
+        if endpoint.startswith("tcp://"):
+            await tasks.start(watch_handshakes, socket, link, curve is not None)
         tasks.start_soon(link.run)
         welcome = await link.ready(timeout)
         store = BlobStore(run.blobs) if run is not None else None
-        yield Mesh(link, role=role, instance=instance, fanout=welcome.fanout, blobs=store)
+        fanout = beside(endpoint, welcome.fanout)
+        yield Mesh(link, role=role, instance=instance, fanout=fanout, curve=curve, blobs=store)

@@ -10,19 +10,22 @@
 <run>/metrics.jsonl   figures that are not messages
 <run>/summary.json    what came out, for programs
 <run>/report.html     what came out, for people
-<run>/sockets         link to the private folder of this run's ipc sockets
+<run>/endpoints       where the hub listens while the run is up
+<run>/sockets         link to the private folder of this run's sockets and keys
 """
 
 import fcntl
 import hashlib
 import os
-import re
 import stat
 import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from runtime.endpoints import EndpointError, from_here, is_local, pair
+from runtime.keys import KeysFolder
 
 FORMAT = 1
 """Version of the layout. Raised when an older launcher could not continue a newer folder, or the other way round."""
@@ -156,33 +159,54 @@ class RunFolder:
 
     @property
     def endpoint(self) -> str:
-        """Where the hub's ROUTER listens."""
-        return self._endpoints()[0]
+        """How processes of this machine reach the hub's ROUTER."""
+        return from_here(self.listening[0])
 
     @property
     def fanout(self) -> str:
-        """Where the hub's PUB listens."""
-        return self._endpoints()[1]
+        """How processes of this machine reach the hub's PUB."""
+        return from_here(self.listening[1])
 
-    def listen_at(self, endpoint: str = "") -> None:
+    @property
+    def keys(self) -> KeysFolder:
+        """The keys of this run's own processes; there while it is up. `listen_at` makes the folder."""
+        return KeysFolder(self.sockets_link)
+
+    def key_of(self, instance: str) -> Path:
+        """The file of one process's key."""
+        return self.keys.file_of(instance)
+
+    def listen_at(self, endpoint: str = "", *, keyed: bool = False) -> None:
         """Fixes where the hub of this run listens, for all who look. Called by the launcher, under the lock.
 
-        Empty means ipc, in a private folder (mode 0700, ours) that is made now. With ``tcp://host:port`` the PUB takes
-        the next port; the host must be this machine's own.
+        Makes a private folder (mode 0700, ours) for sockets and keys. An empty endpoint means ipc, in that folder. With
+        ``tcp://host:port`` the PUB takes the next port; a host that other machines can reach must be `keyed`.
 
         Raises:
             RunFolderError: no such endpoint can be had, or it would let other machines in.
         """
-        pair = self.endpoints_for(endpoint)
-        if not endpoint:
-            self._make_sockets()
-        self.endpoints_file.write_text("\n".join(pair) + "\n")
+        listening = self.endpoints_for(endpoint, keyed=keyed)
+        self._make_sockets()
+        self.endpoints_file.write_text("\n".join(listening) + "\n")
 
-    def endpoints_for(self, endpoint: str = "") -> tuple[str, str]:
+    def endpoints_for(self, endpoint: str = "", *, keyed: bool = False) -> tuple[str, str]:
         """Where ROUTER and PUB would listen with `listen_at(endpoint)`. Raises as it does."""
-        return (endpoint, _next_port(endpoint)) if endpoint else self._ipc()
+        if not endpoint:
+            return self._ipc()
+        try:
+            listening = pair(endpoint)
+        except EndpointError as error:
+            raise RunFolderError(f"mesh.endpoint {error}") from None
+        if not keyed and not is_local(endpoint):
+            raise RunFolderError(
+                f"mesh.endpoint {endpoint!r} is not allowed without keys, as other machines can reach it: make keys "
+                "with `selu keys make` and set mesh.keys to their folder, or give tcp://127.0.0.1:PORT"
+            )
+        return listening
 
-    def _endpoints(self) -> tuple[str, str]:
+    @property
+    def listening(self) -> tuple[str, str]:
+        """Where the hub's ROUTER and PUB are bound."""
         # What was recorded counts: another shell may have another XDG_RUNTIME_DIR.
         try:
             endpoint, fanout = self.endpoints_file.read_text().split()
@@ -221,18 +245,3 @@ class RunFolder:
             folder.rmdir()
         self.sockets_link.unlink(missing_ok=True)
         self.endpoints_file.unlink(missing_ok=True)
-
-
-def _next_port(endpoint: str) -> str:
-    found = re.fullmatch(r"tcp://(127\.\d+\.\d+\.\d+|localhost|\[::1\]):(\d+)", endpoint)
-    if found is None:
-        raise RunFolderError(
-            f"mesh.endpoint {endpoint!r} is not allowed: leave it empty, or give tcp://127.0.0.1:PORT; "
-            "an address other machines can reach needs keys"
-        )
-    host, port = found[1], int(found[2])
-    if not 1024 <= port < 65535:
-        raise RunFolderError(
-            f"mesh.endpoint {endpoint!r}: the port must be from 1024 to 65534; the next one is used too"
-        )
-    return f"tcp://{host}:{port + 1}"

@@ -18,6 +18,7 @@ import psutil
 from protocols.errors import ProtocolError
 from protocols.messages import Fault, Health, Progress
 from runtime.hub import HubSettings, serve_hub
+from runtime.keys import Key, KeysFolder
 from runtime.mesh import Mesh, connect
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
@@ -120,16 +121,28 @@ async def _cancel_when_signalled(scope: anyio.CancelScope) -> None:
             return
 
 
-async def run_service(role: str, instance: str, run: RunFolder, settings: Any, main: Main) -> None:
+async def run_service(
+    role: str, instance: str, run: RunFolder, settings: Any, main: Main, *, key: Key | None = None, endpoint: str = ""
+) -> None:
     """Joins the mesh and runs `main` until it returns, fails, or SIGTERM or SIGINT asks for the end.
+
+    `endpoint` is that of a hub on another machine: blobs then travel through it, and `run` is a folder of this one.
 
     Raises:
         DeadlineExceeded: the hub cannot be reached.
+        NotAdmitted: the hub does not take the key.
         Exception: whatever `main` failed with; it is on `faults` too.
     """
     async with (
         until_signalled() as stopping,
-        connect(run.endpoint, role=role, instance=instance, run=run, timeout=CONNECT_SECONDS) as mesh,
+        connect(
+            endpoint or run.endpoint,
+            role=role,
+            instance=instance,
+            run=None if endpoint else run,
+            key=key,
+            timeout=CONNECT_SECONDS,
+        ) as mesh,
     ):
         service = Service(role=role, instance=instance, mesh=mesh, run=run, settings=settings)
         async with background() as tasks:
@@ -157,13 +170,21 @@ def leaves(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-async def run_hub(run: RunFolder, *, session_seconds: float, ping_seconds: float) -> None:
-    """Runs the hub until SIGTERM or SIGINT."""
+async def run_hub(run: RunFolder, *, keys: KeysFolder | None, session_seconds: float, ping_seconds: float) -> None:
+    """Runs the hub until SIGTERM or SIGINT. With `keys` its sockets are encrypted, and theirs are let in too.
+
+    Raises:
+        KeysError: the keys cannot be used.
+        SettingsError: other machines could reach it without keys.
+    """
+    endpoint, fanout = run.listening
     settings = HubSettings(
-        endpoint=run.endpoint,
-        fanout=run.fanout,
+        endpoint=endpoint,
+        fanout=fanout,
         log_file=run.log_file,
         blobs=run.blobs,
+        allowed=(run.keys.allowed_file, *([keys.allowed_file] if keys else ())),
+        key=keys.hub_key() if keys else None,
         session_seconds=session_seconds,
         ping_seconds=ping_seconds,
     )

@@ -4,12 +4,13 @@ ZeroMQ's file descriptor is edge-triggered and any call on the socket may swallo
 it and wakes readers and writers, and every call looks at the socket's events again afterwards.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import cast
 
 import anyio
 import anyio.abc
+import msgspec
 import zmq
 from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
 
@@ -21,27 +22,68 @@ LINGER_MS = 500
 """How long closing waits for messages on their way out."""
 BURST = 64
 """Messages received in a row before other tasks get their turn."""
+HANDSHAKE_MS = 5000
+"""How long a connection may take to say who it is."""
+BACKLOG = 1024
+"""Connections that may wait to be taken."""
+DOMAIN = "selu"
+"""What `runtime.zap` is asked about."""
 
 # Plain numbers: pyzmq's are enums, whose arithmetic costs more than the calls they go into.
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 _POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
 
-class Socket:
-    """A ZeroMQ socket inside `open_socket`. One task may receive and any number may send."""
+Context = zmq.Context["zmq.Socket[bytes]"]
 
-    def __init__(self, raw: "zmq.Socket[bytes]") -> None:
+
+class Curve(msgspec.Struct, frozen=True):
+    """Keys in Z85. ``hub`` is the public key of whom one connects to; empty for the side that is connected to."""
+
+    public: str
+    secret: str
+    hub: str = ""
+
+    def __repr__(self) -> str:
+        return f"Curve(public={self.public!r})"
+
+
+class Socket:
+    """A ZeroMQ socket inside `open_socket`. One task may receive and any number may send.
+
+    ``signed``: peers have to show a key, and `receive_signed` tells which.
+    """
+
+    def __init__(self, raw: "zmq.Socket[bytes]", *, signed: bool = False) -> None:
         self.raw = raw
+        self.signed = signed
         self._readable = anyio.Event()
         self._writable = anyio.Event()
         self._burst = 0
 
     async def receive(self) -> list[bytes]:
         """The next message's frames. Cancelling loses nothing: frames are taken only when they can be returned."""
+        return (await self._receive(self._take))[1]
+
+    async def receive_signed(self) -> tuple[str | None, list[bytes]]:
+        """The next message with the public key under which its connection was made; ``None`` without CURVE."""
+        return await self._receive(self._take_signed if self.signed else self._take)
+
+    def _take(self) -> tuple[str | None, list[bytes]]:
+        return None, self.raw.recv_multipart(_NOBLOCK)
+
+    def _take_signed(self) -> tuple[str | None, list[bytes]]:
+        first = self.raw.recv(_NOBLOCK, copy=False)
+        frames = [first.bytes]
+        if first.more:
+            frames += self.raw.recv_multipart(_NOBLOCK)
+        return str(first.get("User-Id")), frames
+
+    async def _receive(self, take: Callable[[], tuple[str | None, list[bytes]]]) -> tuple[str | None, list[bytes]]:
         await checkpoint_if_cancelled()
         while True:
             try:
-                frames = self.raw.recv_multipart(_NOBLOCK)
+                taken = take()
             except zmq.Again:
                 self._burst = 0
                 await self._wait_readable()
@@ -51,7 +93,7 @@ class Socket:
                 if self._burst >= BURST:
                     self._burst = 0
                     await cancel_shielded_checkpoint()  # a message in hand cannot be cancelled away
-                return frames
+                return taken
 
     async def send(self, frames: Sequence[bytes]) -> None:
         """Queues one message, waiting while the peer's queue is full."""
@@ -69,6 +111,11 @@ class Socket:
             return False
         self._wake()
         return True
+
+    @property
+    def address(self) -> str:
+        """Where it is bound, with the port that was picked where it said 0."""
+        return self.raw.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     async def _wait_readable(self) -> None:
         self._readable = anyio.Event()
@@ -88,7 +135,8 @@ class Socket:
         if events & _POLLOUT:
             self._writable.set()
 
-    async def _pump(self) -> None:
+    async def pump(self) -> None:
+        """Wakes readers and writers; must run for any of them to get on."""
         descriptor = self.raw.getsockopt(zmq.FD)
         assert isinstance(descriptor, int)
         while True:
@@ -117,20 +165,28 @@ async def open_socket(
     bind: str | None = None,
     connect: str | None = None,
     subscribe: Sequence[bytes] = (),
+    curve: Curve | None = None,
+    context: Context | None = None,
 ) -> AsyncGenerator[Socket]:
     """Opens a bound or connected socket; leaving closes it.
+
+    With `curve`, all is encrypted and both sides know each other's keys; whose keys a bound socket takes is asked of
+    `runtime.zap` in its context, and without an answer it takes none.
 
     Raises:
         OSError: the endpoint is in use or cannot be had; the text names it.
     """
-    context = cast("zmq.Context[zmq.Socket[bytes]]", zmq.Context.instance())
-    raw = context.socket(kind)
+    raw = (context or cast("Context", zmq.Context.instance())).socket(kind)
     try:
         raw.setsockopt(zmq.LINGER, LINGER_MS)
         raw.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES)
         raw.set_hwm(HIGH_WATER)
         if kind == zmq.ROUTER:
             raw.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        if "[" in (bind or connect or ""):
+            raw.setsockopt(zmq.IPV6, 1)
+        if curve is not None:
+            _encrypt(raw, curve)
         for prefix in subscribe:
             raw.setsockopt(zmq.SUBSCRIBE, prefix)
         try:
@@ -140,9 +196,22 @@ async def open_socket(
                 raw.connect(connect)
         except zmq.ZMQError as error:
             raise OSError(error.errno, f"cannot open {bind or connect}: {error.strerror}") from error
-        wrapped = Socket(raw)
+        wrapped = Socket(raw, signed=curve is not None and bind is not None)
         async with background() as tasks:
-            tasks.start_soon(wrapped._pump)  # pyright: ignore[reportPrivateUsage]
+            tasks.start_soon(wrapped.pump)
             yield wrapped
     finally:
         raw.close()
+
+
+def _encrypt(raw: "zmq.Socket[bytes]", curve: Curve) -> None:
+    raw.setsockopt_string(zmq.CURVE_PUBLICKEY, curve.public)
+    raw.setsockopt_string(zmq.CURVE_SECRETKEY, curve.secret)
+    raw.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
+    if curve.hub:
+        raw.setsockopt_string(zmq.CURVE_SERVERKEY, curve.hub)
+        return
+    raw.setsockopt(zmq.CURVE_SERVER, 1)
+    raw.setsockopt(zmq.BACKLOG, BACKLOG)
+    raw.setsockopt_string(zmq.ZAP_DOMAIN, DOMAIN)
+    raw.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # else a hub whose `zap` failed would let everybody in

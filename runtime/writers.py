@@ -8,10 +8,10 @@ from anyio.streams.memory import MemoryObjectReceiveStream
 
 from protocols.codec import Envelope, unseal
 from protocols.errors import Forbidden, ProtocolError, StorageFull
-from protocols.topics import ANYONE, may, topic
+from protocols.topics import ANYONE, may_say, topic
+from runtime.fanout import Fanout
 from runtime.journal import Commit, Journal, Write
 from runtime.log import Append
-from runtime.sockets import Socket
 
 Then = Callable[[list[tuple[int, bool]] | StorageFull], None]
 """Told (offset, new) for each message once they are on disk, or why they are not."""
@@ -20,14 +20,14 @@ Then = Callable[[list[tuple[int, bool]] | StorageFull], None]
 class Writers:
     """Writers of a journal and of the fan-out socket. ``counts`` gathers totals by name."""
 
-    def __init__(self, journal: Journal, fanout: Socket, counts: Counter[str]) -> None:
+    def __init__(self, journal: Journal, fanout: Fanout, counts: Counter[str]) -> None:
         self._journal = journal
         self._fanout = fanout
         self._counts = counts
 
-    async def publish(self, role: str, payload: Sequence[bytes], then: Then) -> None:
+    async def publish(self, role: str, producer: str, payload: Sequence[bytes], then: Then) -> None:
         """Queues envelopes for the next commit, all or none. Raises `ProtocolError` where one may not be written."""
-        envelopes = [_checked(role, data, durable=True) for data in payload]
+        envelopes = [_checked(role, producer, data, durable=True) for data in payload]
 
         def count(results: list[tuple[int, bool]] | StorageFull) -> None:
             if not isinstance(results, StorageFull):
@@ -38,11 +38,11 @@ class Writers:
         appends = [Append(e.topic, e.id, data) for e, data in zip(envelopes, payload, strict=True)]
         await self._journal.write(Write(appends, None, count))
 
-    def emit(self, role: str, payload: Sequence[bytes]) -> None:
+    def emit(self, role: str, producer: str, payload: Sequence[bytes]) -> None:
         """Fans live envelopes out now; one that may not be said, or finds no room, is counted and gone."""
         for data in payload:
             try:
-                envelope = _checked(role, data, durable=False)
+                envelope = _checked(role, producer, data, durable=False)
             except ProtocolError as error:
                 self._counts[f"refused_{error.code}"] += 1
                 continue
@@ -50,17 +50,19 @@ class Writers:
             self._counts["emitted" if sent else "emitted_dropped"] += 1
 
 
-def _checked(role: str, data: bytes, *, durable: bool) -> Envelope:
+def _checked(role: str, producer: str, data: bytes, *, durable: bool) -> Envelope:
     envelope = unseal(data)
     declared = topic(envelope.topic)
     if declared.durable is not durable:
         raise Forbidden(f"{envelope.topic} is a {'live' if durable else 'durable'} topic")
-    if not may(role, declared.writers):
+    if not may_say(role, declared):
         raise Forbidden(f"{role} may not publish on {envelope.topic}")
+    if envelope.producer != producer:
+        raise Forbidden(f"{producer} may not say that {envelope.producer!r} said {envelope.id!r}")
     return envelope
 
 
-async def fan_out(commits: MemoryObjectReceiveStream[Commit], fanout: Socket) -> None:
+async def fan_out(commits: MemoryObjectReceiveStream[Commit], fanout: Fanout) -> None:
     """Says durable messages on the PUB socket after their commit; never those that only some may read."""
     with commits:
         async for commit in commits:

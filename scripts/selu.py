@@ -8,7 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("up", "attach", "doctor", "report")
+COMMANDS = ("up", "attach", "join", "keys", "doctor", "report")
 
 EXIT_CODES = """exit codes:
   0  done

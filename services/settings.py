@@ -151,9 +151,11 @@ class Evaluator(Section, frozen=True, kw_only=True):
 
 
 class Mesh(Section, frozen=True, kw_only=True):
-    """``endpoint`` empty means ipc in the run folder. Times in seconds."""
+    """``endpoint`` empty means ipc in a private folder, else tcp://HOST:PORT; one that other machines reach needs
+    ``keys``, a folder made by `selu keys make`. With it everything is encrypted. Times in seconds."""
 
     endpoint: str = ""
+    keys: str = ""
     call_seconds: Rate = 120.0
     heartbeat_seconds: Rate = 0.5
     session_seconds: Rate = 5.0

@@ -2,6 +2,7 @@
 
 Without --run or --connect it takes the newest run under runs/. Of a run that has ended it prints what is logged.
 Which topics there are, and what each carries: protocols/topics.py, or give a wrong one and read the error.
+A run that other machines can reach asks for a key; on its own machine --run finds one.
 """
 
 import argparse
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     import anyio
 
+    from runtime.keys import Key
     from runtime.mesh import Mesh
     from runtime.runfolder import RunFolder
     from runtime.streams import Delivery
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 HELP = "print what is said on a topic, while it is said or afterwards"
 
 ROLE = "observer"
-"""What the mesh knows this reader as: it may read what anyone may."""
+"""What the mesh knows a reader without a key as: it may read what anyone may."""
 CONNECT_SECONDS = 5.0
 WATCH_SECONDS, GONE_SECONDS = 1.0, 5.0
 """How often the hub is asked whether it is there, and after how long without an answer it is not."""
@@ -35,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--run", type=Path, metavar="DIR", help="the run's folder")
     where.add_argument("--connect", metavar="ENDPOINT", help="the hub's endpoint, e.g. tcp://127.0.0.1:5555")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="the key to join with (see selu keys)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--count", type=int, metavar="N", help="end after N messages")
 
@@ -44,6 +47,7 @@ def run(given: argparse.Namespace) -> int:
 
     from protocols.errors import ProtocolError
     from protocols.topics import may, topic
+    from runtime.keys import KeysError, read_key
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from scripts.launch.speak import as_json, as_text
@@ -56,19 +60,22 @@ def run(given: argparse.Namespace) -> int:
         return _refuse(f"--from {given.start!r} is not start, now or an offset (a whole number)")
     try:
         declared = topic(given.topic)
-        if not may(ROLE, declared.readers):
+        key = read_key(given.key) if given.key else None
+        if not may(key.role if key else ROLE, declared.readers):
             readers = ", ".join(sorted(declared.readers))
             return _refuse(f"{given.topic} may be read by {readers} only: what it tells must not reach learning")
         folder = RunFolder.open(given.run or newest()) if given.connect is None else None
         if folder is not None and not folder.endpoints_file.exists():
             return _past(folder, given.topic, start, say)
+        if key is None and folder is not None and folder.key_of(ROLE).exists():
+            key = read_key(folder.key_of(ROLE))
         endpoint = given.connect or (folder.endpoint if folder else "")
-        return anyio.run(_follow, endpoint, given.topic, declared.durable, start, say)
-    except (RunFolderError, LogFormatError) as error:
+        return anyio.run(_follow, endpoint, key, given.topic, declared.durable, start, say)
+    except (RunFolderError, LogFormatError, KeysError) as error:
         return _refuse(str(error))
     except ProtocolError as error:
         sys.stderr.write(f"selu: {error}\n")
-        return 2 if error.code in ("unknown_topic", "forbidden") else 1
+        return 2 if error.code in ("unknown_topic", "forbidden", "not_admitted") else 1
 
 
 def newest() -> Path:
@@ -115,7 +122,7 @@ def _past(folder: "RunFolder", topic: str, start: int | str, say: _Counted) -> i
     return 0
 
 
-async def _follow(endpoint: str, topic: str, durable: bool, start: int | str, say: _Counted) -> int:
+async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, start: int | str, say: _Counted) -> int:
     """Prints until enough was said or the hub is gone."""
     import os
 
@@ -123,8 +130,9 @@ async def _follow(endpoint: str, topic: str, durable: bool, start: int | str, sa
 
     from runtime.mesh import connect
 
+    role, name = (key.role, f"{key.name}/{os.getpid()}") if key else (ROLE, f"{ROLE}-{os.getpid()}")
     async with (
-        connect(endpoint, role=ROLE, instance=f"{ROLE}-{os.getpid()}", timeout=CONNECT_SECONDS) as mesh,
+        connect(endpoint, role=role, instance=name, key=key, timeout=CONNECT_SECONDS) as mesh,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(_end_with_the_hub, mesh, tasks.cancel_scope)

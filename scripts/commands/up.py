@@ -43,9 +43,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
+    from runtime.keys import KeysError
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, dump
+    from scripts.launch.keys import give_keys
     from scripts.launch.plan import new_plan, resumed_plan
     from scripts.launch.preflight import problems
 
@@ -74,9 +76,11 @@ def run(given: argparse.Namespace) -> int:
             if plan.resume and (found := problems(plan)):
                 return _refuse(*found)
             folder.write_settings(dump(plan.settings, f"The resolved settings of this run ({plan.profile})."))
-            folder.listen_at(plan.settings.mesh.endpoint)
+            mesh = plan.settings.mesh
+            folder.listen_at(mesh.endpoint, keyed=bool(mesh.keys))
+            give_keys(plan, folder)
             return _launch(plan, folder, lock, plain=given.plain)
-    except (SettingsError, RunFolderError, LogFormatError) as error:
+    except (SettingsError, RunFolderError, LogFormatError, KeysError) as error:
         return _refuse(str(error))
 
 

@@ -2,6 +2,7 @@
 
 plan       which settings, which folder, which processes
 preflight  what would fail later, found before anything starts
+keys       a key for each process
 run        the mesh from start to end
 watch      what the launcher knows of the run while it goes
 lines      it in plain lines

@@ -4,10 +4,13 @@ import importlib.util
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 
+from protocols.topics import OBSERVER
+from runtime.keys import KeysError, KeysFolder
 from runtime.runfolder import RunFolder, RunFolderError
+from scripts.launch.lines import LAUNCHER
 from scripts.launch.plan import Plan
 from services.models.engine import EngineError
 from services.models.folder import model_folder
@@ -56,10 +59,15 @@ def _learner(settings: Settings) -> Iterator[str]:
 
 
 def _endpoint(plan: Plan) -> Iterator[str]:
-    endpoint = plan.settings.mesh.endpoint
+    endpoint, keys = plan.settings.mesh.endpoint, plan.settings.mesh.keys
+    if keys and not endpoint:
+        yield "mesh.keys is for a tcp endpoint: set mesh.endpoint too, e.g. tcp://0.0.0.0:5555, or leave mesh.keys out"
+        return
     try:
-        pair = RunFolder(plan.folder).endpoints_for(endpoint)
-    except RunFolderError as error:
+        pair = RunFolder(plan.folder).endpoints_for(endpoint, keyed=bool(keys))
+        if keys:
+            yield from _keys(KeysFolder(Path(keys)), {process.instance for process in plan.processes})
+    except (RunFolderError, KeysError) as error:
         yield str(error)
         return
     for one in pair:
@@ -70,6 +78,13 @@ def _endpoint(plan: Plan) -> Iterator[str]:
                     probe.bind((found[1].strip("[]"), int(found[2])))
                 except OSError as error:
                     yield f"cannot listen at {one} ({error.strerror}): set mesh.endpoint to another port, or empty"
+
+
+def _keys(folder: KeysFolder, instances: Set[str]) -> Iterator[str]:
+    folder.hub_key()
+    for entry in folder.allowed():
+        if entry.name in instances | {LAUNCHER, OBSERVER}:
+            yield f"the key {entry.name!r} in {folder.path} has the name of one of this run's own processes: revoke it"
 
 
 def _disk(folder: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from protocols.errors import ProtocolError
 from protocols.messages import Fault, Health
 from runtime.child import command, environment
+from runtime.keys import read_key
 from runtime.mesh import Mesh, connect
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
@@ -82,7 +83,10 @@ class Launch:
             _signals(self._signalled(supervisor)),
         ):
             for process in self._plan.processes:
-                argv = command(process.instance, process.role, self._run, lifeline=supervisor.lifeline, hold=[lock])
+                key = None if process.role == "hub" else self._run.key_of(process.instance)
+                argv = command(
+                    process.instance, process.role, self._run, lifeline=supervisor.lifeline, hold=[lock], key=key
+                )
                 await supervisor.start(
                     Spec(
                         instance=process.instance,
@@ -108,13 +112,12 @@ class Launch:
     # -- the mesh, as the launcher attends it
 
     async def _attend(self) -> None:
-        endpoint = self._run.endpoint
+        endpoint, name = self._run.endpoint, lines.LAUNCHER
+        key = read_key(self._run.key_of(name))
         while True:
             try:
                 async with (
-                    connect(
-                        endpoint, role="launcher", instance=lines.LAUNCHER, run=self._run, timeout=HUB_SECONDS
-                    ) as mesh,
+                    connect(endpoint, role=name, instance=name, run=self._run, key=key, timeout=HUB_SECONDS) as mesh,
                     anyio.create_task_group() as tasks,
                 ):
                     tasks.start_soon(self._follow, mesh)

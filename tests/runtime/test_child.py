@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from runtime.child import ASKED, command, environment, main_of
+from runtime.keys import read_key
 from runtime.mesh import connect
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, dump
@@ -47,7 +48,8 @@ async def test_a_hub_child_serves_and_ends_when_asked(run: RunFolder) -> None:
     with anyio.fail_after(20):
         argv = command("hub", "hub", run, lifeline=None)
         async with await anyio.open_process(argv, stdout=None, stderr=None) as hub:
-            async with connect(run.endpoint, role="launcher", instance="launcher", run=run) as mesh:
+            key = read_key(run.keys.make("launcher", "launcher"))
+            async with connect(run.endpoint, role="launcher", instance="launcher", run=run, key=key) as mesh:
                 assert await mesh.tail() == 0
             hub.send_signal(signal.SIGTERM)
             assert await hub.wait() == ASKED

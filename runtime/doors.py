@@ -1,0 +1,69 @@
+"""The hub's sockets, and who comes in by them: plain where only this machine can reach them, else encrypted."""
+
+import os
+from collections import Counter
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import msgspec
+import zmq
+
+from runtime.access import Access
+from runtime.endpoints import is_local
+from runtime.fanout import Fanout
+from runtime.keys import Key
+from runtime.settings import SettingsError
+from runtime.sockets import Context, Curve, Socket, background, open_socket
+from runtime.zap import ENDPOINT, admit_keys
+
+
+class Doors(msgspec.Struct, frozen=True):
+    """``counts`` are totals by name, shared with the hub."""
+
+    router: Socket
+    fanout: Fanout
+    access: Access
+    counts: Counter[str]
+
+
+@asynccontextmanager
+async def open_doors(endpoint: str, fanout: str, *, allowed: Sequence[Path], key: Key | None) -> AsyncGenerator[Doors]:
+    """Binds ROUTER and PUB.
+
+    Raises:
+        SettingsError: other machines could reach them, and there are no keys.
+        OSError: an endpoint is in use.
+    """
+    for one in (endpoint, fanout):
+        if not is_local(one) and (key is None or not allowed):
+            raise SettingsError(f"{one} lets other machines in and needs keys: make some with `selu keys make`")
+    if key is not None and not allowed:
+        raise SettingsError("a hub with a key needs a list of the keys to let in")
+    access, counts = Access(allowed), Counter[str]()
+    curve = None if key is None else Curve(key.public, key.secret)
+    # ZeroMQ asks one place in a context which keys it may let in: every hub needs a context of its own for that.
+    context = Context() if curve else None
+    previous = os.umask(0o077)  # sockets under ipc:// are files: nobody else's
+    try:
+        async with AsyncExitStack() as stack:
+            if context is None:
+                tasks = await stack.enter_async_context(background())
+            else:
+                asked = await stack.enter_async_context(open_socket(zmq.REP, bind=ENDPOINT, context=context))
+                tasks = await stack.enter_async_context(background())
+                tasks.start_soon(admit_keys, asked, access, counts)
+            opening = partial(open_socket, curve=curve, context=context)
+            router = await stack.enter_async_context(opening(zmq.ROUTER, bind=endpoint))
+            door = Fanout(fanout, lambda at: opening(zmq.PUB, bind=at))
+            await tasks.start(door.keep)
+            os.umask(previous)
+            yield Doors(router, door, access, counts)
+    finally:
+        os.umask(previous)
+        if context is not None:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(context.term)

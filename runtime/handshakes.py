@@ -1,0 +1,39 @@
+"""Why a connection does not come about: what ZeroMQ's monitor tells of failed handshakes, in words."""
+
+import zmq
+from anyio.abc import TaskStatus
+from zmq.utils.monitor import parse_monitor_message
+
+from protocols.errors import NotAdmitted
+from runtime.link import Link
+from runtime.sockets import Socket, background
+
+_AUTH, _PROTOCOL, _BROKEN = (
+    int(zmq.EVENT_HANDSHAKE_FAILED_AUTH),
+    int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL),
+    int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL),
+)
+
+
+async def watch_handshakes(socket: Socket, link: Link, keyed: bool, *, task_status: TaskStatus[None]) -> None:
+    """Tells the link why it gets no answer, until cancelled. A key that is turned away ends it."""
+    raw = socket.raw.get_monitor_socket(_AUTH | _PROTOCOL | _BROKEN)
+    try:
+        monitor = Socket(raw)
+        async with background() as tasks:
+            tasks.start_soon(monitor.pump)
+            task_status.started()
+            while True:
+                event = parse_monitor_message(await monitor.receive())["event"]
+                if event == _AUTH:
+                    link.refuse(NotAdmitted(f"{link.endpoint} does not let this key in: it is not known, or revoked"))
+                elif event == _PROTOCOL and not keyed:
+                    link.refuse(NotAdmitted(f"{link.endpoint} asks for a key: give one made with `selu keys make`"))
+                else:
+                    link.trouble = (
+                        "the handshake failed: is the key one for this hub, and does that hub take keys?"
+                        if keyed
+                        else "what listens there is no hub"
+                    )
+    finally:
+        socket.raw.disable_monitor()

@@ -1,0 +1,71 @@
+"""Makes, lists and revokes the keys that let processes of other machines into a run.
+
+A run listens beyond its own machine with mesh.endpoint=tcp://0.0.0.0:PORT and mesh.keys=FOLDER. Its hub takes the keys
+of that folder, also those made and revoked while it runs. Give a key's file to its holder, and to nobody else.
+
+With --run it is about one run on this machine: a key lets a consumer of yours write there, and ends with the run.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runtime.keys import KeysFolder
+
+HELP = "make, list and revoke keys for a mesh that other machines join"
+
+FOLDER = "~/.config/selu/keys"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    where = argparse.ArgumentParser(add_help=False)
+    either = where.add_mutually_exclusive_group()
+    either.add_argument("--keys", type=Path, metavar="DIR", help=f"the keys' folder (default: {FOLDER})")
+    either.add_argument("--run", type=Path, metavar="DIR", help="the folder of a run that is up on this machine")
+    actions = parser.add_subparsers(dest="action", metavar="make|list|revoke", required=True)
+    make = actions.add_parser("make", parents=[where], help="make a key and print its file")
+    make.add_argument("name", metavar="NAME")
+    make.add_argument(
+        "--role", default="observer", help="what its holder may be: observer (reads only; default), critic, actor, ..."
+    )
+    actions.add_parser("list", parents=[where], help="print the keys that are let in")
+    revoke = actions.add_parser("revoke", parents=[where], help="let a key in no more; it is put out within a second")
+    revoke.add_argument("name", metavar="NAME")
+
+
+def run(given: argparse.Namespace) -> int:
+    from runtime.keys import KeysError, KeysFolder
+    from runtime.runfolder import RunFolder, RunFolderError
+
+    try:
+        folder = RunFolder.open(given.run).keys if given.run else KeysFolder(given.keys or Path(FOLDER))
+        match given.action:
+            case "make":
+                file = _make(folder, given.name, given.role, of_run=given.run is not None)
+                sys.stdout.write(f"{file}\n")
+            case "revoke":
+                folder.check()
+                folder.revoke(given.name)
+            case _:
+                folder.check()
+                for entry in folder.allowed():
+                    sys.stdout.write(f"{entry.name}  {entry.role}  {entry.proof}\n")
+    except (KeysError, RunFolderError) as error:
+        sys.stderr.write(f"selu: {error}\n")
+        return 2
+    return 0
+
+
+def _make(folder: "KeysFolder", name: str, role: str, *, of_run: bool) -> Path:
+    """A key of one's own folder, which is made where it is missing, or of a run's."""
+    from runtime.keys import KeysError
+
+    if not of_run:
+        folder.create()
+        return folder.make(name, role, hub=folder.hub_key().public)
+    folder.check()
+    if any(entry.proof.startswith("curve:") for entry in folder.allowed()):
+        raise KeysError(f"this run takes the keys of its mesh.keys folder: make {name!r} there")
+    return folder.make(name, role)
