@@ -26,13 +26,29 @@ class Access:
         self._stamps: list[Stamp | None] = []
         self._known: dict[str, Allowed] = {}
         self._names: frozenset[str] = frozenset()
-        self.refresh()
+        self._revoked: set[str] = set()
+        self._refresh()
 
-    def refresh(self) -> frozenset[str]:
-        """Reads the lists again where they have changed; returns the proofs that no longer let in as they did."""
+    def revoked(self) -> frozenset[str]:
+        """The proofs that since the last call have ceased to let in, or to let in as they did."""
+        self._refresh()
+        revoked, self._revoked = frozenset(self._revoked), set()
+        return revoked
+
+    def lets_in(self, proof: str) -> bool:
+        """Whether a list names this proof."""
+        return self._entry(proof) is not None
+
+    def _entry(self, proof: str) -> Allowed | None:
+        if proof not in self._known:
+            self._refresh()  # it may have been made a moment ago
+        return self._known.get(proof)
+
+    def _refresh(self) -> None:
+        """Reads the lists again where they have changed."""
         stamps = [_stamp(file) for file in self._lists]
         if stamps == self._stamps:
-            return frozenset()
+            return
         self._stamps = stamps
         known: dict[str, Allowed] = {}
         names: set[str] = set()
@@ -41,11 +57,7 @@ class Access:
             known.update({entry.proof: entry for entry in entries})
             names.update(entry.name for entry in entries)
         before, self._known, self._names = self._known, known, frozenset(names)
-        return frozenset(proof for proof, entry in before.items() if known.get(proof) != entry)
-
-    def lets_in(self, proof: str) -> bool:
-        """Whether a list names this proof."""
-        return proof in self._known
+        self._revoked |= {proof for proof, entry in before.items() if known.get(proof) != entry}
 
     def admit(self, hello: c.Hello, public: str | None) -> str:
         """Lets a session in and returns its proof; empty for one that needed none.
@@ -64,7 +76,7 @@ class Access:
                 raise NotAdmitted(f"{hello.instance} is the name of a key: choose another")
             return ""
         proof = ticket_proof(hello.ticket) if public is None else curve_proof(public)
-        found = self._known.get(proof)
+        found = self._entry(proof)
         if found is None:
             raise NotAdmitted(f"the key of {hello.instance} is not known here, or was revoked")
         if (found.role, found.name) != (hello.role, _owner(hello.instance)):

@@ -170,7 +170,7 @@ class Hub:
 
     def _look_at_keys(self) -> None:
         """Ends the sessions of keys that were revoked, and whatever they listen to."""
-        revoked = self._access.refresh()
+        revoked = self._access.revoked()
         for session in [s for s in self._sessions.values() if s.proof in revoked]:
             self._drop(session, "has a key that was revoked")
         if revoked and self._settings.key is not None:

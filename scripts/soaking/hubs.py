@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 
 from runtime.child import command, environment
+from runtime.keys import Key, read_key
 from runtime.runfolder import RunFolder
 from runtime.settings import dump
 from runtime.sockets import background
@@ -27,6 +28,11 @@ class Hubs:
         self._plan = plan
         self._output = run.log_of("hub")
         self._killed = False
+
+    def key(self, name: str) -> Key:
+        """What lets a client of this name join and speak on `faults`, which the launcher may."""
+        file = self.run.key_of(name)
+        return read_key(file if file.exists() else self.run.keys.make(name, "launcher"))
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Sends the hub a signal, if it lives."""

@@ -8,6 +8,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import anyio
@@ -58,9 +59,14 @@ class Storm:
 
     # -- clients
 
+    def _join(self, name: str) -> AbstractAsyncContextManager[Mesh]:
+        """A client of its own name, over the network that the storm is in."""
+        key = self._hub.key(name)
+        return connect(self._proxy.endpoint, role=key.role, instance=name, key=key, timeout=JOIN_SECONDS)
+
     async def publish(self, name: str) -> None:
         """Says one message after another until the storm has ended, some of them twice."""
-        async with connect(self._proxy.endpoint, role="storm", instance=name, timeout=JOIN_SECONDS) as mesh:
+        async with self._join(name) as mesh:
             number = 0
             while not self.ended.is_set():
                 number += 1
@@ -79,9 +85,7 @@ class Storm:
         while True:
             with anyio.CancelScope() as self._members[index]:
                 async with (
-                    connect(
-                        self._proxy.endpoint, role="storm", instance=f"member-{index}", timeout=JOIN_SECONDS
-                    ) as mesh,
+                    self._join(f"member-{index}") as mesh,
                     mesh.consume(TOPIC, group=GROUP, max_in_flight=1) as stream,
                 ):
                     while True:
@@ -96,7 +100,7 @@ class Storm:
     async def subscribe(self) -> None:
         """Reads everything from the first message on."""
         async with (
-            connect(self._proxy.endpoint, role="storm", instance="reader", timeout=JOIN_SECONDS) as mesh,
+            self._join("reader") as mesh,
             mesh.subscribe(TOPIC, start="start") as stream,
         ):
             async for delivery in stream:
@@ -169,7 +173,7 @@ class Storm:
 
     async def drain(self) -> None:
         """Returns when readers and group have come to the end of the log. Nothing may fail any more."""
-        async with connect(self._proxy.endpoint, role="storm", instance="drain", timeout=JOIN_SECONDS) as mesh:
+        async with self._join("drain") as mesh:
             tail = await mesh.tail()
             async with mesh.consume(TOPIC, group=GROUP, until=tail, max_in_flight=1) as stream:
                 async for delivery in stream:
