@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from protocols import limits
@@ -49,27 +50,47 @@ class BlobStore:
             raise TooLarge(f"a blob of {len(data)} bytes is over the limit of {limits.BLOB_BYTES}")
         digest = digest_of(data)
         target = self.path(digest)
-        scratch = target.with_name(f".{digest[:8]}-{uuid.uuid4().hex}")
-        try:
+        scratch = self.scratch(digest)
+        with self._writing(scratch):
             if self._holds(target, data):
                 _sync_folder(target.parent)  # whoever wrote it may have died before this
                 return digest
-            if not target.parent.exists():
-                target.parent.mkdir(exist_ok=True)
+        self.add(scratch, data)
+        self.adopt(scratch, digest)
+        return digest
+
+    def scratch(self, digest: str) -> Path:
+        """A new name for a file that is to become a blob: for `add`, then `adopt`."""
+        return self.path(digest).with_name(f".{digest[:8]}-{uuid.uuid4().hex}")
+
+    def add(self, scratch: Path, data: bytes | memoryview) -> None:
+        """Writes on at the end of such a file. Raises `StorageFull`; nothing is left of it then."""
+        with self._writing(scratch):
+            if not scratch.parent.exists():
+                scratch.parent.mkdir(exist_ok=True)
                 _sync_folder(self.folder)
-            with scratch.open("wb") as file:
+            with scratch.open("ab") as file:
                 file.write(data)
-                file.flush()
+
+    def adopt(self, scratch: Path, digest: str) -> None:
+        """Puts a file whose bytes have this digest in its place, once it is on disk. Raises as `add` does."""
+        target = self.path(digest)
+        with self._writing(scratch):
+            with scratch.open("rb") as file:
                 os.fsync(file.fileno())
             crash.at("blob.half")
             scratch.replace(target)
             _sync_folder(target.parent)
             crash.at("blob.after")
+
+    @contextmanager
+    def _writing(self, scratch: Path) -> Generator[None]:
+        try:
+            yield
         except OSError as error:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
-            raise StorageFull(f"cannot write blob {digest[:12]} under {self.folder}: {error.strerror}") from error
-        return digest
+            raise StorageFull(f"cannot write blob {scratch.name[1:9]} under {self.folder}: {error.strerror}") from error
 
     def _holds(self, target: Path, data: bytes | memoryview) -> bool:
         """Whether the file is there and whole: one that was damaged is written anew."""
@@ -83,6 +104,23 @@ class BlobStore:
         except FileNotFoundError:
             return False
         return True
+
+    def piece(self, digest: str, at: int, size: int) -> tuple[int, bytes]:
+        """How large a blob is, and up to `size` bytes of it from `at` on. Unchecked: whoever has all of it can check.
+
+        Raises:
+            NotFound: no such blob.
+            BlobCorrupt: the disk fails.
+        """
+        try:
+            with self.path(digest).open("rb") as file:
+                whole = os.fstat(file.fileno()).st_size
+                file.seek(min(at, whole))
+                return whole, file.read(size)
+        except FileNotFoundError:
+            raise NotFound(f"no blob {digest} under {self.folder}") from None
+        except OSError as error:
+            raise BlobCorrupt(f"blob {digest} under {self.folder} cannot be read: {error.strerror}") from error
 
     def get(self, digest: str) -> bytes:
         """The bytes of a blob, checked against their name.

@@ -37,3 +37,4 @@ async def watch_handshakes(socket: Socket, link: Link, keyed: bool, *, task_stat
                     )
     finally:
         socket.raw.disable_monitor()
+        raw.close(linger=0)

@@ -240,8 +240,9 @@ class Hub:
                     await self._uploads.put(session.key, command, payload[0] if payload else b"")
                     reply, out = c.Done(), []
                 case c.GetBlob():
-                    data = await anyio.to_thread.run_sync(self._blobs.get, command.digest)
-                    reply, out = c.Piece(size=len(data)), [data[command.at : command.at + limits.CHUNK_BYTES]]
+                    find = partial(self._blobs.piece, command.digest, command.at, limits.CHUNK_BYTES)
+                    size, piece = await anyio.to_thread.run_sync(find)
+                    reply, out = c.Piece(size=size), [piece]
                 case c.Status():
                     reply, out = await self._report(), []
                 case _:
@@ -265,7 +266,11 @@ class Hub:
             self._refuse(session, number, error)
 
     async def _acknowledge(self, session: Session, number: int, command: c.Acknowledge) -> None:
-        mark = self._readers.acknowledge(command)
+        try:
+            mark = self._readers.acknowledge(session.role, command)
+        except ProtocolError as error:
+            self._refuse(session, number, error)
+            return
 
         def then(results: list[tuple[int, bool]] | StorageFull) -> None:
             if isinstance(results, StorageFull):

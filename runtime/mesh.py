@@ -16,7 +16,7 @@ from protocols import commands as c
 from protocols import limits
 from protocols.codec import decoder, encode, seal, unseal
 from protocols.codec import digest as digest_of
-from protocols.errors import Busy, DecodeError, NotFound, ProtocolError, RemoteError
+from protocols.errors import Busy, DecodeError, NotFound, ProtocolError, RemoteError, TooLarge
 from protocols.messages import Message
 from protocols.topics import CALLS, topic
 from runtime import crash, witness
@@ -227,13 +227,15 @@ class Mesh:
         return digest
 
     async def get_blob(self, digest: str) -> bytes:
-        """The bytes of that name, checked. Raises `NotFound`, or `BlobCorrupt` if they were damaged."""
+        """The bytes of that name, checked. Raises `NotFound`, `TooLarge`, or `BlobCorrupt` if they were damaged."""
         if self._blobs is not None:
             return await anyio.to_thread.run_sync(self._blobs.get, digest)
         data = bytearray()
         while True:
             reply, payload = await self._link.request(c.GetBlob(digest=digest, at=len(data)), timeout=REPLY_SECONDS)
             assert isinstance(reply, c.Piece)
+            if reply.size > limits.BLOB_BYTES:
+                raise TooLarge(f"blob {digest} has {reply.size} bytes; the limit is {limits.BLOB_BYTES}")
             data += payload[0]
             if len(data) >= reply.size or not payload[0]:
                 break

@@ -5,12 +5,15 @@ from collections.abc import Callable, Iterable
 import anyio
 
 from protocols import commands as c
-from protocols.errors import Forbidden
+from protocols.errors import Busy, Forbidden
 from protocols.topics import may, topic
 from runtime import crash
 from runtime.groups import Group
 from runtime.journal import Journal
 from runtime.log import Mark, Record
+
+GROUPS = 4096
+"""Consumer groups of one hub, each counted once for every topic."""
 
 Answer = tuple[c.Reply, list[bytes]]
 """A reply and its payload."""
@@ -80,9 +83,14 @@ class Readers:
                 records += [record for record in fresh if record.offset in taken]
         return again, records
 
-    def acknowledge(self, command: c.Acknowledge) -> Mark:
-        """Takes messages off a group's list; the mark is for the journal to keep."""
-        return self._group(command.group, command.topic).acknowledge(command.offsets)
+    def acknowledge(self, role: str, command: c.Acknowledge) -> Mark:
+        """Takes messages off a group's list; the mark is for the journal to keep. Those yet to come are passed over.
+
+        Raises `Forbidden`, `UnknownTopic`, `Busy`.
+        """
+        _check_readable(role, command.topic)
+        known = [offset for offset in command.offsets if offset <= self._journal.tail]
+        return self._group(command.group, command.topic).acknowledge(known)
 
     def unwritten(self, mark: Mark) -> None:
         """Takes a mark back that the journal could not keep."""
@@ -112,6 +120,8 @@ class Readers:
     def _group(self, name: str, topic_name: str, start: int = 0) -> Group:
         group = self._groups.get((name, topic_name))
         if group is None:
+            if len(self._groups) >= GROUPS:
+                raise Busy(f"there are {GROUPS} groups already: share one, or take another run")
             group = self._groups[name, topic_name] = Group(name, topic_name, committed=start)
         return group
 

@@ -1,20 +1,31 @@
-"""Blobs on their way in, piece by piece, each bounded by the size it announced."""
+"""Blobs on their way in, piece by piece into a file, each bounded by the size it announced."""
 
+import hashlib
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
 import anyio.to_thread
 import msgspec
 
-from protocols.codec import digest as digest_of
 from protocols.commands import PutBlob
-from protocols.errors import Busy, DecodeError
+from protocols.errors import Busy, DecodeError, ProtocolError
 from runtime.blobs import BlobStore
 
 AT_ONCE = 16
 """Unfinished uploads of one session."""
 
+Owner = tuple[bytes, str]
+"""A session and a digest."""
+
 
 class _Upload(msgspec.Struct):
     size: int
-    data: bytearray
+    scratch: Path
+    have: int = 0
+    lock: anyio.Lock = msgspec.field(default_factory=anyio.Lock)
+    digest: Any = msgspec.field(default_factory=hashlib.sha256)
 
 
 class Uploads:
@@ -22,37 +33,50 @@ class Uploads:
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
-        self._open: dict[tuple[bytes, str], _Upload] = {}
+        self._open: dict[Owner, _Upload] = {}
 
     async def put(self, session: bytes, command: PutBlob, piece: bytes) -> None:
-        """Takes the next piece; the last one is checked and stored.
+        """Takes the next piece; the last one is checked and the blob stored.
 
         Raises:
             DecodeError: a piece out of place, too many bytes, or a digest that does not match.
             Busy: too many unfinished uploads.
+            StorageFull: the disk refused.
         """
-        key = (session, command.digest)
+        owner = (session, command.digest)
         if command.at == 0:
-            if sum(owner == session for owner, _ in self._open) >= AT_ONCE:
+            self._end(owner)
+            if sum(other == session for other, _ in self._open) >= AT_ONCE:
                 raise Busy(f"{AT_ONCE} uploads are unfinished: finish one first")
-            self._open[key] = _Upload(command.size, bytearray())
-        upload = self._open.get(key)
-        if upload is None or len(upload.data) != command.at or upload.size != command.size:
-            self._open.pop(key, None)
-            raise DecodeError(
-                f"blob {command.digest[:12]}: piece at byte {command.at} is out of place; start again at 0"
-            )
-        upload.data += piece
-        if len(upload.data) < upload.size:
-            return
-        del self._open[key]
-        data = bytes(upload.data)
-        if len(data) != upload.size or digest_of(data) != command.digest:
-            raise DecodeError(
-                f"blob {command.digest[:12]}: the {len(data)} bytes received do not match digest and size"
-            )
-        await anyio.to_thread.run_sync(self._blobs.put, data)
+            self._open[owner] = _Upload(command.size, self._blobs.scratch(command.digest))
+        upload = self._open.get(owner)
+        if upload is None or (upload.have, upload.size) != (command.at, command.size):
+            self._end(owner)
+            raise DecodeError(f"blob {command.digest[:12]}: piece at byte {command.at} is out of place; begin at 0")
+        if upload.have + len(piece) > upload.size:
+            self._end(owner)
+            raise DecodeError(f"blob {command.digest[:12]}: more bytes than the {upload.size} that were announced")
+        upload.have += len(piece)
+        last = upload.have == upload.size
+        try:
+            async with upload.lock:
+                upload.digest.update(piece)
+                await anyio.to_thread.run_sync(self._blobs.add, upload.scratch, piece)
+            if last and upload.digest.hexdigest() != command.digest:
+                raise DecodeError(f"blob {command.digest[:12]}: the {upload.size} bytes received have another digest")
+            if last:
+                await anyio.to_thread.run_sync(self._blobs.adopt, upload.scratch, command.digest)
+        except ProtocolError:
+            self._end(owner)
+            raise
+        if last:
+            self._open.pop(owner, None)
 
     def drop(self, session: bytes) -> None:
-        for key in [key for key in self._open if key[0] == session]:
-            del self._open[key]
+        for owner in [owner for owner in self._open if owner[0] == session]:
+            self._end(owner)
+
+    def _end(self, owner: Owner) -> None:
+        if upload := self._open.pop(owner, None):
+            with suppress(OSError):
+                upload.scratch.unlink(missing_ok=True)
