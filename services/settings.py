@@ -63,13 +63,15 @@ class Model(Section, frozen=True, kw_only=True):
 
 
 class Simulator(Section, frozen=True, kw_only=True):
-    """``quota`` trajectories a round, ``episodes`` at once; ``max_staleness`` is how many actor versions old a
-    trajectory may be when it is learned from (0: the paper's sequential loop). ``step_seconds`` bounds a call into a
+    """``quota`` trajectories a round, ``episodes`` at once, both shared among ``instances`` processes; what is played
+    does not depend on their number. ``max_staleness`` is how many actor versions old a trajectory may be when it is
+    learned from (0: the paper's sequential loop). ``step_seconds`` bounds a call into a
     world of the simulator's own process; ``restarts`` is how often a failing world is started again before it is given
     up, counted since it last brought an episode to its end."""
 
     quota: Annotated[int, Meta(ge=1, le=10_000)] = 300
     episodes: Positive = 48
+    instances: Annotated[int, Meta(ge=1, le=64)] = 1
     max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
     max_staleness: Annotated[int, Meta(ge=0, le=8)] = 0
     temperature: Annotated[float, Meta(ge=0, le=10)] = 1.0

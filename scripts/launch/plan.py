@@ -38,13 +38,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def processes(self) -> list[Process]:
-        """The hub first, then the services; each is a role's only instance."""
-        roles = ["simulator", "actor", "critic", "relabeler", "trainer"]
+        """The hub first, then the services: of a role's several processes each has a number, from 0 on."""
+        counts = {"simulator": self.settings.simulator.instances, "actor": 1, "critic": 1, "relabeler": 1, "trainer": 1}
         if self.settings.evaluator.enabled:
-            roles.append("evaluator")
+            counts["evaluator"] = 1
         grace = self.settings.mesh.grace_seconds
         hub = Process(instance="hub", role="hub", stage=0, grace=min(grace, HUB_GRACE_SECONDS))
-        return [hub, *(Process(instance=f"{role}-0", role=role, stage=1, grace=grace) for role in roles)]
+        return [
+            hub,
+            *(
+                Process(instance=f"{role}-{number}", role=role, stage=1, grace=grace)
+                for role, count in counts.items()
+                for number in range(count)
+            ),
+        ]
 
 
 def profiles() -> dict[str, Path]:

@@ -17,7 +17,9 @@ from services.models.folder import model_folder
 from services.models.load import choose_engine
 from services.models.needs import lacking
 from services.settings import Settings
+from services.simulator.share import shares
 from services.worlds.load import load_world
+from services.worlds.virtualhome.options import read_options
 
 DISK_BYTES = 200 << 20
 """The least free space a run is started with."""
@@ -26,7 +28,21 @@ DISK_BYTES = 200 << 20
 def problems(plan: Plan) -> list[str]:
     """Everything found wrong with a plan, each with what to do; empty when it can start."""
     settings = plan.settings
-    return [*_world(settings), *_model(settings), *_learner(settings), *_endpoint(plan), *_disk(plan.folder)]
+    return [
+        *_simulators(settings),
+        *_world(settings),
+        *_model(settings),
+        *_learner(settings),
+        *_endpoint(plan),
+        *_disk(plan.folder),
+    ]
+
+
+def _simulators(settings: Settings) -> Iterator[str]:
+    try:
+        shares(settings.simulator)
+    except ValueError as error:
+        yield str(error)
 
 
 def _world(settings: Settings) -> Iterator[str]:
@@ -34,6 +50,22 @@ def _world(settings: Settings) -> Iterator[str]:
         load_world(settings.world, max_steps=settings.simulator.max_steps).close()
     except ValueError as error:
         yield f"world.options: {error}"
+    else:
+        yield from _players(settings)
+
+
+def _players(settings: Settings) -> Iterator[str]:
+    """Players that run already are not started when one is missing."""
+    if settings.world.name != "virtualhome":
+        return
+    options = read_options(dict(settings.world.options))
+    wanted = {"simulator.episodes": min(settings.simulator.episodes, settings.simulator.quota)}
+    if settings.evaluator.enabled:
+        wanted["evaluator.episodes"] = settings.evaluator.episodes
+    there, needed = len(set(options.addresses)), sum(wanted.values())
+    if options.mode == "unity" and options.connect and there < needed:
+        asked = " + ".join(f"{name} ({count})" for name, count in wanted.items())
+        yield f"world.options.connect names {there} players and {asked} need {needed}: start more, or lower these"
 
 
 def _model(settings: Settings) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The simulator: plays the episodes a round asks for, many at once, and publishes what was seen and done."""
+"""The simulator: plays its share of a round's episodes, many at once, and publishes what was seen and done."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,6 +12,7 @@ from runtime.service import Service
 from runtime.settings import SettingsError
 from services.patience import Changes
 from services.settings import Settings
+from services.simulator.share import share_of
 from services.simulator.state import Collection, Episode
 from services.worlds.load import load_world
 from services.worlds.rollout import Pilot, Rollout, RolloutFailed, play, sampling_seed
@@ -26,25 +27,26 @@ async def main(service: Service) -> None:
     """Collects until cancelled. A restart runs only what is not in the log yet.
 
     Raises:
-        SettingsError: there is no such world, it has no such option, seeds of its splits would overlap, or none of the
-            worlds could be kept running.
+        SettingsError: there is no such world, it has no such option, seeds of its splits would overlap, there is no
+            share for a simulator of this name, or none of its worlds could be kept running.
     """
     settings: Settings = service.settings
     starts = msgspec.structs.asdict(settings.world.seeds)
-    state = Collection(run_seed=settings.run.seed, rounds=settings.run.rounds, starts=starts)
     changes = Changes()
     make = partial(load_world, settings.world, max_steps=settings.simulator.max_steps)
     try:
+        share = share_of(service.instance, settings.simulator)
         _check_seeds(settings, starts)
         (await anyio.to_thread.run_sync(make)).close()
     except ValueError as error:
-        raise SettingsError(f"the world cannot be made as it is set: {error}") from error
-    limiter = anyio.CapacityLimiter(THREADS)
+        raise SettingsError(f"cannot collect as it is set: {error}") from error
+    state = Collection(run_seed=settings.run.seed, rounds=settings.run.rounds, starts=starts, share=share)
+    limiter = anyio.CapacityLimiter(max(1, THREADS // share.instances))
     topics = ("rounds", "trajectories")
     async with service.mesh.subscribe(*topics, start="start") as stream, anyio.create_task_group() as tasks:
         async for delivery in stream.past():
             _apply(state, delivery.message)
-        left = Countdown(min(settings.simulator.episodes, settings.simulator.quota))
+        left = Countdown(min(share.episodes, len(share.of(settings.simulator.quota))))
         for _ in range(left.count):
             world = ThreadedWorld(make, seconds=settings.simulator.step_seconds, limiter=limiter)
             tasks.start_soon(Collector(service, world, left).run, state, changes)

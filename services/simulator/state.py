@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import msgspec
 
 from protocols.messages import Round, Trajectory
+from services.simulator.share import Share
 from services.worlds.world import SEED_STARTS, seeds
 
 
@@ -27,10 +28,14 @@ class Collection:
     """Events are applied in any order and any number of times; `take` says what to start.
 
     Ahead of the round announced last, up to its staleness bound, episodes of later rounds are due too; they are acted
-    by the version that is current when they start. ``starts`` are the splits' first seeds.
+    by the version that is current when they start. ``starts`` are the splits' first seeds, ``share`` the episodes that
+    are this simulator's.
     """
 
-    def __init__(self, *, run_seed: int, rounds: int, starts: Mapping[str, int] = SEED_STARTS) -> None:
+    def __init__(
+        self, *, run_seed: int, rounds: int, starts: Mapping[str, int] = SEED_STARTS, share: Share | None = None
+    ) -> None:
+        self._share = share or Share()
         self._run_seed = run_seed
         self._starts = starts
         self._rounds = rounds
@@ -60,7 +65,7 @@ class Collection:
         for old in [number for number in self._have if number < now.number]:
             del self._have[old]
         for number in range(now.number, min(now.number + now.max_staleness, self._rounds) + 1):
-            self._pending.extend((number, index) for index in range(now.quota))
+            self._pending.extend((number, index) for index in self._share.of(now.quota))
 
     def take(self) -> Episode | None:
         """The next episode to start, now counted as running; None where nothing is due."""
@@ -88,5 +93,5 @@ class Collection:
 
     @property
     def collected(self) -> int:
-        """Trajectories of the current round that are in the log."""
+        """Trajectories of the current round that are in the log, whoever played them."""
         return len(self._have.get(self._round.number, ())) if self._round else 0

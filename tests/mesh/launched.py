@@ -5,14 +5,14 @@ import signal
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
 import psutil
 
-from protocols.codec import unseal
+from protocols.codec import Envelope, unseal
 from protocols.messages import Message
 from runtime.log import Log
 from runtime.mesh import Mesh, connect
@@ -46,15 +46,22 @@ class Launched:
     def messages(self) -> dict[str, dict[str, Message]]:
         """All messages of the log by topic and id."""
         found: dict[str, dict[str, Message]] = defaultdict(dict)
+        for said in self._envelopes():
+            assert said.id not in found[said.topic]
+            found[said.topic][said.id] = said.body
+        return found
+
+    def producers(self, topic: str) -> dict[str, str]:
+        """Which instance said each message of a topic, by the message's id."""
+        return {said.id: said.producer for said in self._envelopes() if said.topic == topic}
+
+    def _envelopes(self) -> Iterator[Envelope]:
         log = Log(self.run.log_file, readonly=True)
         after = 0
         while records := log.read(after=after):
-            for record in records:
-                assert record.id not in found[record.topic]
-                found[record.topic][record.id] = unseal(record.envelope).body
+            yield from (unseal(record.envelope) for record in records)
             after = records[-1].offset
         log.close()
-        return found
 
 
 @asynccontextmanager
@@ -88,11 +95,11 @@ async def observer(run: Launched) -> AsyncGenerator[Mesh]:
         yield mesh
 
 
-async def seen(run: Launched, topic: str, count: int) -> None:
-    """Waits until a topic has so many messages."""
+async def seen(run: Launched, topic: str, count: int, *, by: str = "") -> None:
+    """Waits until a topic has so many messages, all of them or an instance's."""
     async with observer(run) as mesh, mesh.subscribe(topic, start="start") as stream:
         left = count
-        async for _ in stream:
-            left -= 1
+        async for delivery in stream:
+            left -= by in ("", delivery.producer)
             if not left:
                 return

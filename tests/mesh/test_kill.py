@@ -3,10 +3,10 @@
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
+import msgspec
 import pytest
 
 from protocols.messages import Adapter, Evaluation, Message, Round, Trajectory, Verdict
@@ -22,6 +22,12 @@ def learned(messages: dict[str, dict[str, Message]]) -> Learned:
     """What the run learned from and what came of it: dataset and adapter digests by version."""
     adapters = [a for a in messages["adapters"].values() if isinstance(a, Adapter)]
     return {f"{a.role}@{a.version}": (a.dataset, a.digest, a.promoted) for a in adapters}
+
+
+def played(messages: dict[str, dict[str, Message]]) -> dict[str, Trajectory]:
+    """The trajectories without what differs from run to run: how long they took."""
+    found = [t for t in messages["trajectories"].values() if isinstance(t, Trajectory)]
+    return {t.id: msgspec.structs.replace(t, seconds=0.0) for t in found}
 
 
 def check_complete(run: Launched) -> dict[str, dict[str, Message]]:
@@ -43,23 +49,21 @@ def check_complete(run: Launched) -> dict[str, dict[str, Message]]:
     return messages
 
 
+Undisturbed = tuple[Learned, dict[str, Trajectory]]
+
+
 @pytest.fixture(scope="module")
-def undisturbed() -> dict[str, Learned]:
-    return {}
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """What one run learned and played that nobody disturbs, for all the others to be compared with."""
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _reference(tmp_path_factory: pytest.TempPathFactory, undisturbed: dict[str, Learned]) -> Iterator[None]:
-    """One run that nobody disturbs, for all the others to be compared with."""
-
-    async def go() -> None:
+    async def go() -> dict[str, dict[str, Message]]:
         with anyio.fail_after(SECONDS):
             async with launched(tmp_path_factory.mktemp("undisturbed") / "run") as run:
                 assert await run.process.wait() == 0
-                undisturbed["learned"] = learned(check_complete(run))
+                return check_complete(run)
 
-    anyio.run(go)
-    yield
+    messages = anyio.run(go)
+    return learned(messages), played(messages)
 
 
 @pytest.mark.parametrize(
@@ -75,17 +79,33 @@ def _reference(tmp_path_factory: pytest.TempPathFactory, undisturbed: dict[str, 
     ],
 )
 async def test_a_run_outlives_the_death_of(
-    instance: str, topic: str, count: int, tmp_path: Path, undisturbed: dict[str, Learned]
+    instance: str, topic: str, count: int, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run") as run:
             await seen(run, topic, count)
             run.kill(instance)
             assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
-            assert learned(check_complete(run)) == undisturbed["learned"]
+            assert learned(check_complete(run)) == undisturbed[0]
 
 
-async def test_an_interrupted_run_is_resumed_where_it_stopped(tmp_path: Path, undisturbed: dict[str, Learned]) -> None:
+@pytest.mark.parametrize("killed", ["", "simulator-2"])
+async def test_four_simulators_play_and_teach_what_one_does(
+    killed: str, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    with anyio.fail_after(SECONDS):
+        async with launched(tmp_path / "run", "simulator.instances=4", "simulator.episodes=6") as run:
+            if killed:
+                await seen(run, "trajectories", 1, by=killed)
+                run.kill(killed)
+            assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
+            messages = check_complete(run)
+    assert (learned(messages), played(messages)) == undisturbed
+    assert run.producers("trajectories") == {t.id: f"simulator-{t.index % 4}" for t in undisturbed[1].values()}
+    assert (f"{killed} was killed by SIGKILL" in (tmp_path / "launcher.txt").read_text()) == bool(killed)
+
+
+async def test_an_interrupted_run_is_resumed_where_it_stopped(tmp_path: Path, undisturbed: Undisturbed) -> None:
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run") as run:
             await seen(run, "adapters", 1)
@@ -95,4 +115,4 @@ async def test_an_interrupted_run_is_resumed_where_it_stopped(tmp_path: Path, un
             [sys.executable, "-m", "scripts.selu", "up", "--resume", str(tmp_path / "run")], check=False
         )
         assert resumed.returncode == 0, resumed.stdout.decode() + resumed.stderr.decode()
-        assert learned(check_complete(run)) == undisturbed["learned"]
+        assert learned(check_complete(run)) == undisturbed[0]

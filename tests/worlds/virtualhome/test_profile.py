@@ -29,6 +29,8 @@ def test_the_profile_has_the_papers_settings() -> None:
         (("world.options.speed=3",), "no option 'speed'"),
         (("world.options.mode=graph",), None),
         ((f"world.options.player={COMMAND}",), None),
+        (("world.options.connect=h:1,h:2,h:2,h:3",), r"names 3 players and simulator\.episodes \(4\) .* need 6"),
+        (("world.options.connect=h:1,h:2,h:3", "evaluator.enabled=false", "simulator.quota=3"), None),
     ],
 )
 def test_a_dry_run_says_what_the_world_lacks(options: tuple[str, ...], says: str | None) -> None:
