@@ -26,18 +26,19 @@ class SettingsError(Exception):
     """
 
 
-def load(kind: type[T], *, file: Path | None = None, overrides: Sequence[str] = ()) -> T:
-    """Reads settings: the defaults of `kind`, then the file's values over them, then each ``a.b=c`` of `overrides`.
+def load(kind: type[T], *, file: Path | None = None, over: Sequence[Path] = (), overrides: Sequence[str] = ()) -> T:
+    """Reads settings: the defaults of `kind`, then the file's values over them, then those of the files in `over`, one
+    over the other, then each ``a.b=c`` of `overrides`.
 
     A value of an override is read as TOML where it is TOML (``3``, ``0.5``, ``true``, ``[1, 2]``, ``"text"``) and as
     text where it is not.
 
     Raises:
-        SettingsError: the file cannot be read, a key does not exist, or a value is not allowed.
+        SettingsError: a file cannot be read, a key does not exist, or a value is not allowed.
     """
     settings = kind()
-    if file is not None:
-        settings = _apply(settings, _read(file), str(file), ())
+    for one in (*([] if file is None else [file]), *over):
+        settings = _apply(settings, _read(one), str(one), ())
     for override in overrides:
         key, equals, text = override.partition("=")
         path = tuple(part.strip() for part in key.split("."))

@@ -23,6 +23,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="which settings to start from (default: household)",
     )
     parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="DIR",
+        help="the model's folder; settings made for its family (scripts/profiles/models) go over the profile's",
+    )
+    parser.add_argument(
         "--rounds", type=int, metavar="N", help="how often the model learns; short for --set run.rounds=N"
     )
     where = parser.add_mutually_exclusive_group()
@@ -54,13 +60,14 @@ def run(given: argparse.Namespace) -> int:
     overrides = [*given.overrides, *([] if given.rounds is None else [f"run.rounds={given.rounds}"])]
     try:
         if given.resume is not None:
-            if given.profile is not None:
+            if given.profile is not None or given.model is not None:
                 return _refuse(
-                    "--resume goes on with the run's own settings: leave --profile out, change single ones with --set"
+                    "--resume goes on with the run's own settings: leave --profile and --model out, change single ones "
+                    "with --set"
                 )
             plan = resumed_plan(given.resume, overrides=overrides)
         else:
-            plan = new_plan(given.profile or "household", folder=given.run, overrides=overrides)
+            plan = new_plan(given.profile or "household", model=given.model, folder=given.run, overrides=overrides)
             RunFolder.check_new(plan.folder)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)

@@ -1,5 +1,6 @@
 """What `selu up` is going to do: which settings, in which folder, as which processes. Touches nothing."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from runtime.settings import SettingsError, load
 from services.settings import Settings
 
 PROFILES = Path(__file__).parents[1] / "profiles"
+MODELS = PROFILES / "models"
+"""The settings of a model's family, by the ``model_type`` in its config.json."""
 
 FIXED = ("run.seed", "world", "model.path", "evaluator.split", "evaluator.tasks", "evaluator.judgements")
 """What a resumed run cannot change: its past would no longer compare with its future."""
@@ -73,14 +76,28 @@ def profile_file(name: str) -> Path:
     raise SettingsError(f"no profile {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
 
 
-def new_plan(profile: str, *, folder: Path | None = None, overrides: Sequence[str] = ()) -> Plan:
-    """A new run. Without a folder it goes to runs/<time>-<profile>.
+def family_settings(model: Path) -> list[Path]:
+    """The file with the settings of a model folder's family; none where the family has no settings of its own."""
+    try:
+        kind = json.loads((model / "config.json").read_text())["model_type"]
+    except (OSError, ValueError, TypeError, KeyError):  # the preflight says what is wrong with the folder
+        return []
+    return [file for file in MODELS.glob("*.toml") if file.stem == kind]
+
+
+def new_plan(
+    profile: str, *, model: Path | None = None, folder: Path | None = None, overrides: Sequence[str] = ()
+) -> Plan:
+    """A new run: the profile's settings, over them those of the model's family, then the overrides. Without a folder it
+    goes to runs/<time>-<profile>.
 
     Raises:
         SettingsError: the profile or an override cannot be used.
     """
     file = profile_file(profile)
-    settings = load(Settings, file=file, overrides=overrides)
+    given = [] if model is None else [f"model.path={model}"]
+    over = [] if model is None else family_settings(model)
+    settings = load(Settings, file=file, over=over, overrides=[*given, *overrides])
     if folder is None:
         name = f"{time.strftime('%Y%m%d-%H%M%S')}-{file.stem}"
         taken = [""] + [f"-{n}" for n in range(2, 1000)]

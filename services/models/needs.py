@@ -42,14 +42,14 @@ class Lack(msgspec.Struct, frozen=True):
 
 def lacking(folder: Path, engine: str) -> list[Lack]:
     """What stands between the model in `folder` and the engine "vllm" or "transformers"."""
-    family = FAMILIES.get(json.loads((folder / "config.json").read_text()).get("model_type", ""))
+    family = FAMILIES.get(str(json.loads((folder / "config.json").read_text()).get("model_type")))
     if family is None:
         return []
     wanted = {*family.modules, *(family.vllm_modules if engine == "vllm" else ())}
     found = [
         Lack(f"{family.name} in {engine} needs the package {name}", f"pip install {name}" + _instead(name))
         for name in sorted(wanted)
-        if importlib.util.find_spec(name) is None
+        if not _installed(name)
     ]
     if engine == "vllm" and family.vllm_lora and (installed := _vllm()) and _older(installed, family.vllm_lora):
         found.append(
@@ -59,6 +59,10 @@ def lacking(folder: Path, engine: str) -> list[Lack]:
             )
         )
     return found
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
 
 
 def _instead(module: str) -> str:
