@@ -1,10 +1,13 @@
 """Content-addressed files: frames and adapters, named by sha256, on disk before anything names them."""
 
+import fcntl
 import os
+import re
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from protocols import limits
 from protocols.codec import digest as digest_of
@@ -19,6 +22,14 @@ class BlobCorrupt(ProtocolError):
     """A blob's bytes no longer match its name. Never returned as data."""
 
     code = "blob_corrupt"
+
+
+class Stored(NamedTuple):
+    """A blob as it lies there. ``touched`` changes whenever somebody puts it, again or for the first time."""
+
+    digest: str
+    size: int
+    touched: int
 
 
 class BlobStore:
@@ -52,7 +63,7 @@ class BlobStore:
         target = self.path(digest)
         scratch = self.scratch(digest)
         with self._writing(scratch):
-            if self._holds(target, data):
+            if self._holds(target, data) and self._touch(target):
                 _sync_folder(target.parent)  # whoever wrote it may have died before this
                 return digest
         self.add(scratch, data)
@@ -79,7 +90,8 @@ class BlobStore:
             with scratch.open("rb") as file:
                 os.fsync(file.fileno())
             crash.at("blob.half")
-            scratch.replace(target)
+            with self._held(fcntl.LOCK_SH):  # `drop` must not take what is put there now for what it looked at
+                scratch.replace(target)
             _sync_folder(target.parent)
             crash.at("blob.after")
 
@@ -138,6 +150,70 @@ class BlobStore:
         if digest_of(data) != digest:
             raise BlobCorrupt(f"blob {digest} under {self.folder} does not match its digest: restore it or delete it")
         return data
+
+    # -- letting go
+
+    def entries(self) -> Iterator[Stored]:
+        """Every blob there is, in no order. One that goes meanwhile is left out."""
+        for path in self._files():
+            if _NAME.fullmatch(path.name) and path.name[:2] == path.parent.name:
+                try:
+                    found = path.stat()
+                except FileNotFoundError:
+                    continue
+                yield Stored(path.name, found.st_size, found.st_mtime_ns)
+
+    def strays(self) -> list[Path]:
+        """Files that are no blobs: halves that a killed process left, and what others put there."""
+        return sorted(
+            path
+            for path in self._files()
+            if path != self._lock and not (_NAME.fullmatch(path.name) and path.name[:2] == path.parent.name)
+        )
+
+    def drop(self, stored: Stored) -> bool:
+        """Deletes a blob unless somebody has put it again since it was looked at; returns whether it is gone."""
+        path = self.path(stored.digest)
+        with self._held(fcntl.LOCK_EX):
+            try:
+                if path.stat().st_mtime_ns != stored.touched:
+                    return False
+                path.unlink()
+            except FileNotFoundError:
+                return False
+        return True
+
+    @property
+    def _lock(self) -> Path:
+        return self.folder / ".lock"
+
+    @contextmanager
+    def _held(self, how: int) -> Generator[None]:
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _touch(self, target: Path) -> bool:
+        """Marks a blob that is there as put just now; False where it has gone meanwhile."""
+        with self._held(fcntl.LOCK_SH):
+            try:
+                os.utime(target)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def _files(self) -> Iterator[Path]:
+        for path in self.folder.iterdir():
+            if path.is_dir():
+                yield from path.iterdir()
+            else:
+                yield path
+
+
+_NAME = re.compile("[0-9a-f]{64}")
 
 
 def _sync_folder(folder: Path) -> None:

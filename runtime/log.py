@@ -1,7 +1,7 @@
 """The durable log: SQLite in WAL mode, one row a message, consumer groups' offsets beside it in the same commit.
 
-Offsets count all topics together from 1, so that reading several topics gives one order. A message id is unique in its
-topic: appending it again returns the first one's offset.
+Offsets count all topics together from 1 without a gap, so that reading several topics gives one order and a missing row
+shows. A message id is unique in its topic: appending it again returns the first one's offset.
 """
 
 import sqlite3
@@ -123,15 +123,15 @@ class Log:
         return results
 
     def _append(self, item: Append) -> tuple[int, bool]:
-        done = self._db.execute(
-            "INSERT OR IGNORE INTO messages (topic, id, envelope) VALUES (?, ?, ?)",
-            (item.topic, item.id, item.envelope),
-        )
-        if done.rowcount:
-            assert done.lastrowid is not None
-            return done.lastrowid, True
+        # Looked up first: an INSERT OR IGNORE that is ignored still uses an offset up, and a gap must mean a loss.
         found = self._db.execute('SELECT "offset" FROM messages WHERE topic = ? AND id = ?', (item.topic, item.id))
-        return found.fetchone()[0], False
+        if (known := found.fetchone()) is not None:
+            return known[0], False
+        done = self._db.execute(
+            "INSERT INTO messages (topic, id, envelope) VALUES (?, ?, ?)", (item.topic, item.id, item.envelope)
+        )
+        assert done.lastrowid is not None
+        return done.lastrowid, True
 
     def _mark(self, mark: Mark) -> None:
         key = (mark.group, mark.topic)
@@ -177,6 +177,39 @@ class Log:
             Mark(name, topic, offset, tuple(above.get((name, topic), ())))
             for name, topic, offset in self._db.execute('SELECT name, topic, "offset" FROM committed')
         ]
+
+    # -- upkeep, while no hub has the log
+
+    def problems(self) -> list[str]:
+        """What SQLite's own check and the offsets say is wrong with the file, worst first; empty where it is whole."""
+        try:
+            said = [row[0] for row in self._db.execute("PRAGMA integrity_check(10)")]
+            rows, first, last = self._db.execute(
+                'SELECT COUNT(*), COALESCE(MIN("offset"), 1), COALESCE(MAX("offset"), 0) FROM messages'
+            ).fetchone()
+        except sqlite3.DatabaseError as error:
+            return [str(error)]
+        found = [line for line in said if line != "ok"]
+        if missing := last - rows:
+            found.append(f"{missing} of the offsets 1 to {last} are missing (the first there is {first})")
+        return found
+
+    def lower(self, tail: int) -> None:
+        """Takes groups that stand beyond `tail` back to it: the log was replaced by an older copy of itself."""
+        self._db.execute('DELETE FROM acknowledged WHERE "offset" > ?', (tail,))
+        self._db.execute('UPDATE committed SET "offset" = ? WHERE "offset" > ?', (tail, tail))
+
+    def compact(self) -> None:
+        """Folds the write-ahead log into the file and gives free pages back. Needs as much free disk as the log has.
+
+        Raises:
+            StorageFull: it could not; the log is as it was.
+        """
+        try:
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StorageFull(f"cannot compact {self.path}: {error}: free space or check the disk") from error
 
 
 def _by_the_disk(error: sqlite3.Error) -> bool:

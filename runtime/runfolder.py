@@ -10,6 +10,7 @@
 <run>/metrics.jsonl   figures that are not messages
 <run>/summary.json    what came out, for programs
 <run>/report.html     what came out, for people
+<run>/damaged/        blobs that `selu doctor --repair` set aside
 <run>/endpoints       where the hub listens while the run is up
 <run>/sockets         link to the private folder of this run's sockets and keys
 """
@@ -122,6 +123,11 @@ class RunFolder:
     def log_of(self, instance: str) -> Path:
         """The text log of one process."""
         return self.logs / f"{instance}.log"
+
+    def log_size(self) -> int:
+        """Bytes of the log and of what is still beside it (SQLite's write-ahead log)."""
+        files = (self.log_file, self.log_file.with_name(f"{self.log_file.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
 
     # -- one launcher at a time ------------------------------------------------------------------
 

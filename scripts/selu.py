@@ -8,7 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("up", "attach", "join", "keys", "doctor", "report")
+COMMANDS = ("up", "attach", "join", "keys", "report", "doctor", "replay", "compact")
 
 EXIT_CODES = """exit codes:
   0  done

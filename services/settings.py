@@ -165,6 +165,30 @@ class Mesh(Section, frozen=True, kw_only=True):
     restarts: Annotated[int, Meta(ge=0, le=100)] = 5
 
 
+class Retention(Section, frozen=True, kw_only=True):
+    """What is let go while the run goes on: frames of old rounds. Messages, datasets and adapters are always kept.
+
+    ``rounds``: the frames of so many closed rounds are kept (0: of all); ``gib``: so many GiB of frames (0: no bound),
+    the oldest rounds' going first. What a consumer group has not acknowledged, a training to come looks at or a
+    measurement is made on stays in any case. docs/OPERATIONS.md has the whole policy.
+    """
+
+    rounds: Annotated[int, Meta(ge=0)] = 0
+    gib: Annotated[float, Meta(ge=0)] = 0.0
+
+
+class Metrics(Section, frozen=True, kw_only=True):
+    """Where ``/healthz`` and ``/metrics`` (Prometheus) answer over HTTP; port 0 is nowhere.
+
+    ``host`` other than this machine's own needs ``token_file``, a file that only its owner may read, whose token every
+    request must bear (``Authorization: Bearer ...``).
+    """
+
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    host: str = "127.0.0.1"
+    token_file: str = ""
+
+
 class Settings(Section, frozen=True, kw_only=True):
     run: Run = Run()
     world: World = World()
@@ -175,3 +199,5 @@ class Settings(Section, frozen=True, kw_only=True):
     trainer: Trainer = Trainer()
     evaluator: Evaluator = Evaluator()
     mesh: Mesh = Mesh()
+    retention: Retention = Retention()
+    metrics: Metrics = Metrics()

@@ -1,11 +1,21 @@
-"""Looks at this machine and says what stands in the way of a run, and what to do about it."""
+"""Looks at this machine, or at a run's folder, and says what is wrong and what to do about it.
+
+Of a run it checks the log (SQLite's own check, offsets without a gap, messages that read), that every blob is there and
+is what its name says, adapters, consumer groups' offsets, settings, and what killed processes left lying about.
+--repair mends what can be mended without losing anything; it needs the folder to itself.
+"""
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-HELP = "say what this machine lacks for a run, and what to do"
+if TYPE_CHECKING:
+    from scripts.launch.health import Finding
+
+HELP = "say what this machine, or a run's folder, lacks, and what to do"
 
 WORLDS = ("ai2thor",)
 """The worlds with needs of their own."""
@@ -14,6 +24,8 @@ MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="look at this run's folder instead")
+    parser.add_argument("--repair", action="store_true", help="with RUN: mend what can be mended without a loss")
     parser.add_argument("--json", action="store_true", help="the findings as a JSON list")
     parser.add_argument("--model", type=Path, metavar="DIR", help="look at this model folder too")
     parser.add_argument("--world", choices=WORLDS, help="look at what this world needs too")
@@ -21,10 +33,37 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
+    if given.run is not None:
+        return _of_run(given)
+    if given.repair:
+        sys.stderr.write("selu: --repair needs a run's folder: selu doctor RUN --repair\n")
+        return 2
     from scripts.launch.health import examine
 
-    findings = examine(given.model, given.virtualhome_player, given.world)
-    if given.json:
+    return _say(examine(given.model, given.virtualhome_player, given.world), given.json)
+
+
+def _of_run(given: argparse.Namespace) -> int:
+    from runtime.runfolder import RunFolder, RunFolderError
+    from scripts.launch.health import Finding
+    from scripts.upkeep.inspect import inspect
+    from scripts.upkeep.repair import repair
+
+    try:
+        folder = RunFolder.open(given.run)
+        if not given.repair:
+            return _say(inspect(folder).findings, given.json)
+        with folder.locked(wait_seconds=0.0):
+            done = list(repair(folder, inspect(folder, live=False)))
+            mended = [Finding(what="repaired", state="ok", found=text) for text in done]
+            return _say([*mended, *inspect(folder, live=False).findings], given.json)
+    except (RunFolderError, OSError) as error:
+        sys.stderr.write(f"selu: {error}\n")
+        return 2
+
+
+def _say(findings: "Sequence[Finding]", as_json: bool) -> int:
+    if as_json:
         rows = [{"what": f.what, "state": f.state, "found": f.found, "do": f.do} for f in findings]
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:

@@ -94,7 +94,7 @@ def run(given: argparse.Namespace) -> int:
 def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int:
     import anyio
 
-    from scripts.launch.ending import conclude, conclusion
+    from scripts.launch.ending import conclude, conclusion, tidy
     from scripts.launch.run import launch
     from scripts.launch.show import choose
 
@@ -102,6 +102,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
         show.event(f"run {folder.path}, profile {plan.profile}")
         outcome = anyio.run(launch, plan, folder, lock, show)
     folder.stop_listening()
+    tidy(folder, plan.settings)
     summary = conclude(folder)
     sys.stdout.write(conclusion(summary, folder) + "\n")
     resume = f"selu up --resume {folder.path}"

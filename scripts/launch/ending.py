@@ -3,12 +3,15 @@
 import importlib.metadata
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from protocols.messages import Estimate
+from runtime.log import LogFormatError
 from runtime.runfolder import RunFolder
 from runtime.settings import dump, load
 from scripts.launch.lines import estimate
+from scripts.upkeep.sweep import Sweeper, Unreadable
 from services.report.html import render
 from services.report.load import gather, load_state
 from services.report.numbers import difference, seconds, size
@@ -29,6 +32,13 @@ def conclude(run: RunFolder) -> Summary:
     settings = dump(load(Settings, file=run.settings_file))
     _replace(run.report_file, render(gather(run, state, summary, settings)).encode())
     return summary
+
+
+def tidy(run: RunFolder, settings: Settings) -> None:
+    """Lets go of what ``retention`` lets go, at once: nobody uses the folder any more. The caller holds its lock."""
+    if settings.retention.rounds or settings.retention.gib:
+        with suppress(Unreadable, LogFormatError):  # then all is kept, and `selu doctor` says why
+            Sweeper(run, settings, grace=0.0).sweep()
 
 
 def _replace(file: Path, data: bytes) -> None:
@@ -73,6 +83,9 @@ def conclusion(summary: Summary, run: RunFolder) -> str:
     t, a = summary.trajectories, summary.answers
     engine = f" by {summary.engine.name} {summary.engine.version} ({summary.engine.device})" if summary.engine else ""
     promoted = sum(adapter.promoted for adapter in summary.adapters)
+    gone = summary.let_go
+    rounds = ", ".join(map(str, gone.rounds)) or "none"
+    kept = [f"let go        {gone.blobs} frames of {size(gone.bytes)}, rounds {rounds}"] if gone.blobs else []
     return "\n".join(
         (
             "",
@@ -84,6 +97,7 @@ def conclusion(summary: Summary, run: RunFolder) -> str:
             f"adapters      {promoted} promoted, {len(summary.adapters) - promoted} refused; "
             f"{summary.faults} faults, {summary.restarts} restarts",
             f"time, memory  {seconds(summary.seconds.get('total', 0))}; at most {size(summary.memory_peak_bytes)}",
+            *kept,
             f"report        {run.report_file}",
             f"summary       {run.summary_file}",
         )

@@ -12,6 +12,7 @@ from runtime.keys import KeysError, KeysFolder
 from runtime.runfolder import RunFolder, RunFolderError
 from scripts.launch.lines import LAUNCHER
 from scripts.launch.plan import Plan
+from scripts.upkeep.sweep import Unreadable, missing_to_learn
 from services.models.engine import EngineError
 from services.models.folder import model_folder
 from services.models.load import choose_engine
@@ -35,6 +36,7 @@ def problems(plan: Plan) -> list[str]:
         *_learner(settings),
         *_endpoint(plan),
         *_disk(plan.folder),
+        *_frames(plan),
     ]
 
 
@@ -124,3 +126,17 @@ def _disk(folder: Path) -> Iterator[str]:
     free = shutil.disk_usage(there).free
     if free < DISK_BYTES:
         yield f"{there} has {free >> 20} MiB left and a run needs {DISK_BYTES >> 20}: free space, or give --run"
+
+
+def _frames(plan: Plan) -> Iterator[str]:
+    """A resumed run whose settings now want to learn from rounds that were let go."""
+    if not plan.resume:
+        return
+    try:
+        if rounds := missing_to_learn(RunFolder(plan.folder), plan.settings):
+            yield (
+                f"these settings train on frames of round {', '.join(map(str, rounds))}, which retention let go: "
+                "leave trainer.replay, trainer.actor.max_rows and trainer.critic.max_rows as they were"
+            )
+    except Unreadable as error:
+        yield str(error)

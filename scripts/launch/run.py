@@ -22,6 +22,7 @@ from runtime.runfolder import RunFolder
 from runtime.streams import Delivery
 from runtime.supervisor import HOPELESS, Exit, Spec, Supervisor, supervise
 from scripts.launch import lines
+from scripts.launch.keeping import Keeper
 from scripts.launch.plan import Plan
 from scripts.launch.show import Show
 from scripts.launch.watch import Watch
@@ -59,6 +60,7 @@ class Launch:
         self._begun = time.monotonic()
         self._watch = Watch(plan.settings, {process.instance: process.role for process in plan.processes})
         self._metrics = Metrics(run, "launcher")
+        self._keeper = Keeper(run, plan.settings, show)
         self._next = 1
         self._outcome: Outcome | None = None
         self._over = anyio.Event()
@@ -123,6 +125,7 @@ class Launch:
                     tasks.start_soon(self._follow, mesh)
                     tasks.start_soon(self._listen, mesh)
                     tasks.start_soon(self._say_faults, mesh)
+                    tasks.start_soon(self._keeper.keep, mesh)
                     await anyio.sleep_forever()
             except* ProtocolError as errors:
                 # The hub has been away too long; if it cannot come back, the supervisor gives it up and the run ends.

@@ -15,7 +15,9 @@ _NOTE = (
 def gallery(material: Material) -> str:
     if not material.samples:
         return section("Trajectories", "None was finished.")
-    return section("Trajectories", _NOTE, *(_sample(sample, material.frames) for sample in material.samples))
+    gone = ", ".join(map(str, material.summary.let_go.rounds))
+    note = f"{_NOTE} Frames of rounds {gone} were let go to save space." if gone else _NOTE
+    return section("Trajectories", note, *(_sample(sample, material.frames) for sample in material.samples))
 
 
 def _sample(sample: Sample, frames: dict[Digest, str]) -> str:

@@ -22,6 +22,7 @@ from services.report.summary import (
     AdapterFigures,
     AnswerFigures,
     EngineFigures,
+    LetGo,
     RoundFigures,
     Summary,
     TrajectoryFigures,
@@ -63,6 +64,7 @@ class ReportState:
         self._memory: dict[str, int] = {}
         self._memory_peak = 0
         self._restarts = 0
+        self._let_go = LetGo()
 
     # -- messages
 
@@ -119,6 +121,7 @@ class ReportState:
             "engine": self._note_engine,
             "health": self._note_health,
             "restart": self._note_restart,
+            "let_go": self._note_let_go,
         }
         if note := kinds.get(str(row["kind"])):
             note(row)
@@ -145,6 +148,14 @@ class ReportState:
     def _note_restart(self, row: Mapping[str, Any]) -> None:
         self._restarts += 1
         self._memory.pop(str(row.get("service")), None)
+
+    def _note_let_go(self, row: Mapping[str, Any]) -> None:
+        rounds = {int(number) for number in str(row.get("rounds") or "").split()}
+        self._let_go = LetGo(
+            rounds=tuple(sorted(rounds.union(self._let_go.rounds))),
+            blobs=self._let_go.blobs + int(row.get("blobs") or 0),
+            bytes=self._let_go.bytes + int(row.get("bytes") or 0),
+        )
 
     # -- what it comes to
 
@@ -256,6 +267,7 @@ class ReportState:
             faults=len(self.faults),
             restarts=self._restarts,
             memory_peak_bytes=self._memory_peak,
+            let_go=self._let_go,
         )
 
 

@@ -67,6 +67,14 @@ class AnswerFigures(msgspec.Struct, frozen=True, kw_only=True):
     failed: Count = 0
 
 
+class LetGo(msgspec.Struct, frozen=True, kw_only=True):
+    """What retention deleted: frames of these rounds, so many blobs and bytes in all."""
+
+    rounds: tuple[Count, ...] = ()
+    blobs: Count = 0
+    bytes: Count = 0
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A run. ``finished`` is whether it came to its last round; ``seconds`` has one entry a phase and ``total``."""
 
@@ -82,6 +90,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     faults: Count = 0
     restarts: Count = 0
     memory_peak_bytes: Count = 0
+    let_go: LetGo = LetGo()
 
 
 def to_json(summary: Summary) -> bytes:

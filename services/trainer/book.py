@@ -2,8 +2,12 @@
 
 import msgspec
 
-from protocols.messages import Dropped, Relabel, Round, Trajectory, Verdict
+from protocols.messages import Digest, Dropped, Relabel, Round, Trajectory, Verdict
 from services.trainer.dataset import Record
+
+
+class VerdictMissing(Exception):
+    """A round was learned from although the log has no verdict on one of its trajectories: the log lost messages."""
 
 
 class RoundBook(msgspec.Struct):
@@ -35,6 +39,12 @@ class RoundBook(msgspec.Struct):
             case _:
                 pass
 
+    @property
+    def frames(self) -> set[Digest]:
+        """Every frame of its trajectories."""
+        seen = {step.frame for trajectory in self.trajectories.values() for step in trajectory.steps}
+        return seen | {t.final_frame for t in self.trajectories.values() if t.final_frame is not None}
+
     def collected(self, quota: int) -> bool:
         """Whether all trajectories of the round are there."""
         return sum(trajectory.index < quota for trajectory in self.trajectories.values()) >= quota
@@ -61,8 +71,8 @@ class RoundBook(msgspec.Struct):
         return found
 
     @property
-    def learnable(self) -> list[str]:
-        return sorted(self.trajectories.keys() - self.dropped)
+    def learnable(self) -> set[str]:
+        return self.trajectories.keys() - self.dropped
 
     def judged(self) -> bool:
         """Whether every learnable trajectory has its first verdict, and every failure its relabel."""
@@ -84,7 +94,13 @@ class RoundBook(msgspec.Struct):
         return relabel.task if relabel and not self.first[id].success else None
 
     def records(self, critic_version: int) -> list[Record]:
-        """What to learn from. The tuned critic's verdicts count only if it is the `critic_version` that stands."""
+        """What to learn from. The tuned critic's verdicts count only if it is the `critic_version` that stands.
+
+        Raises:
+            VerdictMissing: the round is not judged; it never is asked for before.
+        """
+        if unjudged := sorted(self.learnable - self.first.keys()):
+            raise VerdictMissing(f"the log has no verdict on {unjudged[0]}")
         tuned = critic_version == self.number
         return [
             Record(
@@ -94,5 +110,5 @@ class RoundBook(msgspec.Struct):
                 rejudged=self.again.get((id, "task")) if tuned else None,
                 rejudged_relabel=self.again.get((id, "relabel")) if tuned else None,
             )
-            for id in self.learnable
+            for id in sorted(self.learnable)
         ]

@@ -8,7 +8,7 @@ import hashlib
 
 import msgspec
 
-from protocols.messages import Adapter, Dropped, Message, Relabel, Role, Round, Swap, Trajectory, Verdict
+from protocols.messages import Adapter, Digest, Dropped, Message, Relabel, Role, Round, Swap, Trajectory, Verdict
 from services.settings import Settings
 from services.trainer.book import RoundBook
 from services.trainer.dataset import (
@@ -83,6 +83,14 @@ class TrainerState:
         if number not in self._books:
             self._books[number] = RoundBook(number)
         return self._books[number]
+
+    @property
+    def frames(self) -> set[Digest]:
+        """Frames that a training to come may look at: those of open rounds, and of the rows kept from closed ones."""
+        kept = {row.frame for rounds in (self._critic_rounds, self._actor_rounds) for rows in rounds for row in rows}
+        for book in self._books.values():
+            kept |= book.frames
+        return kept
 
     # -- events
 

@@ -42,7 +42,6 @@ class Training:
         with the version that serves."""
         begun = anyio.current_time()
         mesh, settings = self._service.mesh, self._settings.trainer
-        dataset = await mesh.put_blob(dataset_bytes(work.rows))
         trained, files = None, dict[str, Digest]()
         reason = gate.too_few(work.rows, settings)
         if reason is None:
@@ -57,6 +56,7 @@ class Training:
                 reason = str(error)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
+        dataset = await mesh.put_blob(dataset_bytes(work.rows))
         adapter = Adapter(
             role=work.role, version=work.version, round=work.version, parent=work.parent.version if work.parent else 0,
             files=files, digest=adapter_digest(files), base_model=self._learner.base_model, dataset=dataset,

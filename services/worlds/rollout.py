@@ -93,9 +93,9 @@ async def play(
     ended: Literal["done", "limit"] = "limit"
     try:
         given, seen = await world.reset(task, seed)
-        await mesh.put_blob(seen.picture.png)
         if hold is not None:
             await hold()
+        await mesh.put_blob(seen.picture.png)  # after the hold, which is long: a frame nobody names is let go in time
         for index in range(pilot.max_steps):
             history = tuple(step.action for step in steps)
             action = await _ask(mesh, episode, given, seen, history, index, pilot, counts)

@@ -1,0 +1,62 @@
+"""Lets go of what a run that is not running needs no more: frames of old rounds, blobs that no message names.
+
+Messages, datasets and adapters stay. Frames stay too where a consumer group has not acknowledged their round, where a
+training to come looks at them, and where measurements are made on them. Which rounds go is said by the run's own
+retention settings, or by --rounds and --gib; by default frames of all rounds stay. docs/OPERATIONS.md has the policy.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+HELP = "let go of frames that nobody needs any more, and make the log small"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("--rounds", type=int, metavar="N", help="keep the frames of the newest N rounds")
+    parser.add_argument(
+        "--gib", type=float, metavar="G", help="keep at most G GiB, the oldest rounds' frames going first"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would go, and let nothing go")
+
+
+def run(given: argparse.Namespace) -> int:
+    from protocols.errors import StorageFull
+    from runtime.log import Log, LogFormatError
+    from runtime.runfolder import RunFolder, RunFolderError
+    from runtime.settings import SettingsError, load
+    from scripts.upkeep.sweep import Sweeper, Unreadable
+    from services.report.numbers import size
+    from services.settings import Settings
+
+    overrides = [
+        f"retention.{name}={value}" for name in ("rounds", "gib") if (value := getattr(given, name)) is not None
+    ]
+    try:
+        folder = RunFolder.open(given.run)
+        with folder.locked(wait_seconds=0.0):
+            settings = load(Settings, file=folder.settings_file, overrides=overrides)
+            swept = Sweeper(folder, settings, grace=0.0).sweep(pretend=given.dry_run)
+            before = folder.log_size()
+            if not given.dry_run:
+                log = Log(folder.log_file)
+                try:
+                    log.compact()
+                finally:
+                    log.close()
+    except (RunFolderError, LogFormatError, SettingsError, Unreadable, StorageFull) as error:
+        sys.stderr.write(f"selu: {error}\n")
+        return 2
+    would = "would go" if given.dry_run else "are gone"
+    rounds = ", ".join(map(str, swept.plan.rounds)) or "none"
+    sys.stdout.write(f"{swept.blobs} blobs of {size(swept.bytes)} {would}\n")
+    sys.stdout.write(f"rounds without frames: {rounds}, but for frames that are needed elsewhere\n")
+    for group, behind in swept.plan.waiting.items():
+        numbers = ", ".join(map(str, behind))
+        sys.stdout.write(f"kept for the consumer group {group!r}, which has yet to read them: rounds {numbers}\n")
+    if swept.plan.over:
+        sys.stdout.write(f"over the bound by {size(swept.plan.over)}: all that is left is needed\n")
+    if not given.dry_run:
+        sys.stdout.write(f"log: {size(before)} before, {size(folder.log_size())} now\n")
+    return 0

@@ -1,0 +1,50 @@
+"""Folds a run's log again and compares every dataset with the one that was recorded when it was learned from.
+
+The log, not the trainer's memory, is what a run is: the same messages under the same settings give the same rows of D_c
+and D_a, digest for digest. A difference is named by adapter and by the trajectory that differs first. Settings that
+were changed when the run was resumed count for the whole of it.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+HELP = "fold a run's log again and compare the datasets with the recorded ones"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("--json", action="store_true", help="the comparison as a JSON list")
+
+
+def run(given: argparse.Namespace) -> int:
+    import msgspec
+
+    from protocols.errors import ProtocolError
+    from runtime.log import LogFormatError
+    from runtime.runfolder import RunFolder, RunFolderError
+    from runtime.settings import SettingsError, load
+    from scripts.upkeep.replay import replay
+    from services.settings import Settings
+
+    try:
+        folder = RunFolder.open(given.run)
+        compared = list(replay(folder, load(Settings, file=folder.settings_file)))
+    except (RunFolderError, LogFormatError, SettingsError, ProtocolError) as error:
+        sys.stderr.write(f"selu: {error}\n")
+        return 2
+    different = [one for one in compared if one.difference]
+    if given.json:
+        sys.stdout.write(json.dumps([msgspec.to_builtins(one) for one in compared], indent=2) + "\n")
+        return int(bool(different))
+    for one in compared:
+        mark = "FAIL" if one.difference else "same"
+        sys.stdout.write(f"{mark}  {one.adapter:10}  {one.dataset}  {one.rows:6} rows  {one.recorded[:12]}\n")
+        if one.difference:
+            sys.stdout.write(f"      -> {one.difference}\n")
+    if not compared:
+        sys.stdout.write("nothing has been trained yet\n")
+    elif not different:
+        sys.stdout.write(f"all {len(compared)} datasets are those that were recorded\n")
+    return int(bool(different))
