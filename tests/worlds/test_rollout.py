@@ -160,7 +160,7 @@ async def test_an_episode_can_be_held_before_its_first_action() -> None:
 
     pilot = Pilot(version=1, temperature=0.0, seed_of=lambda _: 0, max_steps=5, call_seconds=1.0)
     await play(actor, threaded(), episode="e", task=TASK, seed=0, pilot=pilot, counts=Counter(), hold=hold)
-    assert held == [(0, 1)]
+    assert held == [(0, 0)]
 
 
 async def test_a_call_that_was_lost_is_made_again() -> None:
