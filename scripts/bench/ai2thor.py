@@ -3,23 +3,18 @@
     python -m scripts.bench.ai2thor --executable "COMMAND" [--runs 5] [--turns 60] [--size 300]
 
 COMMAND is a player, e.g. a checkout's stand-in. Three ways open and close the same object, each with a player of its
-own: "bare" by the client's Controller, "adapter" by the world in this process, "process" by the same world as users
-get it, in a process of its own. They take turns of ten steps, in another order each time, so that all see the same
-machine. Prints milliseconds a step (medians over turns), what is added in percent (the median of the turns' own
-differences to "bare", over its median), for each run and as medians over the runs, as JSON.
+own and ten steps a turn: "bare" by the client's Controller, "adapter" by the world in this process, "process" by the
+same world as users get it, in a process of its own. Prints JSON: see `paired.compare`.
 """
 
 import argparse
 import json
-import random
-import statistics
 import sys
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any
 
 from protocols.messages import Task
+from scripts.bench.paired import Way, compare, medians, take_turns
 from services.worlds.ai2thor.names import words
 from services.worlds.ai2thor.simulator import Simulator
 from services.worlds.ai2thor.world import ai2thor
@@ -31,8 +26,6 @@ STEPS = 10
 EPISODE = 18
 """Turns before the worlds are reset, below their limit of steps."""
 ACTS = ("open fridge", "close fridge")
-
-Way = Callable[[], None]
 
 
 def bare(simulator: Simulator) -> Way:
@@ -65,40 +58,25 @@ def before(world: World) -> None:
     world.third_person()
 
 
-def measure(options: dict[str, Any], turns: int) -> dict[str, float]:
-    """One run: milliseconds a step by way, and what each adds to the bare client, in percent."""
-    with ExitStack() as closing:
+def measure(options: dict[str, Any], turns: int) -> dict[str, Any]:
+    """One run with new players."""
+    with ExitStack() as stack:
+        own = stack.enter_context(closing(Simulator(**options)))
+        inside = stack.enter_context(closing(Simulator(**options)))
+        outside = stack.enter_context(closing(ai2thor(**options)))
 
-        def started(world: Any) -> Any:
-            closing.callback(world.close)
-            return world
+        def begin() -> dict[str, Way]:
+            for world in (own, inside, outside):
+                before(world)
+            return {"bare": bare(own), "adapter": adapted(inside), "process": adapted(outside)}
 
-        own, inside, outside = (started(make(**options)) for make in (Simulator, Simulator, ai2thor))
-        took: dict[str, list[float]] = {"bare": [], "adapter": [], "process": []}
-        ways: dict[str, Way] = {}
-        order, luck = list(took), random.Random(0)
-        for number in range(turns):
-            if number % EPISODE == 0:
-                for world in (own, inside, outside):
-                    before(world)
-                ways = {"bare": bare(own), "adapter": adapted(inside), "process": adapted(outside)}
-            luck.shuffle(order)
-            for way in order:
-                begun = time.perf_counter()
-                ways[way]()
-                took[way].append((time.perf_counter() - begun) / STEPS * 1e3)
-    base = statistics.median(took["bare"])
-    found = {f"{way}_ms": statistics.median(times) for way, times in took.items()}
-    for way in ("adapter", "process"):
-        more = statistics.median(a - b for a, b in zip(took[way], took["bare"], strict=True))
-        found[f"{way}_added_percent"] = 100 * more / base
-    return {name: round(value, 3) for name, value in found.items()}
+        return compare(take_turns(begin, turns=turns, again=EPISODE), base="bare", steps=STEPS)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--executable", required=True, help="the player's command line")
-    parser.add_argument("--runs", type=int, default=5, help="each with new players")
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--turns", type=int, default=60)
     parser.add_argument("--size", type=int, default=300, help="width and height of a frame")
     given = parser.parse_args()
@@ -107,8 +85,7 @@ def main() -> int:
         "max_steps": 200,
     }  # fmt: skip
     runs = [measure(options, given.turns) for _ in range(given.runs)]
-    medians = {name: round(statistics.median(run[name] for run in runs), 3) for name in runs[0]}
-    sys.stdout.write(json.dumps({"median": medians, "runs": runs}, indent=2) + "\n")
+    sys.stdout.write(json.dumps({"medians": medians(runs), "runs": runs}, indent=2) + "\n")
     return 0
 
 
