@@ -20,6 +20,11 @@ HIGH_WATER = 10_000
 """Messages queued for or from one peer before ZeroMQ pushes back."""
 LINGER_MS = 500
 """How long closing waits for messages on their way out."""
+HEARTBEAT_MS, SILENT_MS = 1000, 5000
+"""How often a connection is tried, and how long it may say nothing before it is made again: a machine that vanished
+closes nothing."""
+OPENING_MS = 5000
+"""How long a connection may take to be made, its handshake included."""
 BURST = 64
 """Messages received in a row before other tasks get their turn."""
 HANDSHAKE_MS = 5000
@@ -181,6 +186,10 @@ async def open_socket(
         raw.setsockopt(zmq.LINGER, LINGER_MS)
         raw.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES)
         raw.set_hwm(HIGH_WATER)
+        raw.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
+        raw.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENT_MS)
+        raw.setsockopt(zmq.HANDSHAKE_IVL, OPENING_MS)
+        raw.setsockopt(zmq.CONNECT_TIMEOUT, OPENING_MS)
         if kind == zmq.ROUTER:
             raw.setsockopt(zmq.ROUTER_MANDATORY, 1)
         if "[" in (bind or connect or ""):

@@ -23,7 +23,7 @@ from protocols.messages import (
     Verdict,
 )
 from runtime.blobs import BlobStore
-from runtime.log import Log
+from runtime.log import Log, Record
 from runtime.runfolder import RunFolder
 from runtime.witness import Acknowledged
 
@@ -64,26 +64,41 @@ class Findings(msgspec.Struct, kw_only=True):
         )
 
 
+def records(run: RunFolder) -> Iterator[Record]:
+    """Everything in a run's log, oldest first."""
+    log = Log(run.log_file, readonly=True)
+    try:
+        after = 0
+        while found := log.read(after=after):
+            yield from found
+            after = found[-1].offset
+    finally:
+        log.close()
+
+
+def read(run: RunFolder) -> Messages:
+    """All messages of a run. Raises `ProtocolError` where one cannot be read."""
+    messages: Messages = defaultdict(dict)
+    for record in records(run):
+        messages[record.topic][record.id] = unseal(record.envelope).body
+    return messages
+
+
 def examine(run: RunFolder, acknowledged: Iterable[Acknowledged] = ()) -> Findings:
     """Holds a run's log against what its processes were told, its causes against their effects, and its blobs against
     their names. Effects are looked for only where the last round is finished."""
     found = Findings()
     places: dict[tuple[str, str], int] = {}
     messages: Messages = defaultdict(dict)
-    log = Log(run.log_file, readonly=True)
-    after = 0
-    while records := log.read(after=after):
-        for record in records:
-            found.messages += 1
-            if (record.topic, record.id) in places:
-                found.doubled.append(f"{record.topic} {record.id}")
-            places[record.topic, record.id] = record.offset
-            try:
-                messages[record.topic][record.id] = unseal(record.envelope).body
-            except ProtocolError as error:
-                found.damaged.append(f"offset {record.offset}: {error}")
-        after = records[-1].offset
-    log.close()
+    for record in records(run):
+        found.messages += 1
+        if (record.topic, record.id) in places:
+            found.doubled.append(f"{record.topic} {record.id}")
+        places[record.topic, record.id] = record.offset
+        try:
+            messages[record.topic][record.id] = unseal(record.envelope).body
+        except ProtocolError as error:
+            found.damaged.append(f"offset {record.offset}: {error}")
     for told in acknowledged:
         found.acknowledged += 1
         if (place := places.get((told.topic, told.id))) != told.offset:

@@ -17,11 +17,10 @@ import zmq
 
 from protocols.commands import MAGIC
 from protocols.messages import Fault
-from runtime.log import Log
 from runtime.mesh import Mesh, connect
 from runtime.sockets import Socket, background, open_socket
 from runtime.witness import Acknowledged
-from scripts.soaking.checker import Findings, examine
+from scripts.soaking.checker import Findings, examine, records
 from scripts.soaking.hubs import Hubs, hubs
 from scripts.soaking.proxy import Proxy, proxied
 from services.patience import Changes
@@ -184,18 +183,14 @@ class Storm:
     def check(self) -> Findings:
         """The verdict over log and clients."""
         found = examine(self._hub.run, self.acknowledged)
-        log = Log(self._hub.run.log_file, readonly=True)
-        records: list[tuple[int, str]] = []
-        while more := log.read(after=records[-1][0] if records else 0, topics=[TOPIC]):
-            records += [(record.offset, record.id) for record in more]
-        log.close()
-        if self._seen != records[: len(self._seen)] or len(self._seen) < len(records):
-            found.lost.append(f"the subscriber saw {len(self._seen)} messages that are not the log's {len(records)}")
-        if unhandled := {id for _, id in records} - self._handled:
+        logged = [(record.offset, record.id) for record in records(self._hub.run)]
+        if self._seen != logged:
+            found.lost.append(f"the subscriber saw {len(self._seen)} messages that are not the log's {len(logged)}")
+        if unhandled := {id for _, id in logged} - self._handled:
             found.missing += [f"{id} was never handed to the group" for id in sorted(unhandled)]
         found.doubled += self.wrong
         last: dict[str, int] = {}
-        for _, id in records:
+        for _, id in logged:
             name, _, number = id.rpartition("-")
             if int(number) != last.get(name, 0) + 1:
                 found.lost.append(f"{id} comes after {name}-{last.get(name, 0)}: the producer's order is lost")

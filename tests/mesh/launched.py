@@ -1,22 +1,14 @@
-"""A real run as a user starts it: the launcher and its processes, watched and hurt from outside."""
+"""A small run as a user starts it, for tests to watch and hurt."""
 
-import os
-import signal
-import subprocess
-import sys
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import anyio
-import psutil
+from protocols.codec import unseal
+from scripts.soaking.checker import records
+from scripts.soaking.launched import Launched, launch, observer
 
-from protocols.codec import Envelope, unseal
-from protocols.messages import Message
-from runtime.log import Log
-from runtime.mesh import Mesh, connect
-from runtime.runfolder import RunFolder
+__all__ = ["SMALL", "Launched", "launched", "observer", "producers", "seen"]
 
 SMALL = (
     "simulator.quota=12",
@@ -28,71 +20,22 @@ SMALL = (
 )
 
 
-class Launched:
-    """A launcher's process and its run folder."""
-
-    def __init__(self, process: "anyio.abc.Process", run: RunFolder) -> None:
-        self.process = process
-        self.run = run
-
-    def kill(self, instance: str, how: signal.Signals = signal.SIGKILL) -> None:
-        """Sends a signal to one process of the run, found by its command line."""
-        for child in psutil.Process(self.process.pid).children(recursive=True):
-            if instance in child.cmdline()[:4]:
-                os.kill(child.pid, how)
-                return
-        raise AssertionError(f"{instance} is not running")
-
-    def messages(self) -> dict[str, dict[str, Message]]:
-        """All messages of the log by topic and id."""
-        found: dict[str, dict[str, Message]] = defaultdict(dict)
-        for said in self._envelopes():
-            assert said.id not in found[said.topic]
-            found[said.topic][said.id] = said.body
-        return found
-
-    def producers(self, topic: str) -> dict[str, str]:
-        """Which instance said each message of a topic, by the message's id."""
-        return {said.id: said.producer for said in self._envelopes() if said.topic == topic}
-
-    def _envelopes(self) -> Iterator[Envelope]:
-        log = Log(self.run.log_file, readonly=True)
-        after = 0
-        while records := log.read(after=after):
-            yield from (unseal(record.envelope) for record in records)
-            after = records[-1].offset
-        log.close()
-
-
 @asynccontextmanager
-async def launched(folder: Path, *overrides: str, profile: str = "scripted") -> AsyncGenerator[Launched]:
-    """Starts ``selu up`` and leaves nothing of it behind."""
-    options = [option for override in (*SMALL, *overrides) for option in ("--set", override)]
-    argv = [sys.executable, "-m", "scripts.selu", "up", "--profile", profile, "--run", str(folder), *options]
-    with (folder.parent / "launcher.txt").open("wb") as output:
-        process = await anyio.open_process(argv, stdout=output, stderr=subprocess.STDOUT)
-    try:
-        yield Launched(process, RunFolder(folder))
-    finally:
-        if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
-            with anyio.move_on_after(15, shield=True):
-                await process.wait()
-            if process.returncode is None:
-                process.kill()
-        with anyio.CancelScope(shield=True):
-            await process.aclose()
+async def launched(
+    folder: Path, *overrides: str, profile: str = "scripted", environ: Mapping[str, str] | None = None
+) -> AsyncGenerator[Launched]:
+    """Starts ``selu up`` with small settings; what it says is in launcher.txt beside the folder."""
+    settings = [option for override in (*SMALL, *overrides) for option in ("--set", override)]
+    output = folder.parent / "launcher.txt"
+    async with launch(
+        folder, "--profile", profile, "--run", str(folder), *settings, output=output, environ=environ
+    ) as run:
+        yield run
 
 
-@asynccontextmanager
-async def observer(run: Launched) -> AsyncGenerator[Mesh]:
-    """Joins a run as soon as it has a hub."""
-    with anyio.fail_after(15):
-        while not run.run.sockets_link.exists():
-            assert run.process.returncode is None, "the launcher ended"
-            await anyio.sleep(0.02)
-    async with connect(run.run.endpoint, role="observer", instance="observer", timeout=15) as mesh:
-        yield mesh
+def producers(run: Launched, topic: str) -> dict[str, str]:
+    """Which instance said each message of a topic, by the message's id."""
+    return {record.id: unseal(record.envelope).producer for record in records(run.run) if record.topic == topic}
 
 
 async def seen(run: Launched, topic: str, count: int, *, by: str = "") -> None:

@@ -9,24 +9,17 @@ from pathlib import Path
 
 import anyio
 import msgspec
-import psutil
 import pytest
 
 from runtime.runfolder import RunFolder
 from scripts.selu import main
 from services.report.summary import Summary
-from tests.mesh.launched import Launched, launched, observer, seen
+from tests.mesh.launched import launched, observer, seen
 
 pytestmark = pytest.mark.anyio
 
 SECONDS = 60
 AFTER_KILL_SECONDS = 5.0
-
-
-def processes(run: Launched) -> dict[str, psutil.Process]:
-    """The run's processes, by instance."""
-    found = psutil.Process(run.process.pid).children(recursive=True)
-    return {child.cmdline()[3]: child for child in found if child.cmdline()[1:3] == ["-m", "runtime.child"]}
 
 
 async def gone(pid: int) -> None:
@@ -51,7 +44,7 @@ async def test_a_scripted_run_shows_itself_while_it_goes_and_leaves_its_figures(
                 argv = [sys.executable, "-m", "scripts.selu", "attach", "health", "--run", str(folder)]
                 listening = await anyio.open_process([*argv, "--json", "--count", "1"])
             await seen(run, "trajectories", 3)
-            found = processes(run)
+            found = run.processes
             assert found.keys() >= {"hub", "simulator-0", "actor-0", "critic-0", "relabeler-0", "trainer-0"}
             assert not [m.path for p in found.values() for m in p.memory_maps() if "torch" in m.path]
             names = {instance: process.name() for instance, process in found.items()}
@@ -105,7 +98,7 @@ async def test_when_the_launcher_is_killed_nothing_is_left_and_the_run_can_be_re
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run") as run:
             await seen(run, "verdicts", 3)
-            found = processes(run)
+            found = run.processes
             run.process.kill()
             await run.process.wait()
             with anyio.fail_after(AFTER_KILL_SECONDS):
@@ -126,7 +119,7 @@ async def test_a_stopped_run_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, 
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run") as run:
             await seen(run, "trajectories", 2)
-            found = processes(run)
+            found = run.processes
             run.process.send_signal(how)
             with anyio.fail_after(10):
                 assert await run.process.wait() == code

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from protocols.messages import Adapter, Evaluation, Fault, Outcome, Relabel, Round, Trajectory, Verdict
+from scripts.soaking.checker import read
 from services.models.folder import MICRO
 from services.settings import Evaluator, Run, Simulator, Trainer, World
 from tests.mesh.launched import launched
@@ -59,7 +60,7 @@ async def test_the_shipped_profile_teaches_the_micro_model_without_vllm(tmp_path
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run", *(f"{k}={v}" for k, v in overrides.items()), profile="ai2thor") as run:
             assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
-            messages = run.messages()
+            messages = read(run.run)
     trajectories = [t for t in messages["trajectories"].values() if isinstance(t, Trajectory)]
     assert len(trajectories) == 12
     assert {t.ended for t in trajectories} <= {"done", "limit"}

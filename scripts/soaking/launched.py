@@ -1,0 +1,89 @@
+"""A real run as a user starts it: the launcher and its processes, watched and hurt from outside."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import psutil
+
+from runtime.mesh import Mesh, connect
+from runtime.runfolder import RunFolder
+
+END_SECONDS = 15.0
+"""How long a run may take to end when it is asked to."""
+HUB_SECONDS = 15.0
+
+
+class Launched:
+    """A launcher's process and its run folder."""
+
+    def __init__(self, process: anyio.abc.Process, run: RunFolder) -> None:
+        self.process = process
+        self.run = run
+
+    @property
+    def processes(self) -> dict[str, psutil.Process]:
+        """The hub and the services that run now, by instance."""
+        found: dict[str, psutil.Process] = {}
+        with suppress(psutil.Error):
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    argv = child.cmdline()
+                    if argv[1:3] == ["-m", "runtime.child"]:
+                        found[argv[3]] = child
+        return found
+
+    def kill(self, instance: str, how: signal.Signals = signal.SIGKILL) -> bool:
+        """Sends a signal to one process of the run; returns whether it was there to take it."""
+        found = self.processes.get(instance)
+        if found is None:
+            return False
+        with suppress(psutil.Error):
+            found.send_signal(how)
+            return True
+        return False
+
+
+@asynccontextmanager
+async def launch(
+    folder: Path, *options: str, output: Path, environ: Mapping[str, str] | None = None
+) -> AsyncGenerator[Launched]:
+    """Starts ``selu up`` with the options, and leaves nothing of it behind. What it says goes to the file `output`."""
+    argv = [sys.executable, "-m", "scripts.selu", "up", *options]
+    with output.open("ab") as said:
+        process = await anyio.open_process(
+            argv, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, **(environ or {})}
+        )
+    run = Launched(process, RunFolder(folder))
+    try:
+        yield run
+    finally:
+        if process.returncode is None:
+            for child in run.processes.values():
+                with suppress(psutil.Error):
+                    child.resume()
+            process.send_signal(signal.SIGTERM)
+            with anyio.move_on_after(END_SECONDS, shield=True):
+                await process.wait()
+            if process.returncode is None:
+                process.kill()
+        with anyio.CancelScope(shield=True):
+            await process.aclose()
+
+
+@asynccontextmanager
+async def observer(run: Launched) -> AsyncGenerator[Mesh]:
+    """Joins a run as soon as it has a hub."""
+    with anyio.fail_after(HUB_SECONDS):
+        while not run.run.sockets_link.exists():
+            if run.process.returncode is not None:
+                raise RuntimeError(f"the launcher ended with {run.process.returncode}")
+            await anyio.sleep(0.02)
+    async with connect(run.run.endpoint, role="observer", instance="observer", timeout=HUB_SECONDS) as mesh:
+        yield mesh
