@@ -23,12 +23,10 @@ LINGER_MS = 500
 HEARTBEAT_MS, SILENT_MS = 1000, 5000
 """How often a connection is tried, and how long it may say nothing before it is made again: a machine that vanished
 closes nothing."""
-OPENING_MS = 5000
-"""How long a connection may take to be made, its handshake included."""
 BURST = 64
 """Messages received in a row before other tasks get their turn."""
 HANDSHAKE_MS = 5000
-"""How long a connection may take to say who it is."""
+"""How long a connection may take to be made, and then to say who it is."""
 BACKLOG = 1024
 """Connections that may wait to be taken."""
 DOMAIN = "selu"
@@ -188,8 +186,8 @@ async def open_socket(
         raw.set_hwm(HIGH_WATER)
         raw.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         raw.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENT_MS)
-        raw.setsockopt(zmq.HANDSHAKE_IVL, OPENING_MS)
-        raw.setsockopt(zmq.CONNECT_TIMEOUT, OPENING_MS)
+        raw.setsockopt(zmq.CONNECT_TIMEOUT, HANDSHAKE_MS)
+        raw.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         if kind == zmq.ROUTER:
             raw.setsockopt(zmq.ROUTER_MANDATORY, 1)
         if "[" in (bind or connect or ""):

@@ -29,10 +29,10 @@ class Hubs:
         self._output = run.log_of("hub")
         self._killed = False
 
-    def key(self, name: str) -> Key:
-        """What lets a client of this name join and speak on `faults`, which the launcher may."""
+    def key(self, name: str, role: str = "launcher") -> Key:
+        """What lets a client of this name join; in any role it may speak on `faults`."""
         file = self.run.key_of(name)
-        return read_key(file if file.exists() else self.run.keys.make(name, "launcher"))
+        return read_key(file if file.exists() else self.run.keys.make(name, role))
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Sends the hub a signal, if it lives."""

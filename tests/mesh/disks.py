@@ -2,17 +2,18 @@
 
 import resource
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-TMPFS = "8m"
+TMPFS = "256m"
 
 
 class SmallDisk:
-    """A folder on a file system of `TMPFS` bytes. Filling it leaves no byte to anybody."""
+    """A folder on a file system of its own. Filling it leaves no byte to anybody."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,17 +53,34 @@ Disk = SmallDisk | LimitedFiles
 KINDS = ("small disk", "files that may not grow")
 
 
+def best() -> str:
+    """The kind that is most like a full disk, of those that can be had here."""
+    with tempfile.TemporaryDirectory() as folder:
+        if not _mount(Path(folder)):
+            return KINDS[1]
+        _unmount(Path(folder))
+    return KINDS[0]
+
+
+def _mount(folder: Path) -> bool:
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS}", "tmpfs", str(folder)]
+    return subprocess.run(mount, capture_output=True, check=False).returncode == 0
+
+
+def _unmount(folder: Path) -> None:
+    subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=True)
+
+
 @contextmanager
 def disk(kind: str, folder: Path) -> Iterator[Disk]:
     """A disk of that kind at a folder; skips the test where this machine lets nobody have a disk of his own."""
     folder.mkdir()
-    if kind == "files that may not grow":
+    if kind == KINDS[1]:
         yield LimitedFiles(folder)
         return
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={TMPFS}", "tmpfs", str(folder)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+    if not _mount(folder):
         pytest.skip("mounting a file system needs privileges that are not there")
     try:
         yield SmallDisk(folder)
     finally:
-        subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=True)
+        _unmount(folder)
