@@ -12,9 +12,10 @@ from runtime.runfolder import RunFolder
 from runtime.settings import dump, load
 from scripts.launch.lines import estimate
 from scripts.upkeep.sweep import Sweeper, Unreadable
+from services.proportions import difference
 from services.report.html import render
 from services.report.load import gather, load_state
-from services.report.numbers import difference, seconds, size
+from services.report.numbers import seconds, size
 from services.report.summary import RoundFigures, Summary, to_json
 from services.settings import Settings
 

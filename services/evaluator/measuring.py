@@ -14,8 +14,9 @@ from runtime.service import Service
 from services.critic.prompts import NO, YES, judge
 from services.evaluator.judgements import Held, JudgementSet
 from services.evaluator.state import EvaluatorState
-from services.evaluator.stats import by_group, estimate, judge_rates
+from services.evaluator.stats import by_group, judge_rates
 from services.patience import Changes, call_patiently
+from services.proportions import estimate
 from services.settings import Settings
 from services.worlds.load import load_world
 from services.worlds.rollout import Pilot, Rollout, RolloutFailed, play, sampling_seed

@@ -1,31 +1,9 @@
-"""Proportions with their uncertainty, and what they say about a judge. Pure."""
+"""What was right, by group, and what that says about a judge. Pure."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from protocols.messages import Estimate
-
-Z95 = 1.959963984540054
-"""Standard normal quantile of a two-sided 95% interval."""
-
-
-def wilson(successes: int, n: int) -> Estimate:
-    """The proportion of successes with its 95% Wilson score interval (Wilson 1927); [0, 1] where nothing was seen.
-
-    Raises ValueError unless 0 <= successes <= n.
-    """
-    if not 0 <= successes <= n:
-        raise ValueError(f"{successes} successes of {n} is no proportion")
-    if n == 0:
-        return Estimate(value=0.0, n=0, ci95=(0.0, 1.0))
-    share, z2 = successes / n, Z95 * Z95
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return Estimate(value=share, n=n, ci95=(max(0.0, middle - half), min(1.0, middle + half)))
-
-
-def estimate(results: Sequence[bool]) -> Estimate:
-    return wilson(sum(results), len(results))
+from services.proportions import estimate
 
 
 def by_group(results: Iterable[tuple[str, bool]]) -> dict[str, Estimate]:

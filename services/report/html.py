@@ -4,9 +4,10 @@ from html import escape
 from pathlib import PurePath
 
 from protocols.messages import Role
+from services.proportions import difference
 from services.report.charts import curve
 from services.report.gallery import gallery
-from services.report.numbers import difference, percent, points, seconds, size
+from services.report.numbers import percent, points, seconds, size
 from services.report.page import FIGURES, ROLES, Material, bar, chip, section, table, tile, wide
 from services.report.style import CSS
 

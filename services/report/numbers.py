@@ -1,8 +1,4 @@
-"""Figures as people read them, and the interval of a difference between two measured proportions."""
-
-import math
-
-from protocols.messages import Estimate
+"""Figures as people read them."""
 
 
 def percent(share: float) -> str:
@@ -33,14 +29,3 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
-
-
-def difference(later: Estimate, earlier: Estimate) -> tuple[float, float, float]:
-    """later - earlier as a share, and its 95% interval by Newcombe's hybrid score method (1998, method 10).
-
-    It takes the two as independent, which is cautious for figures measured on the same tasks.
-    """
-    gain = later.value - earlier.value
-    below = math.hypot(later.value - later.ci95[0], earlier.ci95[1] - earlier.value)
-    above = math.hypot(later.ci95[1] - later.value, earlier.value - earlier.ci95[0])
-    return gain, gain - below, gain + above

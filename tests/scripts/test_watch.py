@@ -13,7 +13,7 @@ from scripts.launch.ending import table
 from scripts.launch.plan import new_plan
 from scripts.launch.screen import Screen
 from scripts.launch.watch import Watch
-from services.report.numbers import difference, seconds, size
+from services.report.numbers import seconds, size
 from services.report.state import ReportState
 from tests.report.story import two_rounds
 
@@ -129,17 +129,6 @@ def test_the_last_table_has_every_round_and_the_gain_with_its_interval() -> None
     rows = table(state.summary()).splitlines()
     assert [row.split()[0] for row in rows] == ["round", "0", "1", "2", "gain"]
     assert "+14.0 points [+5.5, +22.5]" in rows[-1] and "critic@1, actor@2" in rows[3]
-
-
-def test_the_interval_of_a_difference_holds_it_and_grows_with_either_one() -> None:
-    state = ReportState()
-    for delivery in two_rounds().told:
-        state.apply(delivery)
-    rounds = state.rounds()
-    before, after = rounds[0].actor_success, rounds[2].actor_success
-    assert before is not None and after is not None
-    gain, low, high = difference(after, before)
-    assert low < gain < high and gain == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
