@@ -1,6 +1,7 @@
 """What would fail minutes into a run, found before anything starts."""
 
 import importlib.util
+import json
 import re
 import shutil
 import socket
@@ -17,7 +18,7 @@ from services.models.engine import EngineError
 from services.models.folder import model_folder
 from services.models.load import choose_engine
 from services.models.needs import lacking
-from services.settings import Settings
+from services.settings import Model, Settings
 from services.simulator.share import shares
 from services.worlds.load import load_world
 from services.worlds.virtualhome.options import read_options
@@ -76,11 +77,25 @@ def _model(settings: Settings) -> Iterator[str]:
         if engine in ("vllm", "transformers"):
             if importlib.util.find_spec(engine) is None:
                 raise EngineError(f"model.engine is {engine!r}, which is not installed; install selu[cpu] or selu[gpu]")
-            yield from map(str, lacking(model_folder(settings.model), engine))
+            folder = model_folder(settings.model)
+            yield from map(str, lacking(folder, engine))
+            yield from _length(settings.model, folder, engine)
         elif engine == "openai" and not settings.model.url:
             raise EngineError("model.engine is 'openai' and model.url is empty; set it, e.g. http://127.0.0.1:8000/v1")
     except EngineError as error:
         yield str(error)
+
+
+def _length(model: Model, folder: Path, engine: str) -> Iterator[str]:
+    """vLLM refuses to serve a model beyond the length it was made for, but says so only when it is up."""
+    read = json.loads((folder / "config.json").read_text())
+    text = {**read, **read.get("text_config", {})}
+    longest, stretched = text.get("max_position_embeddings"), text.get("rope_scaling")
+    if engine == "vllm" and longest and not stretched and model.max_model_len > longest:
+        yield (
+            f"model.max_model_len is {model.max_model_len} and the model in {folder} takes {longest} tokens at most: "
+            f"set model.max_model_len={longest}"
+        )
 
 
 def _learner(settings: Settings) -> Iterator[str]:

@@ -250,7 +250,7 @@ class VllmEngine:
                 outputs = [output async for output in stream]
         except Exception as error:
             self._raise_if_dead(error)
-            raise EngineError(f"vLLM could not answer {request.prompt[:80]!r}: {_said(error)}") from error
+            raise EngineError(f"vLLM could not answer {request.prompt[:80]!r}: {_said(error)}{_hint(error)}") from error
         finally:
             self._answering.discard(scope)
         if scope.cancelled_caught:
@@ -270,6 +270,12 @@ class VllmEngine:
 
 def _said(error: BaseException) -> str:
     return " ".join(str(error).split())[:500] or type(error).__name__
+
+
+def _hint(error: BaseException) -> str:
+    if "longer than the maximum model length" not in str(error):
+        return ""
+    return "; set model.max_model_len higher, or world.options.admissible=false, which makes the actor's prompts short"
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

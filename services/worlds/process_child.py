@@ -18,25 +18,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import psutil
-
 from runtime.lifeline import name_process
 from services.worlds import process_wire as wire
 from services.worlds.process_frames import SharedFrame
+from services.worlds.reap import adopt_orphans, descendants, end_all
 from services.worlds.world import Frame, Observation, World, WorldError
-
-REAP_SECONDS = 1.0
-"""How long killed children may take to be gone."""
 
 
 def end(code: int) -> None:
-    """Kills what this process started, so that nothing of it is left as a zombie, and ends."""
-    with suppress(psutil.Error):
-        children = psutil.Process().children(recursive=True)
-        for child in children:
-            with suppress(psutil.Error):
-                child.kill()
-        psutil.wait_procs(children, timeout=REAP_SECONDS)
+    """Ends what this process started, so that nothing of it is left as a zombie, and then itself."""
+    end_all(descendants())
     shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
     os._exit(code)
 
@@ -104,6 +95,7 @@ def main() -> None:
     name, (ours, frames, lifeline) = sys.argv[1], map(int, sys.argv[2:])
     for descriptor in (ours, frames, lifeline):
         os.set_inheritable(descriptor, False)
+    adopt_orphans()
     name_process(f"selu-{name}")
     threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
     channel, simulator = wire.Channel(socket.socket(fileno=ours)), Simulator(SharedFrame(frames))

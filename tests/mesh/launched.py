@@ -1,5 +1,6 @@
 """A small run as a user starts it, for tests to watch and hurt."""
 
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,7 +9,9 @@ from protocols.codec import unseal
 from scripts.soaking.checker import records
 from scripts.soaking.launched import Launched, launch, observer
 
-__all__ = ["SMALL", "Launched", "launched", "observer", "producers", "seen"]
+from services.models.folder import MICRO
+
+__all__ = ["MICRO_LEARNS", "SMALL", "Launched", "launched", "observer", "producers", "seen"]
 
 SMALL = (
     "simulator.quota=12",
@@ -18,6 +21,22 @@ SMALL = (
     "trainer.min_rows=1",
     "mesh.session_seconds=2",
 )
+
+
+MICRO_LEARNS = (
+    f"model.path={json.dumps(str(MICRO))}",
+    'model.engine="transformers"',
+    'model.device="cpu"',
+    "model.threads=1",
+    "trainer.threads=1",
+    "trainer.collapse=1.0",
+    "simulator.episodes=2",
+    "simulator.max_steps=4",
+    "evaluator.tasks=2",
+    "evaluator.judgements=2",
+    "evaluator.episodes=1",
+)
+"""A profile for a GPU, with the micro model on one core of a CPU and without vLLM."""
 
 
 @asynccontextmanager

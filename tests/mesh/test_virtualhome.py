@@ -1,5 +1,6 @@
-"""Full rounds over VirtualHome, in both modes, with scripted models; and with players that die."""
+"""Full rounds over VirtualHome: in both modes, with players that die, and as a user starts one with a real model."""
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ import psutil
 import pytest
 
 from protocols.messages import Adapter, Evaluation, Fault, Relabel, Round, Trajectory, Verdict
+from scripts.soaking.checker import read
 from services.settings import Evaluator, Run, Simulator, Trainer, World
+from tests.mesh.launched import MICRO_LEARNS, launched
 from tests.mesh.whole import SMALL, of, until_over, whole_mesh
 
 pytestmark = pytest.mark.anyio
@@ -69,3 +72,22 @@ async def test_episodes_whose_player_dies_are_cut_short_and_the_round_goes_on(
     assert {f.what.split()[1] for f in of(log, Fault) if f.service == "simulator-0"} == {t.id for t in cut}
     assert {v.trajectory for v in of(log, Verdict)} == {t.id for t in trajectories} - {t.id for t in cut}
     assert of(log, Round)[-1].phase == "finished"
+
+
+async def test_the_shipped_profile_teaches_the_micro_model_without_vllm(tmp_path: Path) -> None:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    player = (f"world.options.player={json.dumps(PLAYER)}", "world.options.frame=128")
+    with anyio.fail_after(SECONDS):
+        async with launched(tmp_path / "run", *player, *MICRO_LEARNS, profile="virtualhome") as run:
+            assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
+            messages = read(run.run)
+    trajectories = [t for t in messages["trajectories"].values() if isinstance(t, Trajectory)]
+    assert len(trajectories) == 12 and {t.ended for t in trajectories} <= {"done", "limit"}
+    assert max(len(step.admissible) for t in trajectories for step in t.steps) > 10  # and so in its prompts
+    assert not messages["faults"]
+    adapters = {a.role: a for a in messages["adapters"].values() if isinstance(a, Adapter)}
+    assert adapters["critic"].promoted, adapters["critic"].reason
+    assert adapters["actor"].promoted or adapters["actor"].reason
+    assert {"actor@0", "critic@0", "critic@1"} <= set(messages["evaluations"])
+    assert run.run.report_file.exists()
+    assert {child.pid for child in psutil.Process().children(recursive=True)} == before

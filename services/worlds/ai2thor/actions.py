@@ -65,6 +65,8 @@ INSIDE = frozenset(
      "pot", "sink", "sink basin", "toaster", "vase")
 )  # fmt: skip
 """Receptacles that things go into although they have no door."""
+HOLLOW = INSIDE | frozenset(("cabinet", "drawer", "fridge", "microwave", "safe"))
+"""All receptacles that things go into."""
 
 SHELL = frozenset(("floor", "wall", "ceiling", "room decor", "undefined"))
 """What a room consists of: nothing to be acted on."""

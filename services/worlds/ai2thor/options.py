@@ -1,21 +1,19 @@
 """What can be set of the AI2-THOR world, validated before any player is started."""
 
+import os
 import re
-import shlex
 import shutil
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from services.worlds.ai2thor.tasks import OFFERED, TaskFile, read_task_file
-from services.worlds.process import Deadlines
+from services.worlds.ai2thor.tasks import OFFERED, SceneTask
+from services.worlds.options import Seconds, command_words, convert_options, parts, read_task_file
 
 ROOMS = {"kitchen": 1, "living room": 201, "bedroom": 301, "bathroom": 401}
 """The number of the first of each room type's 30 scenes."""
 
-Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Degrees = Annotated[float, Meta(ge=20, le=120)]
 
 
@@ -23,7 +21,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``platform``: "CloudRendering" renders without a display, through Vulkan; "Linux64" needs an X server.
     ``executable``: a player of your own instead, as a command line; else the package fetches the one it was built for.
     ``display``: the X display, by default that of the environment. ``headless`` players of the package draw nothing,
-    so it must be false. ``gpu``: which GPU renders; -1 leaves it to the player.
+    so it must be false. ``gpu``: which GPU renders; -1 leaves it to the player. ``server``: what the player speaks
+    over: named pipes ("fifo"), or HTTP to a port of this machine ("wsgi"), which is slower and starts where pipes hang.
     ``scenes``: scene names, numbers, ranges or room types, e.g. "kitchen, FloorPlan201, 301-305".
     ``width``, ``height``: of both views, in pixels. ``quality``: the player's own name of it. ``fov``: vertical field
     of view of the agent's camera, ``camera_fov`` of the third-person one, in degrees. ``visibility``: how far the agent
@@ -34,7 +33,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ``tasks``: a TOML file of tasks, instead of those drawn from what scenes afford; ``verbs``: which are drawn;
     ``objects_per_verb``: how many objects (or pairs) of a scene each verb gets, always the same for a ``task_seed``.
     ``admissible``: list the acts that the objects' own flags allow in each observation.
-    ``start_seconds``, ``reset_seconds``, ``step_seconds``: after which a player is killed.
+    ``start_seconds`` (of the player alone; fetching it may take longer), ``reset_seconds``, ``step_seconds``: after
+    which a player is killed.
     """
 
     platform: Literal["CloudRendering", "Linux64"] = "CloudRendering"
@@ -42,6 +42,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     display: str = ""
     headless: bool = False
     gpu: Annotated[int, Meta(ge=-1, le=63)] = -1
+    server: Literal["fifo", "wsgi"] = "fifo"
     scenes: str = "kitchen, living room"
     width: Annotated[int, Meta(ge=64, le=4096)] = 300
     height: Annotated[int, Meta(ge=64, le=4096)] = 300
@@ -66,71 +67,61 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def scene_names(self) -> tuple[str, ...]:
         """All scenes, in the order given. Raises ValueError for one there is not."""
-        names = dict.fromkeys(scene for part in _parts(self.scenes) for scene in _scenes(part))
+        names = dict.fromkeys(scene for part in parts(self.scenes) for scene in scenes_of(part))
         if not names:
             raise ValueError("option 'scenes' of ai2thor is empty: name scenes or room types")
         return tuple(names)
 
     @property
     def verb_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_parts(self.verbs)))
+        return tuple(dict.fromkeys(parts(self.verbs)))
 
     @property
-    def task_file(self) -> TaskFile | None:
-        return read_task_file(Path(self.tasks)) if self.tasks else None
-
-    @property
-    def deadlines(self) -> Deadlines:
-        return Deadlines(start=self.start_seconds, reset=self.reset_seconds, step=self.step_seconds)
+    def written_tasks(self) -> list[SceneTask]:
+        """Raises ValueError for a file that cannot be used."""
+        tasks = read_task_file(self.tasks, SceneTask, OFFERED) if self.tasks else []
+        for number, task in enumerate(tasks, 1):
+            try:
+                _ = scenes_of(task.scene) if task.scene is not None else ()
+            except ValueError as error:
+                raise ValueError(f"the task file {self.tasks}, task {number}: {error}") from error
+        return tasks
 
 
 def read_options(options: dict[str, Any]) -> Options:
     """The options given by name. Raises ValueError that names the option, what is wrong and what there is."""
-    unknown = sorted(set(options) - set(Options.__struct_fields__))
-    if unknown:
-        raise ValueError(
-            f"ai2thor has no option {unknown[0]!r}: its options are {', '.join(Options.__struct_fields__)}"
-        )
-    try:
-        read = msgspec.convert(options, Options)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        name = where.rstrip("`") or "?"
-        raise ValueError(f"option {name!r} of ai2thor is {options.get(name)!r}: {what}") from error
-    _check(read)
+    read = convert_options(options, Options, "ai2thor")
+    _ = read.scene_names, read.written_tasks
+    verbs = read.verb_names
+    if not verbs or not set(verbs) <= set(OFFERED):
+        raise ValueError(f"option 'verbs' of ai2thor is {read.verbs!r}: use some of {', '.join(OFFERED)}")
+    _check_drawing(read)
     return read
 
 
-def _check(read: Options) -> None:
+def _check_drawing(read: Options) -> None:
+    """Raises ValueError where no player could start, or it would draw nothing."""
     if read.headless:
         raise ValueError(
-            "option 'headless' of ai2thor is true: such players draw no frames; platform = 'CloudRendering' renders "
-            "without a display"
+            "option 'headless' of ai2thor is true: the package then starts its player without graphics, which sends no "
+            "frames to learn from. On a machine without a display leave it false: platform = 'CloudRendering' draws "
+            "through Vulkan, and executable = 'xvfb-run -a PLAYER' brings a display of its own"
         )
     if read.executable:
-        words = shlex.split(read.executable)
-        if not words or shutil.which(words[0]) is None:
-            raise ValueError(
-                f"option 'executable' of ai2thor is {read.executable!r}, which is no program; give its path"
-            )
-    names = read.scene_names
-    verbs = read.verb_names
-    strange = [verb for verb in verbs if verb not in OFFERED]
-    if strange or not verbs:
-        raise ValueError(f"option 'verbs' of ai2thor is {read.verbs!r}: use some of {', '.join(OFFERED)}")
-    if file := read.task_file:
-        for task in file.tasks:
-            if task.scene is None and not names:
-                raise ValueError(f"{read.tasks}: a task names no scene and option 'scenes' is empty")
-            if task.scene is not None:
-                _scenes(task.scene)
+        command_words(read.executable, "executable")
+    elif read.platform == "Linux64" and not (read.display or os.environ.get("DISPLAY")):
+        raise ValueError(
+            "option 'platform' of ai2thor is 'Linux64', which needs an X display: set option 'display', e.g. ':0', or "
+            "platform = 'CloudRendering', which draws without one"
+        )
+    if read.gpu >= 0 and (missing := [tool for tool in ("vulkaninfo", "nvidia-smi") if shutil.which(tool) is None]):
+        raise ValueError(
+            f"option 'gpu' of ai2thor is {read.gpu}, and the package finds GPUs with {' and '.join(missing)}, which "
+            "cannot be run here: apt-get install vulkan-tools, or leave gpu at -1"
+        )
 
 
-def _parts(text: str) -> list[str]:
-    return [part for part in (" ".join(piece.split()) for piece in text.split(",")) if part]
-
-
-def _scenes(part: str) -> list[str]:
+def scenes_of(part: str) -> list[str]:
     """The scenes a part of the list means."""
     room = part.lower().removesuffix("s") if part.lower() not in ROOMS else part.lower()
     if room in ROOMS:

@@ -1,5 +1,6 @@
 """One Unity player behind ai2thor's Controller: its steps, its refusals, its end, and whether an answer is its own."""
 
+import signal
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -10,14 +11,12 @@ import numpy as np
 
 from services.worlds.ai2thor.names import Thing, readable
 from services.worlds.ai2thor.options import Options
-from services.worlds.ai2thor.start import start_controller
+from services.worlds.ai2thor.start import let_go, start_controller
+from services.worlds.reap import end_family
 from services.worlds.world import Frame, WorldError
 
 POSITION, ANGLE = 0.05, 1.0
 """How far, in metres and degrees, a pose may be from the one asked for and still count as it."""
-_GONE_SECONDS = 5.0
-"""How long a player that was killed may take to be gone."""
-
 Pose = dict[str, Any]
 """``x``, ``y``, ``z``, ``rotation`` (yaw), ``horizon`` (pitch, down is positive), ``standing``."""
 
@@ -127,18 +126,13 @@ class Player:
     def close(self) -> None:
         """Ends the player and leaves nothing of it behind."""
         process, self._process = self._process, None
+        server, self._server = self._server, None
         if process is not None:
-            with suppress(OSError):
-                process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_GONE_SECONDS)
-        if self._server is not None:
-            for pipe in (self._server.client_pipe, self._server.server_pipe):
-                with suppress(OSError, AttributeError):
-                    pipe.close()
-            self._server.tmp_dir.cleanup()
-        if self.controller is not None:
-            self.controller.server = self._server  # the client drops it when a player crashes, and wants it at exit
+            end_family(process)
+        if server is not None:
+            let_go(server)
+        if server is not None and self.controller is not None:
+            self.controller.server = server  # the client drops it when a player crashes, and wants it at exit
 
     # -- what comes back
 
@@ -179,12 +173,14 @@ class Player:
                 process.wait(timeout=0.2)
         code = process.poll() if process else None
         self.close()
-        if code is not None and code != -9:
+        hint = "; selu doctor --world ai2thor says what this machine lacks" if what == "starting" else ""
+        if code is not None and code not in (-signal.SIGKILL, -signal.SIGTERM):
             how = f"signal {-code}" if code < 0 else f"exit code {code}"
-            return WorldError(f"the player ended while {what} ({how})")
+            return WorldError(f"the player ended while {what} ({how}){hint}")
+        if isinstance(error, WorldError):
+            return WorldError(f"{error}{hint}")
         cause = error.__context__ if error.__context__ is not None and "running action" in str(error) else error
         said = " ".join(str(cause).split())[:500]
-        hint = "; selu doctor says what this machine lacks" if what == "starting" else ""
         return WorldError(f"the player failed while {what}: {type(cause).__name__}: {said}{hint}")
 
     def _accept(self, event: Any, what: str, *, moved: bool) -> None:

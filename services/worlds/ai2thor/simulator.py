@@ -10,9 +10,9 @@ from services.worlds.ai2thor.actions import ACTS, DONE, Action, admissible, pars
 from services.worlds.ai2thor.camera import placed
 from services.worlds.ai2thor.names import Thing, meant, words
 from services.worlds.ai2thor.navigation import Spot, find, reachable
-from services.worlds.ai2thor.options import Options, read_options
+from services.worlds.ai2thor.options import Options, read_options, scenes_of
 from services.worlds.ai2thor.player import Player, Refusal
-from services.worlds.ai2thor.tasks import FileTask, choose, draw_tasks, offers, satisfied
+from services.worlds.ai2thor.tasks import choose, draw_tasks, offers, satisfied
 from services.worlds.world import Frame, Observation, Truth
 
 SCENES_TRIED = 12
@@ -31,8 +31,7 @@ class Simulator:
 
     def __init__(self, **options: Any) -> None:
         self._options: Options = read_options(options)
-        file = self._options.task_file
-        self._written: tuple[FileTask, ...] = file.tasks if file else ()
+        self._written = self._options.written_tasks
         self._scenes = self._options.scene_names
         self.player = Player(self._options)
         self._task: Task | None = None
@@ -90,12 +89,12 @@ class Simulator:
         """Loads a scene that offers the task, or one that affords any."""
         if wanted is None and self._written:
             written = rng.choice(self._written)
-            scenes = [written.scene] if written.scene else self._drawn(rng)
-            return self._offered(written.task, scenes, rng)
+            scenes = scenes_of(written.scene) if written.scene else self._scenes
+            return self._offered(written.task, self._drawn(rng, scenes), rng)
         if wanted is not None:
-            return self._offered(wanted, self._drawn(rng), rng)
+            return self._offered(wanted, self._drawn(rng, self._scenes), rng)
         options = self._options
-        for scene in (scenes := self._drawn(rng)):
+        for scene in (scenes := self._drawn(rng, self._scenes)):
             self._load(scene, rng)
             things = self.player.things
             tasks = draw_tasks(things, scene, options.verb_names, options.objects_per_verb, options.task_seed)
@@ -110,8 +109,8 @@ class Simulator:
                 return task
         raise ValueError(f"{task.id!r} cannot be done in any of {', '.join(scenes)}: what it needs is not there")
 
-    def _drawn(self, rng: random.Random) -> list[str]:
-        return rng.sample(self._scenes, min(SCENES_TRIED, len(self._scenes)))
+    def _drawn(self, rng: random.Random, scenes: Sequence[str]) -> list[str]:
+        return rng.sample(scenes, min(SCENES_TRIED, len(scenes)))
 
     def _load(self, scene: str, rng: random.Random) -> None:
         self.player.reset(scene)

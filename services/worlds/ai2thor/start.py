@@ -1,10 +1,11 @@
-"""Starts ai2thor's Controller so that a player which dies is noticed at once, and never replaced in secret.
+"""Starts ai2thor's Controller so that a player which dies or hangs is noticed, and never replaced in secret.
 
-The client talks over two FIFOs and without a timeout of its own, under which it would spin on a dead player; whoever
-uses this keeps the deadlines from another process (see `services.worlds.process`).
+The client talks over two named pipes, without a timeout of its own, under which it would spin on a dead player; or over
+HTTP. Whoever uses this keeps the deadlines of all but the start from another process (`services.worlds.process`).
 """
 
 import os
+import queue
 import subprocess
 import threading
 import time
@@ -14,31 +15,45 @@ from contextlib import suppress
 from typing import Any
 
 from services.worlds.ai2thor.options import Options
+from services.worlds.reap import end_family
 from services.worlds.world import WorldError
 
 _POLL_SECONDS = 0.05
+_CLOSE_SECONDS = 2.0
+"""How long the thread that listens for a player may take to end."""
 
 Started = Callable[["subprocess.Popen[bytes] | None", Any], None]
 """Told the player's process and the client's server as soon as there are any."""
 
 
 def start_controller(options: Options, started: Started) -> Any:
-    """A Controller whose player has loaded its first scene. Raises whatever the client raises."""
+    """A Controller whose player has loaded its first scene. Raises whatever the client raises.
+
+    Raises:
+        WorldError: the player took longer than ``start_seconds``; it was killed.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package warns of its own escapes and open log files
         from ai2thor.controller import Controller
         from ai2thor.fifo_server import FifoServer
+        from ai2thor.wsgi_server import WsgiServer
 
-        ready = threading.Event()
+        ready, late = threading.Event(), threading.Event()
+        watchers: list[threading.Thread] = []
 
         class Once(Controller):
             """A Controller that never starts a second player: the first one's state would be lost unnoticed."""
 
             def start(self, *args: Any, **kwargs: Any) -> Any:
-                if ready.is_set():
+                if watchers:
                     raise WorldError("the player crashed")
                 self.server_start_timeout: Any = None  # with one, a dead player would be read from in a busy loop
                 return super().start(*args, **kwargs)
+
+            def _build_server(self, *args: Any, **kwargs: Any) -> None:
+                super()._build_server(*args, **kwargs)
+                if isinstance(self.server, WsgiServer):
+                    _hear_errors(self.server)
 
             def _start_unity_thread(self, *args: Any, **kwargs: Any) -> None:
                 server: Any = self.server
@@ -47,13 +62,22 @@ def start_controller(options: Options, started: Started) -> Any:
                 finally:
                     started(server.unity_proc, server)
                     if server.unity_proc is not None:
-                        watched = (server.unity_proc, (server.server_pipe_path, server.client_pipe_path), ready)
-                        threading.Thread(target=_unblock, args=watched, daemon=True).start()
+                        watched = (server, options.start_seconds, ready, late)
+                        watchers.append(threading.Thread(target=_watch, args=watched, daemon=True))
+                        watchers[0].start()
 
+        kind = FifoServer if options.server == "fifo" else WsgiServer
         try:
-            return Once(server_class=FifoServer, server_timeout=None, **_arguments(options))
+            return Once(server_class=kind, server_timeout=None, **_arguments(options))
+        except Exception as error:
+            if late.is_set():
+                other = "; world.options.server = 'wsgi' does without its named pipes" if kind is FifoServer else ""
+                raise WorldError(f"the player did not start within {options.start_seconds:g} s{other}") from error
+            raise
         finally:
             ready.set()
+            for watcher in watchers:
+                watcher.join()
 
 
 def _arguments(options: Options) -> dict[str, Any]:
@@ -75,16 +99,65 @@ def _arguments(options: Options) -> dict[str, Any]:
     return {**arguments, "platform": options.platform}
 
 
-def _unblock(process: "subprocess.Popen[bytes]", pipes: tuple[str, str], ready: threading.Event) -> None:
-    """Opening a FIFO waits for its other side, which a player that has died will never open: opens it in its place.
+def _watch(server: Any, seconds: float, ready: threading.Event, late: threading.Event) -> None:
+    """Kills a player that is not ``ready`` in time, and sees to it that the client notices a dead one.
 
-    The client then reads the end of the pipe, and says that the player has exited.
+    Opening a named pipe waits for its other side, which a dead player will never open: it is opened in its place. The
+    client then reads the end of the pipe, and says that the player has exited.
     """
+    process, until = server.unity_proc, time.monotonic() + seconds
     while process.poll() is None:
         if ready.wait(_POLL_SECONDS):
             return
+        if time.monotonic() > until:
+            late.set()
+            end_family(process)
+    if server.server_type != "FIFO":
+        return
     while not ready.is_set():
-        for pipe, way in zip(pipes, (os.O_WRONLY, os.O_RDONLY), strict=True):
+        for pipe, way in ((server.server_pipe_path, os.O_WRONLY), (server.client_pipe_path, os.O_RDONLY)):
             with suppress(OSError):
                 os.close(os.open(pipe, way | os.O_NONBLOCK))
         time.sleep(_POLL_SECONDS)
+
+
+def _hear_errors(server: Any) -> None:
+    """Makes the client's HTTP server say at once what it could not read; it would leave its user waiting."""
+    receive, loop = server.receive, server.wsgi_server.serve_forever
+
+    @server.app.errorhandler(Exception)
+    def unread(error: Exception) -> Any:
+        if getattr(error, "code", None) == 403:  # a player's of somebody else: it has another token
+            return error
+        with suppress(queue.Full):
+            server.request_queue.put_nowait(error)
+        return "", 500
+
+    def heard(*args: Any, **kwargs: Any) -> Any:
+        event = receive(*args, **kwargs)
+        if isinstance(event, Exception):
+            server.stopped = True  # nobody waits for a last word
+            raise event
+        return event
+
+    server.receive = heard
+    server._start_server_thread = lambda: loop(poll_interval=_POLL_SECONDS)
+
+
+def let_go(server: Any) -> None:
+    """Closes what the server of a dead player holds: two pipes and their folder, or a port and its thread."""
+    if server.server_type == "FIFO":
+        for pipe in (server.client_pipe, server.server_pipe):
+            with suppress(OSError, AttributeError):
+                pipe.close()
+        server.tmp_dir.cleanup()
+        return
+    server.stopped = True  # the client would want to send it something at exit
+    with suppress(queue.Full):
+        server.response_queue.put_nowait({})  # its thread may be waiting for an action
+    if server.started:
+        stop = threading.Thread(target=server.wsgi_server.shutdown, daemon=True)
+        stop.start()
+        stop.join(_CLOSE_SECONDS)
+        server.server_thread.join(_CLOSE_SECONDS)
+    server.wsgi_server.server_close()

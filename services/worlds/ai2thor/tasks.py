@@ -1,17 +1,14 @@
 """Tasks: drawn from what a scene affords, or read from a person's file; and which goals hold in a scene's metadata."""
 
 import random
-import tomllib
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Annotated
 
 import msgspec
-from msgspec import Meta
 
 from protocols.messages import Task
-from services.worlds.ai2thor.actions import preposition
+from services.worlds.ai2thor.actions import HOLLOW, preposition
 from services.worlds.ai2thor.names import Thing, by_name, words
+from services.worlds.options import WrittenTask, task_id
 from services.worlds.verbs import VERBS
 
 
@@ -60,46 +57,21 @@ _PLACES: dict[str, str] = {
 """Where things may be put for tasks: pairs that THOR's own rules of placement allow. Anything goes on a table."""
 
 
-class FileTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A task as a person writes it. Without a scene it is for any of the option's."""
+class SceneTask(WrittenTask, frozen=True, kw_only=True):
+    """A task as a person writes it. Without a ``scene`` it is for any of the option's."""
 
-    instruction: Annotated[str, Meta(min_length=1, max_length=500)]
-    verb: str
-    object: Annotated[str, Meta(min_length=1)]
-    target: str | None = None
     scene: str | None = None
 
     @property
     def task(self) -> Task:
-        object, target = self.object.lower(), self.target.lower() if self.target else None
+        object, target = words(self.object), words(self.target) if self.target else None
+        said = f"{VERBS[self.verb].phrase} the {object}"
+        if target is not None:
+            said += f" {'in' if target in HOLLOW else 'on'} the {target}"
         return Task(
-            id=task_id(self.verb, object, target), instruction=self.instruction, verb=self.verb, object=object,
+            id=task_id(self.verb, object, target), instruction=self.instruction or said, verb=self.verb, object=object,
             target=target,
         )  # fmt: skip
-
-
-class TaskFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    tasks: Annotated[tuple[FileTask, ...], Meta(min_length=1)] = msgspec.field(name="task")
-
-
-def read_task_file(file: Path) -> TaskFile:
-    """A TOML file with a ``[[task]]`` table for each task. Raises ValueError that says which one is wrong, and how."""
-    try:
-        read = msgspec.convert(tomllib.loads(file.read_text("utf-8")), TaskFile)
-    except OSError as error:
-        raise ValueError(f"cannot read the tasks in {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ValueError(f"{file} is no file of tasks: {error}; see the README for one") from error
-    for number, task in enumerate(read.tasks, 1):
-        if task.verb not in OFFERED:
-            raise ValueError(f"task {number} of {file}: no verb {task.verb!r}; use one of {', '.join(OFFERED)}")
-        if (task.verb == PUT) != (task.target is not None):
-            raise ValueError(f"task {number} of {file}: a target is for 'put', and 'put' needs one")
-    return read
-
-
-def task_id(verb: str, object: str, target: str | None = None) -> str:
-    return ":".join(part for part in (verb, object, target) if part)
 
 
 def make_task(verb: str, thing: Thing, receptacle: Thing | None = None) -> Task:

@@ -11,6 +11,7 @@ from protocols.messages import Task
 from services.worlds.household.rules import NAMES, Rules, draw_rules
 from services.worlds.household.tasks import Domain, Episode, draw_episode
 from services.worlds.household.vocabulary import MAX_FIXTURES, MAX_SMALLS
+from services.worlds.options import convert_options
 
 SHIFTS: dict[Domain, float] = {"source": 0.0, "unknown": 0.3}
 """How far each domain looks from the source, unless set."""
@@ -59,14 +60,4 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def read_options(options: dict[str, Any]) -> Options:
     """The options given by name. Raises ValueError that names the option, what is wrong and what there is."""
-    unknown = sorted(set(options) - set(Options.__struct_fields__))
-    if unknown:
-        raise ValueError(
-            f"the household has no option {unknown[0]!r}: its options are {', '.join(Options.__struct_fields__)}"
-        )
-    try:
-        return msgspec.convert(options, Options)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        name = where.rstrip("`") or "?"
-        raise ValueError(f"option {name!r} of the household is {options.get(name)!r}: {what}") from error
+    return convert_options(options, Options, "the household")

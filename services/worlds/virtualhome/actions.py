@@ -10,7 +10,7 @@ from collections import defaultdict
 
 import msgspec
 
-from services.worlds.virtualhome.graph import Graph, Node
+from services.worlds.virtualhome.graph import Graph, Node, plain
 
 DONE = "done"
 """The actor's own end of the episode."""
@@ -77,7 +77,7 @@ class Names:
     def __init__(self, graph: Graph) -> None:
         self._classes: dict[str, list[int]] = defaultdict(list)
         for node in sorted((*graph.rooms, *graph.things), key=lambda node: node.id):
-            self._classes[_plain(node.class_name)].append(node.id)
+            self._classes[plain(node.class_name)].append(node.id)
         self._spoken: dict[int, str] = {}
         for name, ids in self._classes.items():
             for number, id in enumerate(ids, 1):
@@ -93,7 +93,7 @@ class Names:
 
     def called(self, said: str) -> list[int]:
         """The ids that a name may mean, lowest first."""
-        name = _plain(said)
+        name = plain(said)
         if name in self._classes:
             return self._classes[name]
         found = re.fullmatch(r"(.+?)(\d+)", name)
@@ -114,10 +114,6 @@ class Names:
             return (2 if room and here and room.id == here.id else 3), node.id
 
         return min(nodes, key=distance, default=None)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.lower())
 
 
 def script_line(act: str, object: Node | None, target: Node | None, *, inside: bool) -> str:

@@ -4,6 +4,7 @@ The format is the simulator's own (``environment_graph``): nodes with ``id``, ``
 ``properties``, ``states`` and ``bounding_box`` (metres), edges with ``from_id``, ``to_id`` and ``relation_type``.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -17,6 +18,11 @@ ROOM = "Rooms"
 HOLDS = ("HOLDS_RH", "HOLDS_LH")
 _STRUCTURE = {"rooms", "walls", "floor", "floors", "ceiling", "doors", "windows", "characters"}
 """Categories, in lower case, of what a room consists of rather than contains."""
+
+
+def plain(name: str) -> str:
+    """A class's name however it is written: "Kitchen_Table" is "kitchentable"."""
+    return re.sub(r"[\s_-]+", "", name.lower())
 
 
 class Box(msgspec.Struct, frozen=True):

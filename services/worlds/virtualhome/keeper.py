@@ -1,7 +1,8 @@
 """Holds a Unity player on a leash: ``python keeper.py COMMAND...`` starts it in a process group of its own.
 
-When standard input closes, because the world closed it or its process is gone, the whole group is killed and reaped.
-When the player ends, so does this, with its exit code. Only the standard library: it must start at once.
+When standard input closes, because the world closed it or its process is gone, all that was started is asked to end,
+so that an X display removes its lock file, then killed, and reaped. When the player ends, so does this, with its exit
+code. Only the standard library: it must start at once.
 """
 
 import contextlib
@@ -12,10 +13,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 NOT_STARTED = 126
 """Exit code where the command could not be run."""
+TIDY_SECONDS, POLL_SECONDS = 1.5, 0.01
+"""How long those that were asked to end may tidy up."""
 
 
 def main() -> int:
@@ -32,39 +36,45 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"cannot start {sys.argv[1]}: {error}\n")
         return NOT_STARTED
-    threading.Thread(target=_hold, args=(player.pid,), daemon=True).start()
+    threading.Thread(target=_hold, daemon=True).start()
     code = player.wait()
-    _kill(player.pid)  # what it leaves behind
-    _reap()
+    _reap()  # what it leaves behind
     return code if code >= 0 else 128 - code
 
 
-def _hold(group: int) -> None:
+def _hold() -> None:
     while os.read(0, 1):
         pass
-    _kill(group)
-
-
-def _kill(group: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, signal.SIGKILL)
+    _signal(signal.SIGTERM)
+    time.sleep(TIDY_SECONDS)
+    _signal(signal.SIGKILL)
 
 
 def _reap() -> None:
-    """Kills and reaps what left the group, until this process has no children."""
+    """Ends and reaps what was started, until this process has no children: it inherits them all."""
+    until = time.monotonic() + TIDY_SECONDS
+    _signal(signal.SIGTERM)
     with contextlib.suppress(ChildProcessError):
         while True:
-            for child in _children():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            os.waitpid(-1, 0)
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+            if not ended:
+                time.sleep(POLL_SECONDS)
+            if time.monotonic() > until:
+                _signal(signal.SIGKILL)
 
 
-def _children() -> list[int]:
+def _signal(how: int) -> None:
+    for pid in _descendants(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, how)
+
+
+def _descendants(pid: int) -> list[int]:
     found: list[int] = []
-    for file in pathlib.Path("/proc/self/task").glob("*/children"):
+    for file in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            found += [int(pid) for pid in file.read_text().split()]
+            for child in map(int, file.read_text().split()):
+                found += [child, *_descendants(child)]
     return found
 
 

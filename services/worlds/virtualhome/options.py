@@ -1,14 +1,13 @@
 """What can be set of VirtualHome, validated."""
 
 import random
-import shlex
-import shutil
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from services.worlds.options import Seconds, command_words, convert_options, parts
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 
 FLAT = Path(__file__).with_name("flat.json")
@@ -16,8 +15,8 @@ FLAT = Path(__file__).with_name("flat.json")
 
 APARTMENTS = range(7)
 """The player's environments that are played unless set otherwise: those that all its releases have."""
-
-Seconds = Annotated[float, Meta(gt=0, le=3600)]
+ENVIRONMENTS = 50
+"""How many there are in the newest release."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,18 +59,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def verb_names(self) -> list[str]:
-        return [verb.strip() for verb in self.verbs.split(",") if verb.strip()]
+        return list(dict.fromkeys(parts(self.verbs)))
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        return [_address(part.strip()) for part in self.connect.split(",") if part.strip()]
+        return list(dict.fromkeys(_address(part) for part in parts(self.connect)))
 
     @property
     def command(self) -> list[str]:
         """The player's command, its program by an absolute path: it runs in a folder of its own."""
-        program, *arguments = shlex.split(self.player) or [""]
-        found = shutil.which(program)
-        return [str(Path(found).absolute()) if found else program, *arguments]
+        return command_words(self.player, "player")
 
     def graph_files(self) -> list[Path]:
         """Raises ValueError where there are none."""
@@ -83,23 +80,25 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             raise ValueError(f"option 'graphs': {path} has no .json files")
         return found
 
-    def scene_numbers(self, there: int | None = None) -> list[int]:
-        """The scenes to play, of ``there`` many where that is known. Raises ValueError."""
+    def scene_numbers(self) -> list[int]:
+        """The scenes to play. Raises ValueError."""
+        unity = self.mode == "unity"
+        there = ENVIRONMENTS if unity else len(self.graph_files())
         if not self.scenes:
-            return list(range(len(APARTMENTS) if there is None else there))
+            return list(APARTMENTS if unity else range(there))
         numbers: list[int] = []
-        for part in self.scenes.split(","):
-            first, _, last = part.strip().partition("-")
-            if not first.isdigit() or not (last or "0").isdigit():
+        for part in parts(self.scenes):
+            first, _, last = part.partition("-")
+            if not first.strip().isdigit() or not (last.strip() or "0").isdigit():
                 raise ValueError(f"option 'scenes' is {self.scenes!r}: write numbers and ranges, e.g. '0-3,6'")
             numbers += range(int(first), int(last or first) + 1)
-        if not numbers or (there is not None and max(numbers) >= there):
-            raise ValueError(f"option 'scenes' is {self.scenes!r}: there are scenes 0 to {(there or 1) - 1}")
+        if not numbers or max(numbers) >= there:
+            raise ValueError(f"option 'scenes' is {self.scenes!r}: there are scenes 0 to {there - 1}")
         return numbers
 
 
-def rng(*parts: object) -> random.Random:
-    return random.Random("virtualhome/" + "/".join(str(part) for part in parts))
+def rng(*purpose: object) -> random.Random:
+    return random.Random("virtualhome/" + "/".join(str(part) for part in purpose))
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -111,21 +110,11 @@ def _address(text: str) -> tuple[str, int]:
 
 def read_options(given: dict[str, Any]) -> Options:
     """The options given by name. Raises ValueError that names the option, what is wrong and what there is."""
-    unknown = sorted(set(given) - set(Options.__struct_fields__))
-    if unknown:
-        raise ValueError(
-            f"virtualhome has no option {unknown[0]!r}: its options are {', '.join(Options.__struct_fields__)}"
-        )
-    try:
-        options = msgspec.convert(given, Options)
-    except msgspec.ValidationError as error:
-        what, _, where = str(error).partition(" - at `$.")
-        name = where.rstrip("`") or "?"
-        raise ValueError(f"option {name!r} of virtualhome is {given.get(name)!r}: {what}") from error
+    options = convert_options(given, Options, "virtualhome")
     wrong = [verb for verb in options.verb_names if verb not in NEEDS]
     if wrong or not options.verb_names:
-        raise ValueError(f"option 'verbs' is {options.verbs!r}: name some of {', '.join(NEEDS)}")
-    options.scene_numbers(None)
+        raise ValueError(f"option 'verbs' of virtualhome is {options.verbs!r}: name some of {', '.join(NEEDS)}")
+    options.scene_numbers()
     if options.mode == "unity":
         _check_player(options)
     return options
@@ -135,8 +124,7 @@ def _check_player(options: Options) -> None:
     if bool(options.player) == bool(options.connect):
         raise ValueError(
             "unity mode needs either 'player', the command that starts VirtualHome's Unity player, or 'connect', the "
-            "addresses of players that run; `selu doctor` says where to get it, and mode = 'graph' works without"
+            "addresses of players that run; `selu doctor --world virtualhome` says where to get it, and mode = 'graph' "
+            "works without"
         )
-    if options.player and shutil.which(options.command[0]) is None:
-        raise ValueError(f"option 'player': {options.player!r} cannot be run; is it there, and executable?")
-    _ = options.addresses
+    _ = options.command if options.player else options.addresses

@@ -1,16 +1,15 @@
 """Instructions made from what a scene affords, written by a user, or drawn; and whether their goals hold."""
 
 import random
-import tomllib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from protocols.messages import Task
+from services.worlds.options import WrittenTask, read_task_file, task_id
 from services.worlds.verbs import VERBS
-from services.worlds.virtualhome.graph import Graph, Node
+from services.worlds.virtualhome.graph import Graph, Node, plain
 
 NEEDS = {
     "pick": ("GRABBABLE",), "put": ("GRABBABLE",), "open": ("CAN_OPEN",), "close": ("CAN_OPEN",),
@@ -21,57 +20,29 @@ DRAWN = ("pick", "put", "open", "toggle", "sit")
 """The task types that are made unless set otherwise (paper, section 5.1)."""
 
 
-class WrittenTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ``[[task]]`` of a user's TOML file. Without an ``instruction`` it is made from the rest."""
-
-    verb: str
-    object: str
-    target: str | None = None
-    instruction: str | None = None
-
-
-class TaskFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    task: list[WrittenTask]
-
-
 def make_task(verb: str, object: str, target: str | None = None, *, inside: bool = False) -> Task:
     """The task with its id and instruction, e.g. "put the apple in the fridge"."""
     instruction = f"{VERBS[verb].phrase} the {object}"
     if target:
         instruction += f" {'in' if inside else 'on'} the {target}"
-    id = ":".join(part for part in (verb, object, target) if part)
-    return Task(id=id, instruction=instruction, verb=verb, object=object, target=target)
+    return Task(id=task_id(verb, object, target), instruction=instruction, verb=verb, object=object, target=target)
 
 
-def read_tasks(file: Path) -> list[Task]:
-    """A user's tasks. Raises ValueError that says what is wrong with the file."""
-    try:
-        read = msgspec.convert(tomllib.loads(file.read_text()), TaskFile)
-    except OSError as error:
-        raise ValueError(f"cannot read the task file {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
-        raise ValueError(f"the task file {file}: {error}") from error
+def read_tasks(file: str) -> list[Task]:
+    """A person's tasks, without instruction where none is written: see `phrased`. Raises ValueError that says what is
+    wrong with the file."""
     tasks: list[Task] = []
-    for number, written in enumerate(read.task, 1):
-        try:
-            check(written.verb, written.target)
-        except ValueError as error:
-            raise ValueError(f"the task file {file}, task {number}: {error}") from error
-        task = make_task(written.verb, written.object, written.target)
-        if written.instruction:
-            task = msgspec.structs.replace(task, instruction=written.instruction)
-        tasks.append(task)
-    if not tasks:
-        raise ValueError(f"the task file {file} has no [[task]]")
+    for written in read_task_file(file, WrittenTask, NEEDS):
+        task = make_task(written.verb, plain(written.object), plain(written.target) if written.target else None)
+        tasks.append(msgspec.structs.replace(task, instruction=written.instruction or ""))
     return tasks
 
 
-def check(verb: str, target: str | None) -> None:
-    """Raises ValueError for a verb there is not, and for a target where none belongs."""
-    if verb not in NEEDS:
-        raise ValueError(f"there is no verb {verb!r} here: use one of {', '.join(NEEDS)}")
-    if (verb == "put") != (target is not None):
-        raise ValueError(f"{verb!r} with target {target!r}: a target is for 'put', and 'put' needs one")
+def phrased(graph: Graph, task: Task) -> Task:
+    """The task under this world's id, with its own instruction or the one that fits the scene."""
+    inside = any(node.class_name == task.target and _goes_in(node) for node in graph.things)
+    made = make_task(task.verb, task.object, task.target, inside=inside)
+    return msgspec.structs.replace(made, instruction=task.instruction or made.instruction)
 
 
 def affords(graph: Graph, task: Task) -> bool:
@@ -85,6 +56,10 @@ def _holds_things(node: Node) -> bool:
     return node.can("SURFACES", "CONTAINERS") and not node.can("GRABBABLE")
 
 
+def _goes_in(place: Node) -> bool:
+    return place.can("CAN_OPEN") or not place.can("SURFACES")
+
+
 def afforded(graph: Graph, verbs: Sequence[str], per_verb: int, rng: random.Random) -> list[Task]:
     """``per_verb`` tasks of each verb, drawn from what the scene affords (2-3 objects a task type in the paper)."""
     tasks: list[Task] = []
@@ -96,8 +71,7 @@ def afforded(graph: Graph, verbs: Sequence[str], per_verb: int, rng: random.Rand
                 tasks.append(make_task(verb, name))
             elif places:
                 place = places[rng.choice(sorted(places))]
-                inside = place.can("CAN_OPEN") or not place.can("SURFACES")
-                tasks.append(make_task(verb, name, place.class_name, inside=inside))
+                tasks.append(make_task(verb, name, place.class_name, inside=_goes_in(place)))
     return tasks
 
 

@@ -1,22 +1,22 @@
 """VirtualHome as a `World`: text actions in, pictures out, over either way of simulating it."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from protocols.messages import Task
+from services.worlds.options import check_task
 from services.worlds.virtualhome.actions import DONE, PHRASES, Action, Names, parse_action, refusal, script_line
 from services.worlds.virtualhome.affordances import admissible
 from services.worlds.virtualhome.executor import GraphSimulation
 from services.worlds.virtualhome.graph import Graph, Node, read_graph
 from services.worlds.virtualhome.options import Options, read_options, rng
 from services.worlds.virtualhome.simulation import Simulation, draw_arrangement
-from services.worlds.virtualhome.tasks import afforded, affords, check, make_task, read_tasks, satisfied
+from services.worlds.virtualhome.tasks import NEEDS, afforded, affords, phrased, read_tasks, satisfied
 from services.worlds.virtualhome.unity import UnitySimulation
 from services.worlds.world import Frame, Observation, Truth, WorldError
 
 ROOMS = ("kitchen", "livingroom", "bedroom", "bathroom")
 """Where the player can place a character."""
-
 
 NO_ACTION = f"not an action: say {', '.join(PHRASES.values())} and what, or done"
 
@@ -33,8 +33,9 @@ class VirtualHome:
 
     def __init__(self, **options: Any) -> None:
         self._options = read_options(options)
-        self._written = read_tasks(Path(self._options.tasks).expanduser()) if self._options.tasks else None
-        self._simulation, self._scenes = _simulation(self._options)
+        self._written = read_tasks(self._options.tasks) if self._options.tasks else []
+        self._scenes = self._options.scene_numbers()
+        self._simulation = _simulation(self._options, self._written)
         self._made: dict[int, list[Task]] = {}
         self._task: Task | None = None
         self._names: Names | None = None
@@ -48,8 +49,7 @@ class VirtualHome:
         """Starts the episode of a seed. Raises ValueError for a task that no scene of this world can offer."""
         self._task = None
         if task is not None:
-            check(task.verb, task.target)
-            task = _given(task)
+            check_task(task.verb, task.target, NEEDS)
         luck = rng("episode", seed)
         scenes = luck.sample(self._scenes, len(self._scenes))
         for scene in scenes:
@@ -66,19 +66,20 @@ class VirtualHome:
         there = {room.class_name for room in stored.rooms}
         rooms = [room for room in ROOMS if room in there]
         if not any(self._simulation.add_character(room) for room in luck.sample(rooms, len(rooms))):
-            raise WorldError(f"no character could be placed in scene {scene}")
+            raise WorldError(f"no character ({self._options.character}) could be placed in scene {scene}")
         self._graph, self._steps, self._ended = None, 0, False
         graph = self._now()
         if graph.character is None:
             raise WorldError(f"scene {scene} has no character after one was added")
         self._stored, self._held = graph.nodes, frozenset[int]()
-        self._names, self._task = Names(graph), task or self._draw(scene, graph, luck)
+        self._names = Names(graph)
+        self._task = phrased(graph, task) if task else self._draw(scene, graph, luck)
         return self._task, self._observe(None)
 
     def _tasks_of(self, scene: int, graph: Graph) -> list[Task]:
         options = self._options
-        if self._written is not None:
-            return [task for task in self._written if affords(graph, task)]
+        if self._written:
+            return [phrased(graph, task) for task in self._written if affords(graph, task)]
         return afforded(graph, options.verb_names, options.per_verb, rng("tasks", options.task_seed, scene))
 
     def _draw(self, scene: int, graph: Graph, luck: Any) -> Task:
@@ -98,9 +99,7 @@ class VirtualHome:
         done, error = action.strip().lower() == DONE, None
         if not done:
             parsed = parse_action(action)
-            error = (
-                self._act(parsed) if parsed else f"not an action: say {', '.join(PHRASES.values())} and what, or done"
-            )
+            error = self._act(parsed) if parsed else NO_ACTION
         truncated = not done and self._steps >= self._options.max_steps
         self._ended = done or truncated
         return self._observe(error), done, truncated
@@ -158,17 +157,12 @@ class VirtualHome:
         return self._names
 
 
-def _given(task: Task) -> Task:
-    """The task under this world's id, with its own words."""
-    made = make_task(task.verb, task.object, task.target)
-    return Task(
-        id=made.id, instruction=task.instruction or made.instruction, verb=task.verb, object=task.object,
-        target=task.target,
-    )  # fmt: skip
-
-
-def _simulation(options: Options) -> tuple[Simulation, list[int]]:
-    if options.mode == "graph":
-        graphs = [read_graph(file)[0] for file in options.graph_files()]
-        return GraphSimulation(graphs, options.frame), options.scene_numbers(len(graphs))
-    return UnitySimulation(options), options.scene_numbers()
+def _simulation(options: Options, tasks: Sequence[Task]) -> Simulation:
+    """Raises ValueError for a graph that cannot be read, and for a task that none of those to be played affords."""
+    if options.mode == "unity":
+        return UnitySimulation(options)
+    read = [read_graph(file) for file in options.graph_files()]
+    for task in tasks:
+        if not any(affords(read[scene][1], task) for scene in options.scene_numbers()):
+            raise ValueError(f"{options.tasks}: no scene graph has what {task.id!r} needs")
+    return GraphSimulation([raw for raw, _ in read], options.frame)

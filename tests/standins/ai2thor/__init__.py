@@ -3,7 +3,7 @@
     rooms    scenes: what is where, and in which state
     acts     what the player's actions do to a scene
     draw     frames that show what the metadata says
-    wire     the client's FIFO protocol
+    wire     the client's protocols: named pipes and HTTP
     faults   what can go wrong on purpose
     command  how a test names it as an executable
 

@@ -26,18 +26,19 @@ class Player:
 
     def run(self) -> None:
         self.faults.at_start()
-        line = wire.Wire()
+        pipes = os.environ["AI2THOR_SERVER_TYPE"] == "FIFO"
+        line = wire.Pipes() if pipes else wire.Posts()
         line.send(*self.answer({"action": "", "sequenceId": 0}, (True, "", "", None), ""))
         while True:
             command = line.receive()
             name = command["action"]
             fault = self.faults.strike(name)
             if fault == "garbage":
-                line.write(b"\x63\x00\x00\x00\x04oops")
+                line.nonsense()
             if self.seconds:
                 time.sleep(self.seconds)
             result = self.act(command)
-            if name in QUERIES:
+            if pipes and name in QUERIES:
                 line.send((wire.PATCH, wire.packed(self.patch(command, result))))
             else:
                 line.send(*self.answer(command, result, fault))

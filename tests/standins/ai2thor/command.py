@@ -6,6 +6,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 
+DISPLAY = ROOT / "tests" / "standins" / "display"
+"""Put before a command with a folder, it brings the command a display, whose lock file is in the folder."""
+
 
 def standin(**environment: object) -> str:
     """``standin(fault="hang@OpenObject")`` sets STANDIN_FAULT, and so on: see `faults` and `__main__`."""

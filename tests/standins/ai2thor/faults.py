@@ -9,6 +9,7 @@
     stale                  it shows its last frame again, and again
     size                   its frames have another size than the one asked for
     cameras, camera        a third-person frame too many, or from another place
+    foreign                over HTTP, another player's answer comes before each of its own
     start, start-hang      it ends, or hangs, before it says a word
 
 With STANDIN_ONCE=FILE a fault strikes only where the file is not there yet, and makes it.

@@ -32,9 +32,12 @@ def test_scenes_are_named_by_room_number_and_range() -> None:
         ({"scenes": "29-33"}, "names '29-33'"),
         ({"scenes": " , "}, "option 'scenes' of ai2thor is empty"),
         ({"verbs": "open, fly"}, "option 'verbs' of ai2thor is 'open, fly': use some of pick, open"),
-        ({"headless": True}, "draw no frames; platform = 'CloudRendering' renders without a display"),
-        ({"executable": "/no/such/player"}, "which is no program; give its path"),
-        ({"tasks": "/no/such/tasks.toml"}, "cannot read the tasks in /no/such/tasks.toml"),
+        ({"headless": True}, "On a machine without a display leave it false: platform = 'CloudRendering' draws"),
+        ({"executable": "/no/such/player"}, "option 'executable': '/no/such/player' cannot be run"),
+        ({"executable": "xvfb-run 'player"}, "no command line: No closing quotation"),
+        ({"platform": "Linux64"}, "'Linux64', which needs an X display: set option 'display'"),
+        ({"server": "pipe"}, "option 'server' of ai2thor is 'pipe'"),
+        ({"tasks": "/no/such/tasks.toml"}, "cannot read the task file /no/such/tasks.toml"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(options: dict[str, object], complaint: str) -> None:
@@ -42,7 +45,13 @@ def test_a_setting_that_cannot_be_is_named(options: dict[str, object], complaint
         load_world("ai2thor", **options)
 
 
-def test_making_the_world_starts_noplayer(tmp_path: Path) -> None:
+def test_a_gpu_can_only_be_chosen_where_the_package_can_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda tool: None)
+    with pytest.raises(ValueError, match="'gpu' of ai2thor is 1, and the package finds GPUs with vulkaninfo"):
+        load_world("ai2thor", gpu=1)
+
+
+def test_making_the_world_starts_no_player(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     world = load_world(World(name="ai2thor", options={"executable": standin(pids=pids)}), max_steps=7)
     assert isinstance(world, ProcessWorld)
@@ -62,7 +71,13 @@ target = "fridge"
 [[task]]
 instruction = "Make coffee."
 verb = "toggle"
-object = "coffee machine"
+object = "CoffeeMachine"
+
+[[task]]
+scene = "7-12"
+verb = "put"
+object = "mug"
+target = "cabinet"
 """
 
 
@@ -74,19 +89,21 @@ def test_a_persons_tasks_are_played_in_their_own_words_and_scenes(tmp_path: Path
     for seed in range(30):
         task, _ = one.reset(None, seed)
         seen.setdefault(task.instruction, set()).add(one.player.scene)
-        assert task.id in ("put:apple:fridge", "toggle:coffee machine")
+        assert task.id in ("put:apple:fridge", "toggle:coffee machine", "put:mug:cabinet")
     assert seen["Put a cold snack away."] == {"FloorPlan2_physics"}
     assert len(seen["Make coffee."]) > 1
+    assert len(seen["put the mug in the cabinet"]) > 1
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("task = 3", "is no file of tasks"),
-        ("[[task]]\nverb = 'open'", "is no file of tasks: Object missing required field"),
-        ("[[task]]\ninstruction='x'\nverb='fly'\nobject='a'", "task 1 of .*: no verb 'fly'; use one of"),
-        ("[[task]]\ninstruction='x'\nverb='put'\nobject='a'", "task 1 of .*: a target is for 'put'"),
-        ("[[task]]\ninstruction='x'\nverb='open'\nobject='a'\nscene='Shed'", "names 'Shed'"),
+        ("task = 3", "Expected `array`, got `int`"),
+        ("", r"it has no \[\[task\]\]"),
+        ("[[task]]\nverb = 'open'", "Object missing required field `object`"),
+        ("[[task]]\nverb='fly'\nobject='a'", "task 1: there is no verb 'fly' here: use one of pick, open"),
+        ("[[task]]\nverb='put'\nobject='a'", "task 1: .*a target is for 'put'"),
+        ("[[task]]\nverb='open'\nobject='a'\nscene='Shed'", "task 1: .*names 'Shed'"),
     ],
 )
 def test_a_wrong_task_is_named_with_its_number(tmp_path: Path, text: str, complaint: str) -> None:

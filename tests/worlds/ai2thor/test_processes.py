@@ -17,7 +17,7 @@ from protocols.messages import Task
 from services.worlds.ai2thor.world import ai2thor
 from services.worlds.process import Deadlines, ProcessWorld
 from services.worlds.world import WorldError
-from tests.standins.ai2thor.command import ROOT, standin
+from tests.standins.ai2thor.command import DISPLAY, ROOT, standin
 
 SMALL = {"width": 96, "height": 96, "start_seconds": 30.0}
 PLAN = ("find fridge", "open fridge", "find mug", "pick up mug", "find counter top", "put mug on counter top")
@@ -53,25 +53,37 @@ def test_four_players_at_once_see_what_each_sees_alone() -> None:
 
 
 def leaks() -> tuple[int, int, list[str], int, int]:
-    """Descriptors, threads, folders, children and shared frames of this process."""
+    """Descriptors, threads, folders, children (zombies too) and shared frames of this process."""
     scratch = sorted(path.name for path in Path(tempfile.gettempdir()).glob("selu-world-*"))
     children = psutil.Process().children(recursive=True)
     frames = Path("/proc/self/maps").read_text().count("selu-frame")
     return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), scratch, len(children), frames
 
 
-@pytest.mark.parametrize("restarts", [30])
-def test_restarts_leave_nothing_behind(tmp_path: Path, restarts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+RESTARTS = 100
+
+
+def test_a_hundred_restarts_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the players speak over pipes, beside a display of their own; the others over HTTP."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    pids = tmp_path / "pids"
-    world = ai2thor(executable=standin(pids=pids, fault="exit@OpenObject"), scenes="1", **SMALL)
+    pids, locks = tmp_path / "pids", tmp_path / "locks"
+    locks.mkdir()
+    told = standin(pids=pids, fault="exit@OpenObject")
     before = leaks()
-    for _ in range(restarts):
-        with pytest.raises(WorldError, match="exit code 3"):
-            digests(world, 0)
+
+    def restart(server: str, executable: str) -> None:
+        world = ai2thor(executable=executable, server=server, scenes="1", **SMALL)
+        for _ in range(RESTARTS // 2):
+            with pytest.raises(WorldError, match="exit code 3"):
+                digests(world, 0)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(restart, "fifo", f"{DISPLAY} {locks} {told}"), pool.submit(restart, "wsgi", told)]:
+            done.result()
     assert leaks() == before
-    assert len(pids.read_text().split()) == restarts
+    assert len(pids.read_text().split()) == RESTARTS
     assert alive(pids) == []
+    assert list(locks.iterdir()) == []
 
 
 class Stubborn:

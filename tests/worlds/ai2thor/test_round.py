@@ -9,9 +9,8 @@ import pytest
 
 from protocols.messages import Adapter, Evaluation, Fault, Outcome, Relabel, Round, Trajectory, Verdict
 from scripts.soaking.checker import read
-from services.models.folder import MICRO
 from services.settings import Evaluator, Run, Simulator, Trainer, World
-from tests.mesh.launched import launched
+from tests.mesh.launched import MICRO_LEARNS, launched
 from tests.mesh.whole import SMALL, of, until_over, whole_mesh
 from tests.standins.ai2thor.command import standin
 
@@ -24,7 +23,7 @@ async def test_a_round_of_selu_learns_from_ai2thor(short_path: Path) -> None:
     world = World(name="ai2thor", options={"executable": standin(), "scenes": "1-4, 201-203"})
     settings = msgspec.structs.replace(
         SMALL, run=Run(rounds=1), world=world, simulator=Simulator(quota=24, episodes=4),
-        trainer=Trainer(min_rows=2, collapse=1.0),        evaluator=Evaluator(tasks=3, judgements=3, episodes=1),
+        trainer=Trainer(min_rows=2, collapse=1.0), evaluator=Evaluator(tasks=3, judgements=3, episodes=1),
     )  # fmt: skip
     with anyio.fail_after(SECONDS):
         async with whole_mesh(short_path, settings) as whole, whole.connect("onlooker", "onlooker-0") as mesh:
@@ -50,15 +49,15 @@ async def test_a_round_of_selu_learns_from_ai2thor(short_path: Path) -> None:
 
 
 async def test_the_shipped_profile_teaches_the_micro_model_without_vllm(tmp_path: Path) -> None:
-    overrides = {
-        "world.options.executable": json.dumps(standin()), "world.options.scenes": '"1-4"',
-        "world.options.admissible": "false", "world.options.width": "128", "world.options.height": "128",
-        "model.path": json.dumps(str(MICRO)), "model.engine": '"transformers"', "model.device": '"cpu"',
-        "model.threads": "1", "trainer.threads": "1", "trainer.collapse": "1.0", "simulator.episodes": "2",
-        "simulator.max_steps": "4", "evaluator.tasks": "2", "evaluator.judgements": "2", "evaluator.episodes": "1",
-    }  # fmt: skip
+    overrides = (
+        f"world.options.executable={json.dumps(standin())}",
+        "world.options.scenes='1-4'",
+        "world.options.width=128",
+        "world.options.height=128",
+        *MICRO_LEARNS,
+    )
     with anyio.fail_after(SECONDS):
-        async with launched(tmp_path / "run", *(f"{k}={v}" for k, v in overrides.items()), profile="ai2thor") as run:
+        async with launched(tmp_path / "run", *overrides, profile="ai2thor") as run:
             assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
             messages = read(run.run)
     trajectories = [t for t in messages["trajectories"].values() if isinstance(t, Trajectory)]

@@ -13,10 +13,11 @@ import psutil
 from services.worlds.virtualhome.player import Player, start_player
 from services.worlds.virtualhome.unity import _answers
 from services.worlds.virtualhome.world import VirtualHome
+from tests.standins.ai2thor.command import DISPLAY
 from tests.worlds.virtualhome.conftest import COMMAND, STANDIN, family
 
 BARE = shlex.split(f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(STANDIN.with_name('bare.py')))}")
-RESTARTS = 40
+RESTARTS = 100
 
 
 def left_over() -> tuple[set[int], int, int, set[Path]]:
@@ -25,18 +26,28 @@ def left_over() -> tuple[set[int], int, int, set[Path]]:
     return family(), psutil.Process().num_fds(), threading.active_count(), {f for f in folders if f.is_dir()}
 
 
-def test_restarts_leave_nothing_behind() -> None:
-    before, helpers, ports = left_over(), [], set()
-    for turn in range(RESTARTS):
-        player = start_player(BARE, display="", seconds=20, tries=1, answers=_answers)
-        helpers += [p for p in psutil.Process(player.pid).children(recursive=True) if p.name() == "sleep"]
-        ports.add(player.port)
-        if turn % 2:
-            for process in psutil.Process(player.pid).children():
-                process.kill()  # it dies by itself
-        player.kill()
+def test_a_hundred_restarts_leave_nothing_behind(tmp_path: Path) -> None:
+    """Half of them have a display of their own, and half die by themselves."""
+    before = left_over()
+    helpers: list[psutil.Process] = []
+    ports: set[int] = set()
+
+    def restart(command: list[str]) -> None:
+        for turn in range(RESTARTS // 2):
+            player = start_player(command, display="", seconds=20, tries=1, answers=_answers)
+            family = psutil.Process(player.pid).children(recursive=True)
+            helpers.extend(p for p in family if p.name() == "sleep")
+            ports.add(player.port)
+            if turn % 2:
+                next(p for p in family if p.name().startswith("python")).kill()
+            player.kill()
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(restart, BARE), pool.submit(restart, [str(DISPLAY), str(tmp_path), *BARE])]:
+            done.result()
     assert left_over() == before
-    assert len(helpers) >= RESTARTS - 1 and not any(helper.is_running() for helper in helpers)
+    assert len(helpers) >= 1.5 * RESTARTS - 2 and not any(helper.is_running() for helper in helpers)
+    assert list(tmp_path.iterdir()) == []
     assert not {c.laddr.port for c in psutil.Process().net_connections(kind="tcp")} & ports
 
 

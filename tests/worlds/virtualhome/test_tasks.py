@@ -42,13 +42,16 @@ def test_tasks_are_read_from_a_file_with_their_own_words(tmp_path: Path) -> None
     file = tmp_path / "tasks.toml"
     file.write_text(
         '[[task]]\nverb = "put"\nobject = "apple"\ntarget = "fridge"\ninstruction = "cool the apple"\n'
-        '[[task]]\nverb = "sit"\nobject = "sofa"\n'
+        '[[task]]\nverb = "sit"\nobject = "sofa"\n[[task]]\nverb = "put"\nobject = "Mug"\ntarget = "Fridge"\n'
     )
-    first, second = read_tasks(file)
+    first, second, third = read_tasks(str(file))
     assert (first.id, first.instruction) == ("put:apple:fridge", "cool the apple")
-    assert (second.id, second.instruction) == ("sit:sofa", "sit on the sofa")
+    assert [second.id, third.id] == ["sit:sofa", "put:mug:fridge"]
     world = VirtualHome(frame=32, tasks=str(file))
-    assert {world.reset(None, seed)[0].id for seed in range(12)} == {"put:apple:fridge", "sit:sofa"}
+    given = {task.id: task.instruction for task in (world.reset(None, seed)[0] for seed in range(16))}
+    assert given == {
+        first.id: "cool the apple", second.id: "sit on the sofa", third.id: "put the mug in the fridge",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -59,6 +62,8 @@ def test_tasks_are_read_from_a_file_with_their_own_words(tmp_path: Path) -> None
         ("[[task]]\nverb = 'put'\nobject = 'apple'", "needs one"),
         ("[[task]]\nverb = 'sit'\nobject = 'sofa'\ncolour = 1", "colour"),
         ("[[task]\n", "task file"),
+        ("[[task]]\nverb = 'sit'\nobject = 'throne'", "no scene graph has what 'sit:throne' needs"),
+        ("[[task]]\nverb = 'sit'\nobject = 'sofa'\nscene = '1'", "scene"),
     ],
 )
 def test_a_task_file_that_cannot_be_used_says_why(tmp_path: Path, text: str, says: str) -> None:
@@ -102,7 +107,10 @@ def test_graphs_of_ones_own_are_played_in_their_order(tmp_path: Path) -> None:
         ({"scenes": "a"}, "'scenes'"),
         ({"mode": "unity"}, "needs either 'player'"),
         ({"mode": "unity", "player": "/nowhere/player"}, "cannot be run"),
+        ({"mode": "unity", "player": "'player"}, "no command line"),
         ({"mode": "unity", "connect": "8080"}, "HOST:PORT"),
+        ({"mode": "unity", "connect": "a:1", "scenes": "48-50"}, "there are scenes 0 to 49"),
+        ({"scenes": "1"}, "there are scenes 0 to 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused_by_name(options: dict[str, object], says: str) -> None:
