@@ -131,8 +131,6 @@ class Player:
             end_family(process)
         if server is not None:
             let_go(server)
-        if server is not None and self.controller is not None:
-            self.controller.server = server  # the client drops it when a player crashes, and wants it at exit
 
     # -- what comes back
 

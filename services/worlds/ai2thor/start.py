@@ -39,13 +39,15 @@ def start_controller(options: Options, started: Started) -> Any:
         from ai2thor.wsgi_server import WsgiServer
 
         ready, late = threading.Event(), threading.Event()
+        served: list[Any] = []
         watchers: list[threading.Thread] = []
 
         class Once(Controller):
             """A Controller that never starts a second player: the first one's state would be lost unnoticed."""
 
             def start(self, *args: Any, **kwargs: Any) -> Any:
-                if watchers:
+                if served:
+                    self.server: Any = served[0]  # which the client has dropped, and wants at exit
                     raise WorldError("the player crashed")
                 self.server_start_timeout: Any = None  # with one, a dead player would be read from in a busy loop
                 return super().start(*args, **kwargs)
@@ -57,6 +59,7 @@ def start_controller(options: Options, started: Started) -> Any:
 
             def _start_unity_thread(self, *args: Any, **kwargs: Any) -> None:
                 server: Any = self.server
+                served.append(server)
                 try:
                     super()._start_unity_thread(*args, **kwargs)
                 finally:
