@@ -8,7 +8,6 @@ from pathlib import Path
 from protocols.codec import unseal
 from scripts.soaking.checker import records
 from scripts.soaking.launched import Launched, launch, observer
-
 from services.models.folder import MICRO
 
 __all__ = ["MICRO_LEARNS", "SMALL", "Launched", "launched", "observer", "producers", "seen"]
