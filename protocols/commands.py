@@ -206,13 +206,15 @@ class Refused(Reply, frozen=True, kw_only=True):
 
 
 class Report(Reply, frozen=True, kw_only=True):
-    """``lag`` is messages not yet acknowledged, by "group:topic"; ``counts`` are totals since the hub started."""
+    """``lag`` is messages not yet acknowledged, by "group:topic"; ``counts`` are totals since the hub started;
+    ``gauges`` are current values: ``loop_lag_seconds`` (the worst of late), what waits, what is open."""
 
     tail: Count
     lag: dict[str, Count]
     sessions: dict[str, Name]
     serving: dict[str, dict[str, Count]]
     counts: dict[str, Count]
+    gauges: dict[str, float] = {}
 
 
 Response = (

@@ -111,6 +111,10 @@ class Calls:
             for method, servers in self._capacity.items()
         }
 
+    def waiting(self) -> int:
+        """Calls that no session has taken yet."""
+        return sum(map(len, self._queues.values()))
+
     def _waiting(self) -> list[Waiting]:
         return [waiting for queue in self._queues.values() for waiting in queue]
 

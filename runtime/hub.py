@@ -7,6 +7,7 @@ wait for something else (a read, a long poll) runs in its own task, so nobody wa
 import logging
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -48,6 +49,8 @@ SESSIONS = 1024
 """Sessions of one key, or of all that need none, before the next is told `Busy`."""
 TICK_SECONDS = 0.1
 """How often sessions and deadlines are looked at."""
+LATE_TICKS = 100
+"""How many looks the event loop's reported lag is the worst of: some ten seconds, as often as anybody asks."""
 
 log = logging.getLogger("selu.hub")
 
@@ -98,6 +101,7 @@ class Hub:
         self._writers = Writers(journal, self._fanout, self._counts)
         self._readers = Readers(journal, records.marks(), alive=self._sessions.__contains__)
         self._calls = Calls()
+        self._late: deque[float] = deque([0.0], maxlen=LATE_TICKS)
         self._epoch = uuid.uuid4().hex
 
     @property
@@ -151,9 +155,11 @@ class Hub:
     async def watch(self) -> None:
         """Ends sessions that fell silent and calls whose time is up."""
         while True:
+            asleep = time.monotonic()
             await anyio.sleep(TICK_SECONDS)
-            await self._alarm.look()
             now = time.monotonic()
+            self._late.append(max(0.0, now - asleep - TICK_SECONDS))
+            await self._alarm.look()
             self._look_at_keys()
             for session in list(self._sessions.values()):
                 if now - session.heard > self._settings.session_seconds:
@@ -319,6 +325,12 @@ class Hub:
             sessions={session.instance: session.role for session in self._sessions.values()},
             serving=serving,
             counts={**self._counts, "redelivered": self._readers.redelivered, "commits": self._journal.commits},
+            gauges={
+                "loop_lag_seconds": max(self._late),
+                "writes_waiting": self._journal.waiting,
+                "calls_waiting": self._calls.waiting(),
+                "requests_open": sum(session.requests for session in self._sessions.values()),
+            },
         )
 
 

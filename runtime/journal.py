@@ -55,6 +55,11 @@ class Journal:
         self._recent_from = self.tail
         self.commits = 0
 
+    @property
+    def waiting(self) -> int:
+        """Writes that no commit has taken yet, at most `PENDING`."""
+        return self._send.statistics().current_buffer_used
+
     async def write(self, write: Write) -> None:
         """Queues a write for the next commit, waiting while too many are queued."""
         await self._send.send(write)

@@ -5,6 +5,9 @@ preflight  what would fail later, found before anything starts
 keys       a key for each process
 run        the mesh from start to end
 watch      what the launcher knows of the run while it goes
+keeping    letting frames of old rounds go
+figures    it as figures for machines that watch
+pages      where they are served
 lines      it in plain lines
 screen     it on a terminal
 ending     summary, report and the last table

@@ -11,6 +11,8 @@ from pathlib import Path
 from protocols.topics import OBSERVER
 from runtime.keys import KeysError, KeysFolder
 from runtime.runfolder import RunFolder, RunFolderError
+from runtime.settings import SettingsError
+from runtime.web import read_token
 from scripts.launch.lines import LAUNCHER
 from scripts.launch.plan import Plan
 from scripts.upkeep.sweep import Unreadable, missing_to_learn
@@ -36,6 +38,7 @@ def problems(plan: Plan) -> list[str]:
         *_model(settings),
         *_learner(settings),
         *_endpoint(plan),
+        *_metrics(settings),
         *_disk(plan.folder),
         *_frames(plan),
     ]
@@ -136,6 +139,21 @@ def _keys(folder: KeysFolder, instances: Set[str]) -> Iterator[str]:
             yield f"the key {entry.name!r} in {folder.path} has the name of one of this run's own processes: revoke it"
 
 
+def _metrics(settings: Settings) -> Iterator[str]:
+    """A port that is taken, or a token that is missing where other machines could ask."""
+    wanted = settings.metrics
+    if not wanted.port:
+        return
+    try:
+        read_token(wanted.host, wanted.token_file)
+        with socket.create_server((wanted.host, wanted.port), family=_family(wanted.host)):
+            pass
+    except SettingsError as error:
+        yield str(error)
+    except OSError as error:
+        yield f"cannot answer at {wanted.host} port {wanted.port} ({error.strerror}): set metrics.port to another, or 0"
+
+
 def _disk(folder: Path) -> Iterator[str]:
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
@@ -155,3 +173,7 @@ def _frames(plan: Plan) -> Iterator[str]:
             )
     except Unreadable as error:
         yield str(error)
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

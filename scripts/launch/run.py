@@ -23,6 +23,7 @@ from runtime.streams import Delivery
 from runtime.supervisor import HOPELESS, Exit, Spec, Supervisor, supervise
 from scripts.launch import lines
 from scripts.launch.keeping import Keeper
+from scripts.launch.pages import MetricsPages
 from scripts.launch.plan import Plan
 from scripts.launch.show import Show
 from scripts.launch.watch import Watch
@@ -61,6 +62,7 @@ class Launch:
         self._watch = Watch(plan.settings, {process.instance: process.role for process in plan.processes})
         self._metrics = Metrics(run, "launcher")
         self._keeper = Keeper(run, plan.settings, show)
+        self._pages = MetricsPages(plan.settings.metrics, run, self._watch, show)
         self._next = 1
         self._outcome: Outcome | None = None
         self._over = anyio.Event()
@@ -99,6 +101,7 @@ class Launch:
                     )
                 )
             async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._pages.serve)
                 tasks.start_soon(self._attend)
                 tasks.start_soon(self._ticks, supervisor)
                 await self._over.wait()
@@ -122,6 +125,7 @@ class Launch:
                     connect(endpoint, role=name, instance=name, run=self._run, key=key, timeout=HUB_SECONDS) as mesh,
                     anyio.create_task_group() as tasks,
                 ):
+                    self._pages.mesh = mesh
                     tasks.start_soon(self._follow, mesh)
                     tasks.start_soon(self._listen, mesh)
                     tasks.start_soon(self._say_faults, mesh)
@@ -130,6 +134,8 @@ class Launch:
             except* ProtocolError as errors:
                 # The hub has been away too long; if it cannot come back, the supervisor gives it up and the run ends.
                 self._show.event(f"no word from the hub at {endpoint}: {errors.exceptions[0]}")
+            finally:
+                self._pages.mesh = None
 
     async def _follow(self, mesh: Mesh) -> None:
         async with mesh.subscribe(*READS, start=self._next) as stream:

@@ -1,0 +1,148 @@
+"""A few pages over HTTP/1.1, for machines that watch: GET only, one answer a connection, everything bounded.
+
+It is no web server: it has no TLS, so what leaves the machine belongs behind something that has.
+"""
+
+import hmac
+import logging
+import os
+import re
+import stat
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+import anyio
+import anyio.abc
+import msgspec
+from anyio.abc import TaskStatus
+
+from runtime.endpoints import is_local
+from runtime.settings import SettingsError
+
+REQUEST_SECONDS = 5.0
+"""How long a client may take to ask, and to take its answer."""
+HEAD_BYTES = 8192
+"""The most bytes of a request's head; a body is not read."""
+CONNECTIONS = 32
+"""Clients at once; more are turned away, so that they cannot use up this process's descriptors."""
+TOKEN_CHARS = 16
+"""The fewest characters of a token."""
+
+_HOST = re.compile(r":\d*$")
+
+log = logging.getLogger("selu.web")
+
+
+class Page(msgspec.Struct, frozen=True):
+    body: str
+    content_type: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+
+
+Pages = Mapping[str, Callable[[], Awaitable[Page]]]
+"""Pages by path. Each answers within seconds."""
+
+
+def read_token(host: str, file: str) -> str | None:
+    """The token that requests must bear, None where they need none.
+
+    Raises:
+        SettingsError: other machines could ask without one, or it lies where others can read it.
+    """
+    if not file:
+        if not is_local(f"tcp://{host}:1"):
+            raise SettingsError(
+                f"metrics.host {host!r} lets other machines ask: set metrics.token_file, or leave it 127.0.0.1"
+            )
+        return None
+    path = Path(file).expanduser()
+    try:
+        with path.open(encoding="utf-8") as opened:
+            found = os.fstat(opened.fileno())
+            if found.st_uid not in (0, os.getuid()) or stat.S_IMODE(found.st_mode) & 0o077:
+                raise SettingsError(f"metrics.token_file {path} can be read by others: chmod 600 {path}")
+            token = opened.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"cannot read metrics.token_file {path}: {error}") from error
+    if len(token) < TOKEN_CHARS or not token.isascii() or not token.isprintable() or " " in token:
+        raise SettingsError(
+            f"metrics.token_file {path} holds no token: at least {TOKEN_CHARS} printable ASCII characters, no spaces"
+        )
+    return token
+
+
+async def serve_pages(
+    host: str,
+    port: int,
+    pages: Pages,
+    *,
+    token: str | None = None,
+    task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Answers until cancelled; the port it listens at is told once it does (0 takes any).
+
+    Raises:
+        OSError: the place is taken.
+    """
+    now = 0
+
+    async def handle(client: anyio.abc.SocketStream) -> None:
+        nonlocal now
+        async with client:
+            if now >= CONNECTIONS:
+                return
+            now += 1
+            try:
+                with anyio.move_on_after(REQUEST_SECONDS):
+                    await client.send(_answer(await _asked(client, pages, token)))
+            except (anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedResourceError, OSError):
+                pass  # it went away
+            except Exception:
+                log.exception("a page could not be made")
+            finally:
+                now -= 1
+
+    async with await anyio.create_tcp_listener(local_host=host, local_port=port, reuse_port=False) as listener:
+        task_status.started(listener.extra(anyio.abc.SocketAttribute.local_port))
+        await listener.serve(handle)
+
+
+async def _asked(client: anyio.abc.SocketStream, pages: Pages, token: str | None) -> Page:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        if len(head) > HEAD_BYTES:
+            return _plain(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        head += await client.receive(HEAD_BYTES)
+    first, *rest = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    parts = first.split(" ")
+    if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
+        return _plain(HTTPStatus.BAD_REQUEST)
+    headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
+    if token is None:
+        # A page of some site can give its own name this machine's address, and would read along.
+        if not is_local(f"tcp://{_HOST.sub('', headers.get('host', 'localhost'))}:0"):
+            return _plain(HTTPStatus.FORBIDDEN)
+    else:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.encode("latin-1"), token.encode("latin-1")):
+            return _plain(HTTPStatus.UNAUTHORIZED)
+    if parts[0] != "GET":
+        return _plain(HTTPStatus.METHOD_NOT_ALLOWED)
+    page = pages.get(parts[1].partition("?")[0])
+    return _plain(HTTPStatus.NOT_FOUND) if page is None else await page()
+
+
+def _plain(status: HTTPStatus) -> Page:
+    return Page(f"{status.value} {status.phrase}\n", status=status)
+
+
+def _answer(page: Page) -> bytes:
+    body = page.body.encode()
+    extra = {HTTPStatus.UNAUTHORIZED: "WWW-Authenticate: Bearer\r\n", HTTPStatus.METHOD_NOT_ALLOWED: "Allow: GET\r\n"}
+    head = (
+        f"HTTP/1.1 {page.status.value} {page.status.phrase}\r\nContent-Type: {page.content_type}\r\n"
+        f"Content-Length: {len(body)}\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+        f"{extra.get(page.status, '')}Connection: close\r\n\r\n"
+    )
+    return head.encode("latin-1") + body
