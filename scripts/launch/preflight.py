@@ -151,7 +151,8 @@ def _metrics(settings: Settings) -> Iterator[str]:
     except SettingsError as error:
         yield str(error)
     except OSError as error:
-        yield f"cannot answer at {wanted.host} port {wanted.port} ({error.strerror}): set metrics.port to another, or 0"
+        why = os.strerror(error.errno) if error.errno else str(error)
+        yield f"cannot answer at {wanted.host} port {wanted.port} ({why}): set metrics.port to another, or 0"
 
 
 def _disk(folder: Path) -> Iterator[str]:
