@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HELP = "say what this machine, or a run's folder, lacks, and what to do"
 
-WORLDS = ("ai2thor",)
+WORLDS = ("ai2thor", "virtualhome")
 """The worlds with needs of their own."""
 
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}

@@ -49,9 +49,10 @@ def examine(
     from scripts.launch.health_ai2thor import ai2thor
     from scripts.launch.health_virtualhome import virtualhome
 
+    wanted = world == "virtualhome"
     checks: Iterable[Callable[[], Iterator[Finding]]] = (
         python, packages, image_packages, sockets, disk, memory, lambda: model_files(model),
-        lambda: ai2thor(world == "ai2thor"), lambda: virtualhome(virtualhome_player), vllm,
+        lambda: ai2thor(world == "ai2thor"), lambda: virtualhome(virtualhome_player, wanted=wanted), vllm,
     )  # fmt: skip
     return [finding for check in checks for finding in check()]
 

@@ -1,14 +1,15 @@
-"""What the AI2-THOR world needs of this machine: the package, its player, something to render with, and disk."""
+"""What the AI2-THOR world needs of this machine: the package, its player, something to render with, disk, pipes."""
 
 import ctypes.util
 import importlib.util
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.launch.health import Finding, version_of
+from scripts.launch.health_players import display, pipes, ports
+from services.worlds.ai2thor.release import PLATFORMS, fetched
 
 PLAYER_BYTES = 4 << 30
 """What fetching and unpacking a player takes, with room to spare."""
@@ -26,8 +27,9 @@ def ai2thor(wanted: bool) -> Iterator[Finding]:
     yield from package()
     yield from player()
     yield from vulkan()
-    yield from display()
+    yield from display("players of platform Linux64", needed=False)
     yield from pipes()
+    yield from ports()
 
 
 def package() -> Iterator[Finding]:
@@ -50,12 +52,8 @@ def player(home: Path | None = None) -> Iterator[Finding]:
     """The releases that the package has fetched. It fetches the one it was built for when a player is first started."""
     if importlib.util.find_spec("ai2thor") is None:
         return
-    from ai2thor._builds import COMMIT_ID  # alone: it draws nothing else in
-
     folder = (home or Path.home()) / ".ai2thor"
-    names = {name: folder / "releases" / f"thor-{name}-{COMMIT_ID}" for name in ("CloudRendering", "Linux64")}
-    there = [name for name, path in names.items() if os.access(path / path.name, os.X_OK)]
-    if there:
+    if there := [name for name in PLATFORMS if fetched(name, home)]:
         yield Finding(what="player", state="ok", found=f"{', '.join(there)} in {folder / 'releases'}")
         return
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
@@ -89,23 +87,3 @@ def vulkan(library: str | None = None) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield Finding(what="vulkan", state="ok", found=f"{library}, drivers {', '.join(drivers)}")
-
-
-def display() -> Iterator[Finding]:
-    shown = os.environ.get("DISPLAY", "")
-    found = f"DISPLAY is {shown}" if shown else "no DISPLAY; only platform Linux64 needs one, CloudRendering does not"
-    yield Finding(what="display", state="ok", found=found)
-
-
-def pipes() -> Iterator[Finding]:
-    """The client talks to its player over named pipes in the folder for temporary files."""
-    where = tempfile.gettempdir()
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            os.mkfifo(Path(scratch) / "pipe")
-        yield Finding(what="pipes", state="ok", found=f"named pipes in {where}")
-    except OSError as error:
-        yield Finding(
-            what="pipes", state="fail", found=f"no named pipe in {where}: {error.strerror}",
-            do="set TMPDIR to a folder on a local disk",
-        )  # fmt: skip

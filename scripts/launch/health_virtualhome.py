@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from scripts.launch.health import Finding
+from scripts.launch.health_players import XVFB, display, ports
 from services.worlds.virtualhome import shims
 from services.worlds.virtualhome.options import read_options
 from services.worlds.virtualhome.unity import UnitySimulation
@@ -18,39 +19,53 @@ DISK_BYTES = 2 << 30
 """What the player takes, unpacked."""
 
 
-def virtualhome(player: str | None = None) -> Iterator[Finding]:
-    """``player`` is the command that starts the Unity player, which is then tried: start, scene, picture, end."""
+def virtualhome(player: str | None = None, *, wanted: bool = False) -> Iterator[Finding]:
+    """All findings where the world is ``wanted``. ``player`` is the command that starts the Unity player, which is then
+    tried: start, scene, picture, end."""
     what = "virtualhome"
     try:
         shims.executor()
         shims.client()
         found = version("virtualhome")
     except (shims.PackageMissing, PackageNotFoundError) as error:
-        yield Finding(what=what, state="warn", found="not installed; only its own world needs it", do=_do(error))
+        found = "not installed; only its own world needs it"
+        yield Finding(what=what, state="fail" if wanted else "warn", found=found, do=_do(error))
         return
     if found != shims.VERSION:
         do = f"{shims.HOW_TO_INSTALL}: other releases were not tried"
         yield Finding(what=what, state="warn", found=f"virtualhome {found}", do=do)
     else:
-        yield Finding(what=what, state="ok", found=f"virtualhome {found}; mode = graph works")
-    yield from _player(player)
+        closer = "" if wanted or player else " (--world virtualhome looks closer)"
+        yield Finding(what=what, state="ok", found=f"virtualhome {found}; mode = graph works{closer}")
+    if wanted:
+        yield from display("players", needed=True)
+        yield from ports()
+        yield from _disk()
+    if wanted or player:
+        yield from _player(player)
 
 
 def _do(error: Exception) -> str:
     return str(error).partition(": ")[2] or shims.HOW_TO_INSTALL
 
 
+def _disk() -> Iterator[Finding]:
+    here = Path().absolute()
+    free = shutil.disk_usage(here).free
+    found = f"{free / 2**30:.1f} GiB free in {here}; an unpacked player takes {DISK_BYTES >> 30}"
+    if free < DISK_BYTES:
+        yield Finding(what="player's disk", state="warn", found=found, do="unpack the player where there is more room")
+    else:
+        yield Finding(what="player's disk", state="ok", found=found)
+
+
 def _player(command: str | None) -> Iterator[Finding]:
     what = "virtualhome player"
     if not command:
-        free = shutil.disk_usage(Path()).free
-        room = "" if free >= DISK_BYTES else f"; it needs {DISK_BYTES >> 30} GiB and {free >> 20} MiB are free here"
-        yield Finding(
-            what=what, state="ok",
-            found=f"not looked at (mode = unity needs it: {DOWNLOAD}{room}); try it with --virtualhome-player COMMAND",
-        )  # fmt: skip
+        do = f"fetch {DOWNLOAD}, unpack it, and try it: selu doctor --virtualhome-player COMMAND"
+        yield Finding(what=what, state="warn", found="not looked at; only mode = unity needs it", do=do)
         return
-    display = os.environ.get("DISPLAY", "")
+    shown = os.environ.get("DISPLAY", "")
     begun = time.monotonic()
     try:
         options = read_options({"mode": "unity", "player": command, "starts": 1, "frame": 128})
@@ -68,15 +83,14 @@ def _player(command: str | None) -> Iterator[Finding]:
         seconds = time.monotonic() - begun
         yield Finding(what=what, state="ok", found=f"started, loaded environment 0 and showed it in {seconds:.1f} s")
     except WorldError as error:
-        shown = f"with DISPLAY={display}" if display else "without a DISPLAY"
-        yield Finding(what=what, state="fail", found=f"{error} ({shown})", do=_display(display))
+        how = f"with DISPLAY={shown}" if shown else "without a DISPLAY"
+        yield Finding(what=what, state="fail", found=f"{error} ({how})", do=_display(shown))
     finally:
         simulation.close()
 
 
 def _display(display: str) -> str:
     if display:
-        return "does an X server with a graphics driver run there? `xvfb-run -a COMMAND` brings one without hardware"
-    if shutil.which("xvfb-run"):
-        return "the player needs an X display: put `xvfb-run -a` before the command, or set DISPLAY"
-    return "the player needs an X display: apt-get install xvfb, and put `xvfb-run -a` before the command"
+        return f"does an X server with a graphics driver run there? {XVFB}"
+    install = "" if shutil.which("xvfb-run") else "apt-get install xvfb; "
+    return f"the player needs an X display: {install}{XVFB}"

@@ -21,6 +21,7 @@ from services.models.folder import model_folder
 from services.models.load import choose_engine
 from services.models.needs import lacking
 from services.settings import Model, Settings
+from services.simulator.service import check_seeds
 from services.simulator.share import shares
 from services.worlds.load import load_world
 from services.worlds.virtualhome.options import read_options
@@ -52,6 +53,10 @@ def _simulators(settings: Settings) -> Iterator[str]:
 
 
 def _world(settings: Settings) -> Iterator[str]:
+    try:
+        check_seeds(settings)
+    except ValueError as error:
+        yield f"world.seeds: {error}; move world.seeds apart, or lower what reaches too far"
     try:  # a world that is made has started no simulator yet: its first reset does
         load_world(settings.world, max_steps=settings.simulator.max_steps).close()
     except ValueError as error:

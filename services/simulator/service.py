@@ -1,6 +1,5 @@
 """The simulator: plays its share of a round's episodes, many at once, and publishes what was seen and done."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import anyio
@@ -36,7 +35,7 @@ async def main(service: Service) -> None:
     make = partial(load_world, settings.world, max_steps=settings.simulator.max_steps)
     try:
         share = share_of(service.instance, settings.simulator)
-        _check_seeds(settings, starts)
+        check_seeds(settings)
         (await anyio.to_thread.run_sync(make)).close()
     except ValueError as error:
         raise SettingsError(f"cannot collect as it is set: {error}") from error
@@ -56,9 +55,9 @@ async def main(service: Service) -> None:
             changes.notify()
 
 
-def _check_seeds(settings: Settings, starts: Mapping[str, int]) -> None:
+def check_seeds(settings: Settings) -> None:
     """Raises ValueError where what this run plays and measures would use a seed of two splits."""
-    run, measured = settings.run, settings.evaluator
+    run, measured, starts = settings.run, settings.evaluator, msgspec.structs.asdict(settings.world.seeds)
     seeds("train", settings.simulator.quota, run_seed=run.seed, round=run.rounds, starts=starts)
     seeds(measured.split, measured.tasks, starts=starts)
     seeds(f"{measured.split}_judge", measured.judgements, starts=starts)

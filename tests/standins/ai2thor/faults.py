@@ -3,6 +3,7 @@
     exit, abort, segv      the player ends while it acts
     after                  it answers, and ends then
     hang                   it never answers
+    slow                   it takes a second and a half
     garbage, short         it answers nonsense, or with too few pixels
     sequence               it answers another request than the one it was asked
     scene, pose            it answers with another player's scene, or another agent's place
@@ -46,6 +47,8 @@ class Faults:
                 os.kill(os.getpid(), signal.SIGABRT if self.now == "abort" else signal.SIGSEGV)
             case "hang":
                 time.sleep(3600)
+            case "slow":
+                time.sleep(1.5)
         return self.now
 
     def at_start(self) -> None:

@@ -116,3 +116,10 @@ def test_a_player_past_its_deadline_is_killed_with_its_display_and_another_is_st
     assert len(players) == 2
     assert not [pid for pid in players if psutil.pid_exists(pid)]
     assert list(locks.iterdir()) == []
+
+
+def test_a_reset_may_take_longer_than_a_step() -> None:
+    options = {"scenes": "1", "width": 96, "height": 96, "reset_seconds": 20.0, "step_seconds": 0.5}
+    world = ai2thor(executable=standin(fault="slow@Reset#2"), **options)
+    assert world.reset(None, 3)[0].verb
+    world.close()
