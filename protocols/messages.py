@@ -16,6 +16,7 @@ Text = Annotated[str, Meta(max_length=limits.TEXT_CHARS)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
+Samples = Annotated[int, Meta(ge=1, le=64)]
 Role = Literal["actor", "critic"]
 """The two learners. Each has its own adapter over the same base model."""
 
@@ -278,7 +279,8 @@ class Act(Message, frozen=True, kw_only=True):
     """simulator, evaluator -> actor: choose the next action of an episode.
 
     ``version`` pins the adapter (0 is the base model); ``None`` takes the newest. An episode pins the version of its
-    first answer, so that one version acts it from first to last. ``background`` requests yield to learning.
+    first answer, so that one version acts it from first to last. Of several ``samples`` the commonest action is the
+    answer. ``background`` requests yield to learning.
     """
 
     episode: Name
@@ -289,6 +291,7 @@ class Act(Message, frozen=True, kw_only=True):
     version: Count | None = None
     temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
     seed: int = 0
+    samples: Samples = 1
     background: bool = False
 
 
@@ -303,13 +306,15 @@ class Action(Message, frozen=True, kw_only=True):
 class Ask(Message, frozen=True, kw_only=True):
     """relabeler, evaluator -> critic: one question about one frame.
 
-    With ``choices`` the answer is one of them and, where they are yes and no, carries log-odds.
+    With ``choices`` the answer is one of them and, where they are yes and no, carries log-odds. Of several ``samples``
+    the commonest is the answer, and the log-odds are those of the votes.
     """
 
     frame: Digest
     question: Text
     version: Count | None = None
     choices: tuple[Text, ...] = ()
+    samples: Samples = 1
     background: bool = False
 
 

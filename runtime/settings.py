@@ -17,6 +17,8 @@ import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
 Table = Mapping[str, Any]
+Layer = Path | tuple[str, Table]
+"""Settings that go over others: a file, or a table and what to call it in an error."""
 
 
 class SettingsError(Exception):
@@ -26,8 +28,8 @@ class SettingsError(Exception):
     """
 
 
-def load(kind: type[T], *, file: Path | None = None, over: Sequence[Path] = (), overrides: Sequence[str] = ()) -> T:
-    """Reads settings: the defaults of `kind`, then the file's values over them, then those of the files in `over`, one
+def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (), overrides: Sequence[str] = ()) -> T:
+    """Reads settings: the defaults of `kind`, then the file's values over them, then those of the layers in `over`, one
     over the other, then each ``a.b=c`` of `overrides`.
 
     A value of an override is read as TOML where it is TOML (``3``, ``0.5``, ``true``, ``[1, 2]``, ``"text"``) and as
@@ -38,7 +40,8 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Path] = (), 
     """
     settings = kind()
     for one in (*([] if file is None else [file]), *over):
-        settings = _apply(settings, _read(one), str(one), ())
+        where, table = (str(one), _read(one)) if isinstance(one, Path) else one
+        settings = _apply(settings, table, where, ())
     for override in overrides:
         key, equals, text = override.partition("=")
         path = tuple(part.strip() for part in key.split("."))

@@ -11,6 +11,7 @@ from msgspec import Meta
 Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Samples = Annotated[int, Meta(ge=1, le=64)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,14 +80,22 @@ class Simulator(Section, frozen=True, kw_only=True):
     restarts: Annotated[int, Meta(ge=0, le=1000)] = 5
 
 
+class Actor(Section, frozen=True, kw_only=True):
+    """``samples``: how many answers a step of collecting are sampled, of which the commonest is taken."""
+
+    samples: Samples = 1
+
+
 class Critic(Section, frozen=True, kw_only=True):
     """``self_ask``: "off"; "paper" questions only a no; "confirm" questions every verdict and follows the answer.
 
     ``asker``: who answers questions about object states, the frozen base model or the newest critic.
+    ``samples``: how many first verdicts are sampled, of which the commonest is taken; 1 takes the likelier answer.
     """
 
     self_ask: Literal["off", "paper", "confirm"] = "confirm"
     asker: Literal["base", "critic"] = "base"
+    samples: Samples = 1
     in_flight: Positive = 32
 
 
@@ -121,7 +130,9 @@ class Trainer(Section, frozen=True, kw_only=True):
     ``relabels``: where hindsight's trajectories go: "off"; "critic": D_c only; "direct": into D_a too, where the first
     action already concerns the new object; "all": the paper's.
     ``accept``: which trajectories enter D_a: those the tuned critic calls a success ("critic", the paper's), or those
-    on which it and the first, self-asked verdict agree ("agree").
+    on which it and the first, self-asked verdict agree ("agree"), or "all" whatever any verdict says.
+    ``shared``: one adapter for both roles, trained once a round on D_c and D_a together with the critic's settings; the
+    first verdicts then choose D_a, as there is no tuned critic before it.
     ``cut``: a relabelled trajectory ends where its goal was reached. ``balance``: as many yes as no in D_c.
     ``negatives``: an answer that excludes a like object also makes a "no" for that object.
     ``continue_from``: each round trains the last promoted adapter further ("parent") or starts from the "base".
@@ -130,7 +141,8 @@ class Trainer(Section, frozen=True, kw_only=True):
     learner: Literal["auto", "peft", "scripted"] = "auto"
     threads: Annotated[int, Meta(ge=0, le=256)] = 2
     relabels: Literal["off", "critic", "direct", "all"] = "direct"
-    accept: Literal["critic", "agree"] = "agree"
+    accept: Literal["critic", "agree", "all"] = "agree"
+    shared: bool = False
     cut: bool = True
     balance: bool = True
     negatives: bool = True
@@ -143,12 +155,19 @@ class Trainer(Section, frozen=True, kw_only=True):
 
 
 class Evaluator(Section, frozen=True, kw_only=True):
-    """Held-out measurement. ``split`` "heldout" is for reporting, "dev" for choosing settings."""
+    """Held-out measurement. ``split`` "heldout" is for reporting, "dev" for choosing settings.
+
+    ``samples``: how many answers are sampled for each act and each verdict, of which the commonest counts; 1 takes the
+    likeliest. ``refine``: how often in an episode an actor that says "done" while its critic sees no success tries
+    another action.
+    """
 
     enabled: bool = True
     split: Literal["dev", "heldout"] = "heldout"
     tasks: Positive = 200
     judgements: Positive = 300
+    samples: Samples = 1
+    refine: Annotated[int, Meta(ge=0, le=200)] = 0
     episodes: Positive = 24
 
 
@@ -194,6 +213,7 @@ class Settings(Section, frozen=True, kw_only=True):
     world: World = World()
     model: Model = Model()
     simulator: Simulator = Simulator()
+    actor: Actor = Actor()
     critic: Critic = Critic()
     relabeler: Relabeler = Relabeler()
     trainer: Trainer = Trainer()

@@ -29,6 +29,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the model's folder; settings made for its family (scripts/profiles/models) go over the profile's",
     )
     parser.add_argument(
+        "--method",
+        metavar="NAME|FILE",
+        help="which method learns, e.g. selu (the default), selu-paper, lmsi, base; its settings (scripts/methods) go "
+        "over the profile's",
+    )
+    parser.add_argument(
         "--rounds", type=int, metavar="N", help="how often the model learns; short for --set run.rounds=N"
     )
     where = parser.add_mutually_exclusive_group()
@@ -60,14 +66,17 @@ def run(given: argparse.Namespace) -> int:
     overrides = [*given.overrides, *([] if given.rounds is None else [f"run.rounds={given.rounds}"])]
     try:
         if given.resume is not None:
-            if given.profile is not None or given.model is not None:
+            if (given.profile, given.model, given.method) != (None, None, None):
                 return _refuse(
-                    "--resume goes on with the run's own settings: leave --profile and --model out, change single ones "
-                    "with --set"
+                    "--resume goes on with the run's own settings: leave --profile, --model and --method out, change "
+                    "single ones with --set"
                 )
             plan = resumed_plan(given.resume, overrides=overrides)
         else:
-            plan = new_plan(given.profile or "household", model=given.model, folder=given.run, overrides=overrides)
+            plan = new_plan(
+                given.profile or "household", model=given.model, method=given.method, folder=given.run,
+                overrides=overrides,
+            )  # fmt: skip
             RunFolder.check_new(plan.folder)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)

@@ -13,6 +13,7 @@ from runtime.settings import SettingsError, load
 from services.settings import Settings
 
 PROFILES = Path(__file__).parents[1] / "profiles"
+METHODS = Path(__file__).parents[1] / "methods"
 MODELS = PROFILES / "models"
 """The settings of a model's family, by the ``model_type`` in its config.json."""
 
@@ -76,6 +77,25 @@ def profile_file(name: str) -> Path:
     raise SettingsError(f"no profile {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
 
 
+def methods() -> dict[str, Path]:
+    """The methods that ship with this package, by name: each is a file of settings that go over a profile's."""
+    return {file.stem: file for file in sorted(METHODS.glob("*.toml"))}
+
+
+def method_file(name: str) -> Path:
+    """The file of a method's name, or the file itself.
+
+    Raises:
+        SettingsError: there is neither.
+    """
+    known = methods()
+    if name in known:
+        return known[name]
+    if Path(name).is_file():
+        return Path(name)
+    raise SettingsError(f"no method {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
+
+
 def family_settings(model: Path) -> list[Path]:
     """The file with the settings of a model folder's family; none where the family has no settings of its own."""
     try:
@@ -86,23 +106,29 @@ def family_settings(model: Path) -> list[Path]:
 
 
 def new_plan(
-    profile: str, *, model: Path | None = None, folder: Path | None = None, overrides: Sequence[str] = ()
+    profile: str,
+    *,
+    model: Path | None = None,
+    method: str | None = None,
+    folder: Path | None = None,
+    overrides: Sequence[str] = (),
 ) -> Plan:
-    """A new run: the profile's settings, over them those of the model's family, then the overrides. Without a folder it
-    goes to runs/<time>-<profile>.
+    """A new run: the profile's settings, over them those of the model's family, those of the method, then the
+    overrides. Without a folder it goes to runs/<time>-<profile>, with the method's name behind.
 
     Raises:
-        SettingsError: the profile or an override cannot be used.
+        SettingsError: the profile, the method or an override cannot be used.
     """
     file = profile_file(profile)
     given = [] if model is None else [f"model.path={model}"]
-    over = [] if model is None else family_settings(model)
+    name = file.stem if method is None else f"{file.stem}-{method_file(method).stem}"
+    over = [*([] if model is None else family_settings(model)), *([] if method is None else [method_file(method)])]
     settings = load(Settings, file=file, over=over, overrides=[*given, *overrides])
     if folder is None:
-        name = f"{time.strftime('%Y%m%d-%H%M%S')}-{file.stem}"
+        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
         taken = [""] + [f"-{n}" for n in range(2, 1000)]
-        folder = next(path for path in (Path("runs") / (name + suffix) for suffix in taken) if not path.exists())
-    return Plan(settings=settings, profile=file.stem, folder=folder, resume=False)
+        folder = next(path for path in (Path("runs") / (stem + suffix) for suffix in taken) if not path.exists())
+    return Plan(settings=settings, profile=name, folder=folder, resume=False)
 
 
 def resumed_plan(folder: Path, *, overrides: Sequence[str] = ()) -> Plan:

@@ -107,6 +107,9 @@ def _length(model: Model, folder: Path, engine: str) -> Iterator[str]:
 
 
 def _learner(settings: Settings) -> Iterator[str]:
+    actor, critic = settings.trainer.actor.rank, settings.trainer.critic.rank
+    if settings.trainer.shared and actor != critic:
+        yield f"trainer.shared needs one rank: trainer.actor.rank is {actor} and trainer.critic.rank {critic}"
     name = settings.trainer.learner
     if name == "scripted" or (name == "auto" and settings.model.engine == "scripted"):
         return

@@ -14,7 +14,7 @@ from runtime.runfolder import RunFolder
 from services.settings import Settings
 from services.trainer.book import VerdictMissing
 from services.trainer.dataset import Example, dataset_digest
-from services.trainer.state import Train, TrainerState
+from services.trainer.state import Publish, Train, TrainerState
 
 TOPICS = ("rounds", "trajectories", "verdicts", "relabels", "adapters", "swaps", "dropped")
 """What the trainer reads (services/trainer/service.py)."""
@@ -72,8 +72,13 @@ def _compare(id: str, adapter: Adapter, state: TrainerState, blobs: BlobStore, l
     work, folded, difference = None, None, lost
     if not lost:
         try:
-            work = next((found for found in state.decide() if isinstance(found, Train) and found.id == name), None)
-            difference = "" if work else "the log before it does not lead to this training"
+            decided = next((found for found in state.decide() if found.id == name), None)
+            if isinstance(decided, Publish) and decided.message == adapter:  # both roles share the critic's
+                folded = adapter.dataset
+            elif isinstance(decided, Train):
+                work = decided
+            else:
+                difference = "the log before it does not lead to this training"
         except VerdictMissing as error:
             difference = str(error)
     if work is not None:

@@ -8,6 +8,7 @@ from services.actor.prompts import next_action
 from services.models.engine import Request
 from services.models.load import load_engine
 from services.models.serving import Serving
+from services.models.votes import ballots, majority
 from services.settings import Settings
 
 SLOTS = 2
@@ -50,5 +51,5 @@ class Actor:
             seed=act.seed,
             background=act.background,
         )
-        (said,) = await self._serving.answer([request])
+        said = majority(request, await self._serving.answer(ballots(request, act.samples)))
         return Action(action=said.text.strip().lower(), version=said.version, log_prob=said.log_prob)

@@ -12,6 +12,7 @@ from services.critic.state import CriticState, Rejudging
 from services.models.engine import Request
 from services.models.load import load_engine
 from services.models.serving import Serving
+from services.models.votes import ballots, majority
 from services.patience import Changes, each
 from services.settings import Settings
 
@@ -90,7 +91,8 @@ class Critic:
     async def _first_verdict(self, trajectory: Trajectory, frame: str, version: int) -> Verdict:
         settings = self._settings.critic
         image = await self.serving.frame(frame)
-        (said,) = await self.serving.answer([judging.judging_request(trajectory.task, frame, image, version)])
+        request = judging.judging_request(trajectory.task, frame, image, version)
+        said = majority(request, await self.serving.answer(ballots(request, settings.samples)))
         judgement, question = judging.read_judgement(said), None
         if judging.asks(judgement, settings):
             asker = version if settings.asker == "critic" else 0
@@ -143,5 +145,5 @@ class Critic:
             choices=ask.choices,
             background=ask.background,
         )
-        (said,) = await self.serving.answer([request])
+        said = majority(request, await self.serving.answer(ballots(request, ask.samples)))
         return Answer(answer=judging.normal(said.text), version=said.version, log_odds=said.log_odds)

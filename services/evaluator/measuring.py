@@ -9,7 +9,7 @@ import msgspec
 import msgspec.structs
 
 from protocols.errors import ProtocolError
-from protocols.messages import Answer, Ask, Estimate, Role
+from protocols.messages import Answer, Ask, Digest, Estimate, Role, Task
 from runtime.service import Service
 from services.critic.prompts import NO, YES, judge
 from services.evaluator.judgements import Held, JudgementSet
@@ -103,12 +103,17 @@ class Measuring:
         hold: Callable[[], Awaitable[None]] | None = None,
     ) -> Rollout | None:
         settings = self._settings
+        exploring = temperature > 0
+        refinements = 0 if exploring else settings.evaluator.refine
         pilot = Pilot(
             version=version,
             temperature=temperature,
             seed_of=partial(sampling_seed, episode),
             max_steps=settings.simulator.max_steps,
             call_seconds=settings.mesh.call_seconds,
+            samples=1 if exploring else settings.evaluator.samples,
+            refinements=refinements,
+            believes=partial(self._believes, self._state.critic_of(version)) if refinements else None,
             background=True,
         )
         world = self._idle.pop() if self._idle else self._world()
@@ -122,6 +127,11 @@ class Measuring:
             return None
         finally:
             self._idle.append(world)
+
+    async def _believes(self, critic: int, task: Task, frame: Digest) -> bool:
+        """Whether this version of the critic sees the task done; one that gives no answer has no objection."""
+        said = await self._judge(task.instruction, frame, critic, f"refine-{frame[:12]}", samples=1)
+        return said is not False
 
     def _seeds(self, split: str, count: int) -> Sequence[int]:
         return seeds(split, count, starts=msgspec.structs.asdict(self._settings.world.seeds))
@@ -161,7 +171,10 @@ class Measuring:
             held = await self._set.item(index)
             if held.task is not None and held.frame is not None:
                 async with self._asking:
-                    said = await self._judge(held.task.instruction, held.frame, version, index)
+                    said = await self._judge(
+                        held.task.instruction, held.frame, version, f"judge-{index}",
+                        samples=self._settings.evaluator.samples,
+                    )  # fmt: skip
                 if said is not None:
                     judged.append((held.task.verb, said, held.success))
             tried += 1
@@ -174,10 +187,13 @@ class Measuring:
         rates = judge_rates([(said, so) for _, said, so in judged])
         return estimate([hit for _, hit in right]), by_group(right), rates
 
-    async def _judge(self, instruction: str, frame: str, version: int, index: int) -> bool | None:
-        """The version's yes or no; None where it could not be had."""
+    async def _judge(self, instruction: str, frame: str, version: int, name: str, *, samples: int) -> bool | None:
+        """The version's yes or no; None where it could not be had. ``name`` is that of the fault it then is."""
         counts = self._service.counts
-        ask = Ask(frame=frame, question=judge(instruction), version=version, choices=(YES, NO), background=True)
+        ask = Ask(
+            frame=frame, question=judge(instruction), version=version, choices=(YES, NO), samples=samples,
+            background=True,
+        )  # fmt: skip
         try:
             said: Answer = await call_patiently(
                 self._service.mesh, "ask", ask, timeout=self._settings.mesh.call_seconds
@@ -185,9 +201,7 @@ class Measuring:
         except ProtocolError as error:
             counts["answers_failed"] += 1
             await self._service.fault(
-                f"frame {index} is left out of measuring critic@{version}",
-                str(error),
-                id=f"judge-{index}/critic@{version}",
+                f"{name} is left out of measuring critic@{version}", str(error), id=f"{name}/critic@{version}"
             )
             return None
         counts["answers"] += 1

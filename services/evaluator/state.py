@@ -42,6 +42,10 @@ class EvaluatorState:
         adapter = self._adapters.get(version)
         return version[1] == 0 or (adapter is not None and adapter.promoted and self._served.get(version, True))
 
+    def critic_of(self, version: int) -> int:
+        """The critic that stands beside this version of the actor."""
+        return max(known for known in range(version + 1) if self.serves(("critic", known)))
+
     def due(self) -> list[Version]:
         """What has no evaluation yet, oldest version first."""
         known: list[Version] = [*((role, 0) for role in ROLES), *self._adapters]

@@ -117,6 +117,7 @@ class Collector:
             version=episode.actor_version,
             temperature=settings.simulator.temperature,
             seed_of=partial(sampling_seed, f"{settings.run.seed}/{episode.id}"),
+            samples=settings.actor.samples,
             max_steps=settings.simulator.max_steps,
             call_seconds=settings.mesh.call_seconds,
         )

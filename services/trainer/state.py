@@ -1,7 +1,8 @@
 """The learning loop as a fold over the whole log: events in, decisions out, no I/O (paper, algorithm 1).
 
-A round collects, trains the critic, lets it judge the round again, trains the actor. Every decision has the id of the
-message that will record it, so a decision taken twice, before and after a crash, has one effect.
+A round collects, trains the critic, lets it judge the round again, trains the actor. An adapter that both share is
+trained in the critic's place, and nothing is judged again. Every decision has the id of the message that will record
+it, so a decision taken twice, before and after a crash, has one effect.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from services.settings import Settings
 from services.trainer.book import RoundBook
 from services.trainer.dataset import (
     Example,
+    Record,
     actor_examples,
     build_actor_set,
     build_critic_set,
@@ -164,17 +166,17 @@ class TrainerState:
 
     def _train(self, now: Round, role: Role) -> list[Decision]:
         adapter = self._adapters.get((role, now.number))
+        shared = self._settings.trainer.shared
         if adapter is None:
+            if shared and role == "actor":
+                return [self._shared(self._adapters["critic", now.number])]
             return [self._training(now, role)]
         served = adapter.promoted and self._served.get((role, now.number))
         if served is None:  # promoted, and its engine has not said yet how it fares
             return []
         if role == "critic":
-            return [
-                self._announce(now, "rejudge", critic_version=now.number)
-                if served
-                else self._announce(now, "train_actor")
-            ]
+            phase = "rejudge" if served and not shared else "train_actor"
+            return [self._announce(now, phase, critic_version=now.number if served else None)]
         return [self._next_round(now.number, now.number if served else now.actor_version, now.critic_version)]
 
     def _training(self, now: Round, role: Role) -> Train:
@@ -184,8 +186,10 @@ class TrainerState:
             rounds = [*self._critic_rounds, critic_examples(records, trainer, seed=seed)]
             rows = build_critic_set(rounds, trainer, seed=f"{seed}/balance/{now.number}")
             parent = now.critic_version
+            if trainer.shared:
+                rows += self._actor_rows(records)
         else:
-            rows = build_actor_set([*self._actor_rounds, actor_examples(records, trainer, asked=self._asked)], trainer)
+            rows = self._actor_rows(records)
             parent = now.actor_version
         return Train(
             role=role,
@@ -194,6 +198,15 @@ class TrainerState:
             rows=tuple(rows),
             seed=training_seed(seed, role, now.number),
         )
+
+    def _actor_rows(self, records: list[Record]) -> list[Example]:
+        trainer = self._settings.trainer
+        return build_actor_set([*self._actor_rounds, actor_examples(records, trainer, asked=self._asked)], trainer)
+
+    def _shared(self, adapter: Adapter) -> Publish:
+        """The critic's adapter as the actor's: the same files under the actor's name."""
+        message = msgspec.structs.replace(adapter, role="actor", seconds=0.0)
+        return Publish(topic="adapters", id=f"actor@{adapter.version}", message=message)
 
     def _next_round(self, last: int, actor_version: int, critic_version: int) -> Publish:
         more = last < self._settings.run.rounds

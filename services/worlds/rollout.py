@@ -6,6 +6,7 @@ The simulator collects with it and the evaluator measures with it, so that both 
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal, Protocol
 
 import anyio
@@ -24,14 +25,31 @@ class Mesh(Caller, Protocol):
     async def put_blob(self, data: bytes) -> Digest: ...
 
 
+DONE = "done"
+"""The actor's own end of an episode."""
+
+REFINING = 1.0
+"""The temperature at which an actor whose "done" was not believed tries another action."""
+
+Believes = Callable[[Task, Digest], Awaitable[bool]]
+"""Whether the critic sees a task done in a third-person frame."""
+
+
 class Pilot(msgspec.Struct, frozen=True, kw_only=True):
-    """How an episode is acted: by one actor version from first to last. ``seed_of`` gives a step's sampling seed."""
+    """How an episode is acted: by one actor version from first to last. ``seed_of`` gives a step's sampling seed.
+
+    Of several ``samples`` of an action the commonest is taken. Where ``believes`` is given it must agree with a "done";
+    while it does not, another action is sampled, ``refinements`` times an episode at most (Self-Refine).
+    """
 
     version: int
     temperature: float
     seed_of: Callable[[int], int]
     max_steps: int
     call_seconds: float
+    samples: int = 1
+    refinements: int = 0
+    believes: Believes | None = None
     background: bool = False
 
 
@@ -81,8 +99,8 @@ async def play(
 ) -> Rollout:
     """Runs an episode to the actor's own "done" or the step limit; the truth about the goal never ends it.
 
-    ``counts`` gains "answers", "answers_wrong_version" and "answers_failed". ``hold`` is awaited when the world is
-    ready and before the actor is first asked.
+    ``counts`` gains "answers", "answers_wrong_version", "answers_failed" and "refined", the actions tried instead of a
+    "done". ``hold`` is awaited when the world is ready and before the actor is first asked.
 
     Raises:
         RolloutFailed: the world failed or hung, or the actor gave no usable answer however often it was asked.
@@ -91,6 +109,7 @@ async def play(
     begun = anyio.current_time()
     given, steps = task, list[Step]()
     ended: Literal["done", "limit"] = "limit"
+    left = pilot.refinements
     try:
         given, seen = await world.reset(task, seed)
         if hold is not None:
@@ -99,6 +118,14 @@ async def play(
         for index in range(pilot.max_steps):
             history = tuple(step.action for step in steps)
             action = await _ask(mesh, episode, given, seen, history, index, pilot, counts)
+            if action == DONE and left and not await _believed(mesh, world, given, pilot):
+                while action == DONE and left:
+                    left -= 1
+                    counts["refined"] += 1
+                    again = msgspec.structs.replace(
+                        pilot, temperature=REFINING, seed_of=partial(sampling_seed, f"{episode}/refined/{left}")
+                    )
+                    action = await _ask(mesh, episode, given, seen, history, index, again, counts)
             after, terminated, truncated = await world.step(action)
             steps.append(Step(frame=seen.picture.digest, action=action, error=after.error, admissible=seen.admissible))
             if on_step is not None:
@@ -125,6 +152,15 @@ async def play(
     )
 
 
+async def _believed(mesh: Mesh, world: ThreadedWorld, task: Task, pilot: Pilot) -> bool:
+    """Whether the critic agrees that the task is done now; without a critic it is."""
+    if pilot.believes is None:
+        return True
+    now = await world.look()
+    await mesh.put_blob(now.png)
+    return await pilot.believes(task, now.digest)
+
+
 async def _ask(
     mesh: Mesh,
     episode: str,
@@ -144,6 +180,7 @@ async def _ask(
         version=pilot.version,
         temperature=pilot.temperature,
         seed=pilot.seed_of(index),
+        samples=pilot.samples,
         background=pilot.background,
     )
     try:

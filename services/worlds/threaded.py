@@ -79,6 +79,10 @@ class ThreadedWorld:
 
         return await self._run(step, self._running())
 
+    async def look(self) -> Picture:
+        """The third-person view of now."""
+        return await self._run(lambda world: self._encode(world.third_person()), self._running())
+
     async def end(self) -> tuple[Picture, Truth]:
         """The last third-person frame, and the world's truth for whoever may look at it."""
         ended = await self._run(lambda world: (self._encode(world.third_person()), world.truth()), self._running())

@@ -83,19 +83,23 @@ class Story:
         """What everybody says because of a decision."""
         if isinstance(decision, Train):
             self.trained[decision.id] = decision
-            adapter = make_adapter(decision, decision.id not in self.refused)
-            if not adapter.promoted:
-                return [adapter]
-            served = f"{decision.id}/swap" not in self.refused
-            swap = Swap(
-                role=adapter.role, instance="x-0", version=adapter.version, digest=adapter.digest, served=served,
-                seconds=0.1, in_flight=0,
-            )  # fmt: skip
-            return [adapter, swap]
+            return self._announced(make_adapter(decision, decision.id not in self.refused))
         message = decision.message
+        if isinstance(message, Adapter):
+            return self._announced(message)
         if not isinstance(message, Round):
             return [message]  # type: ignore[list-item]
         return [message, *self.arrange(list(self._round(message)))]
+
+    def _announced(self, adapter: Adapter) -> list[Event]:
+        if not adapter.promoted:
+            return [adapter]
+        served = f"{adapter.role}@{adapter.version}/swap" not in self.refused
+        swap = Swap(
+            role=adapter.role, instance="x-0", version=adapter.version, digest=adapter.digest, served=served,
+            seconds=0.1, in_flight=0,
+        )  # fmt: skip
+        return [adapter, swap]
 
     def _round(self, round: Round) -> Iterable[Event]:
         if round.phase == "collect":

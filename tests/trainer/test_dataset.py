@@ -220,3 +220,12 @@ def test_first_verdicts_are_those_of_an_older_critic() -> None:
     assert book.first[of.id] is early
     assert book.again[of.id, "task"] is again
     assert isinstance(early, Verdict)
+
+
+def test_accepting_all_learns_from_every_trajectory_under_its_own_instruction() -> None:
+    unfiltered = Trainer(accept="all", relabels="off")
+    records = [record(FAILED, False, again=False, found=MUG, act=1), record(acted(4, MUG, "find mug"), True)]
+    learned = actor_examples(records, unfiltered, asked=False)
+    assert {(row.trajectory, row.instruction) for row in learned} == {
+        (FAILED.id, FAILED.task.instruction), (records[1].trajectory.id, MUG.instruction),
+    }  # fmt: skip

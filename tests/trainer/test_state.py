@@ -6,12 +6,15 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocols.messages import Round
+from protocols.messages import Adapter, Round
 from services.settings import Run, Settings, Simulator, Trainer
 from services.trainer.state import Event, Publish, Train, TrainerState
 from tests.trainer.story import Story, make_trajectory, make_verdict
 
 SETTINGS = Settings(run=Run(rounds=2), simulator=Simulator(quota=12))
+
+
+SHARED = msgspec.structs.replace(SETTINGS, trainer=Trainer(shared=True))
 
 
 def phases(events: list[Event]) -> list[tuple[int, str]]:
@@ -171,3 +174,28 @@ def test_rounds_older_than_the_row_limit_are_forgotten() -> None:
     story.run()
     assert all(len(work.rows) <= 20 for work in story.trained.values())
     assert {row.round for row in story.trained["critic@5"].rows} <= {4, 5}
+
+
+def test_one_adapter_for_both_roles_is_trained_once_a_round_on_both_sets_and_nothing_is_judged_again() -> None:
+    story = Story(SHARED)
+    story.run()
+    each = ["collect", "train_critic", "train_actor"]
+    assert phases(story.events) == [*((1, p) for p in each), *((2, p) for p in each), (2, "finished")]
+    assert list(story.trained) == ["critic@1", "critic@2"]
+    adapters = {(a.role, a.version): a for a in story.events if isinstance(a, Adapter)}
+    for version in (1, 2):
+        critic, actor = adapters["critic", version], adapters["actor", version]
+        assert (actor.digest, actor.dataset, actor.parent) == (critic.digest, critic.dataset, version - 1)
+        answers = {row.answer for row in story.trained[f"critic@{version}"].rows}
+        assert {"yes", "no", "done"} <= answers
+    last = [event for event in story.events if isinstance(event, Round)][-1]
+    assert (last.actor_version, last.critic_version) == (2, 2)
+
+
+def test_a_shared_adapter_that_was_refused_is_refused_for_both_and_the_next_round_goes_on() -> None:
+    story = Story(SHARED, refused=frozenset({"critic@1"}))
+    story.run()
+    refused = [(a.role, a.version) for a in story.events if isinstance(a, Adapter) and not a.promoted]
+    assert refused == [("critic", 1), ("actor", 1)]
+    last = [event for event in story.events if isinstance(event, Round)][-1]
+    assert (last.actor_version, last.critic_version) == (2, 2)

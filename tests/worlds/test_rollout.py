@@ -90,10 +90,18 @@ def threaded(make: Callable[[], Any] = Corridor, seconds: float = 5.0) -> Thread
     return ThreadedWorld(make, seconds=seconds, limiter=anyio.CapacityLimiter(2))
 
 
-async def run(actor: Actor, world: ThreadedWorld | None = None, *, steps: int = 5, seed: int = 0) -> Rollout:
-    pilot = Pilot(version=1, temperature=1.0, seed_of=lambda step: 100 + step, max_steps=steps, call_seconds=1.0)
+async def run(
+    actor: Actor, world: ThreadedWorld | None = None, *, steps: int = 5, seed: int = 0,
+    counts: Counter[str] | None = None, **piloted: Any,
+) -> Rollout:  # fmt: skip
+    pilot = Pilot(
+        version=1, temperature=1.0, seed_of=lambda step: 100 + step, max_steps=steps, call_seconds=1.0, **piloted
+    )  # fmt: skip
     with anyio.fail_after(5):
-        return await play(actor, world or threaded(), episode="e", task=None, seed=seed, pilot=pilot, counts=Counter())
+        return await play(
+            actor, world or threaded(), episode="e", task=None, seed=seed, pilot=pilot,
+            counts=Counter() if counts is None else counts,
+        )  # fmt: skip
 
 
 async def test_an_episode_ends_by_the_actors_own_done() -> None:
@@ -230,3 +238,39 @@ async def test_a_world_without_an_episode_says_so() -> None:
     with pytest.raises(WorldError, match="no episode"):
         await world.step("forward")
     await world.close()
+
+
+class Doubter:
+    """A critic that does not believe until the corridor was walked so far; it keeps the frames it was shown."""
+
+    def __init__(self, far: int) -> None:
+        self.convinced = digest(encode(np.full((4, 4, 3), 200 + far, np.uint8)).png)
+        self.shown: list[str] = []
+
+    async def believes(self, task: Task, frame: str) -> bool:
+        assert task == TASK
+        self.shown.append(frame)
+        return frame == self.convinced
+
+
+async def test_a_done_that_the_critic_does_not_believe_is_another_action_instead() -> None:
+    actor, critic, counts = Actor("forward", "done", "forward", "done"), Doubter(2), Counter[str]()
+    rollout = await run(actor, counts=counts, refinements=3, believes=critic.believes)
+    assert [step.action for step in rollout.steps] == ["forward", "forward", "done"]
+    assert (rollout.ended, counts["refined"]) == ("done", 1)
+    assert len(critic.shown) == 2 and all(frame in {digest(blob) for blob in actor.blobs} for frame in critic.shown)
+    assert [act.temperature for act in actor.acts] == [1.0, 1.0, 1.0, 1.0]
+    assert actor.acts[2].seed != actor.acts[1].seed and actor.acts[2].history == ("forward",)
+
+
+async def test_refinements_are_bounded_in_an_episode_and_then_the_actors_word_counts() -> None:
+    actor, critic, counts = Actor("done", "done", "done", "done"), Doubter(9), Counter[str]()
+    rollout = await run(actor, counts=counts, refinements=3, believes=critic.believes)
+    assert [step.action for step in rollout.steps] == ["done"]
+    assert (len(actor.acts), counts["refined"]) == (4, 3)
+
+
+async def test_how_many_samples_an_action_is_chosen_from_is_for_the_actor_to_know() -> None:
+    actor = Actor("done")
+    await run(actor, samples=5)
+    assert [act.samples for act in actor.acts] == [5]
