@@ -23,7 +23,7 @@ import msgspec
 from protocols.messages import Task
 from runtime.child import environment
 from services.worlds import process_wire as wire
-from services.worlds.process_frames import SharedFrame, nameless
+from services.worlds.process_frames import PLACES, SharedFrames, nameless
 from services.worlds.world import Frame, Observation, Truth, WorldError
 
 TERM_SECONDS = 3.0
@@ -63,16 +63,20 @@ class ProcessWorld:
 
     def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
         living = self._living or self._start()
-        said = self._call(living, wire.Reset(task=task, seed=seed), wire.Begun, self.deadlines.reset)
-        return said.task, self._seen(living, said.seen)
+        request = wire.Reset(task=task, seed=seed, place=living.frames.place)
+        said = self._call(living, request, wire.Begun, self.deadlines.reset)
+        return said.task, self._seen(living, request, said.seen)
 
     def step(self, action: str) -> tuple[Observation, bool, bool]:
-        said = self._call(living := self._running(), wire.Step(action=action), wire.Stepped, self.deadlines.step)
-        return self._seen(living, said.seen), said.terminated, said.truncated
+        living = self._running()
+        request = wire.Step(action=action, place=living.frames.place)
+        said = self._call(living, request, wire.Stepped, self.deadlines.step)
+        return self._seen(living, request, said.seen), said.terminated, said.truncated
 
     def third_person(self) -> Frame:
-        said = self._call(living := self._running(), wire.View(), wire.Viewed, self.deadlines.step)
-        return self._frame(living, said)
+        living = self._running()
+        request = wire.View(place=living.frames.place)
+        return self._frame(living, request, self._call(living, request, wire.Viewed, self.deadlines.step))
 
     def truth(self) -> Truth:
         return self._call(self._running(), wire.Know(), wire.Known, self.deadlines.step).truth
@@ -126,12 +130,12 @@ class ProcessWorld:
             raise WorldError(said.text if isinstance(said, wire.Failed) else f"{self.name} answered {what} with {said}")
         return said
 
-    def _seen(self, living: "_Living", seen: wire.Seen) -> Observation:
-        return Observation(frame=self._frame(living, seen), admissible=seen.admissible, error=seen.error)
+    def _seen(self, living: "_Living", request: wire.Look, seen: wire.Seen) -> Observation:
+        return Observation(frame=self._frame(living, request, seen), admissible=seen.admissible, error=seen.error)
 
-    def _frame(self, living: "_Living", pixels: wire.Pixels) -> Frame:
+    def _frame(self, living: "_Living", request: wire.Look, pixels: wire.Pixels) -> Frame:
         try:
-            return living.frames.take(pixels.height, pixels.width)
+            return living.frames.take(request.place, pixels.height, pixels.width)
         except (ValueError, OSError) as error:
             self._end()
             raise WorldError(f"{self.name} sent no frame: {error}") from error
@@ -148,9 +152,9 @@ class _Living:
     def __init__(self, name: str) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="selu-world-"))
         ours, theirs = socket.socketpair()
-        self.channel, self.frames = wire.Channel(ours), SharedFrame(nameless())
+        self.channel, self.frames = wire.Channel(ours), SharedFrames(nameless() for _ in range(PLACES))
         end, self.lifeline = os.pipe()
-        passed = (theirs.fileno(), self.frames.descriptor, end)
+        passed = (theirs.fileno(), end, *self.frames.descriptors)
         try:
             # TMPDIR: whatever a killed simulator leaves behind is in one place.
             self.process = subprocess.Popen(
@@ -176,7 +180,7 @@ class _Living:
 
 
 def _finish(
-    process: "subprocess.Popen[bytes]", ours: socket.socket, frames: SharedFrame, lifeline: int, scratch: Path
+    process: "subprocess.Popen[bytes]", ours: socket.socket, frames: SharedFrames, lifeline: int, scratch: Path
 ) -> None:
     reaped = process.returncode is not None  # perhaps long ago: its number may be somebody else's by now
     with suppress(OSError):

@@ -1,8 +1,8 @@
 """The process a `ProcessWorld` starts: makes the simulator, does what it is told, and takes all it started with it.
 
-    python -m services.worlds.process_child NAME SOCKET FRAMES LIFELINE
+    python -m services.worlds.process_child NAME SOCKET LIFELINE FRAME...
 
-The last three are inherited descriptors. When the lifeline's other end closes, this process ends at once, even
+All but the name are inherited descriptors. When the lifeline's other end closes, this process ends at once, even
 where the simulator's code is stuck in a call.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from runtime.lifeline import name_process
 from services.worlds import process_wire as wire
-from services.worlds.process_frames import SharedFrame
+from services.worlds.process_frames import SharedFrames
 from services.worlds.reap import adopt_orphans, descendants, end_all
 from services.worlds.world import Frame, Observation, World, WorldError
 
@@ -42,7 +42,7 @@ def _watch(lifeline: int) -> None:
 class Simulator:
     """Answers requests, one after another; a reply's frame is in the shared memory before it is sent."""
 
-    def __init__(self, frames: SharedFrame) -> None:
+    def __init__(self, frames: SharedFrames) -> None:
         self._frames = frames
         self._world: World | None = None
 
@@ -69,36 +69,38 @@ class Simulator:
         if self._world is None:
             raise WorldError("no world was made")
         match request:
-            case wire.Reset(task=task, seed=seed):
+            case wire.Reset(task=task, seed=seed, place=place):
                 given, seen = self._world.reset(task, seed)
-                return wire.Begun(task=given, seen=self._seen(seen))
-            case wire.Step(action=action):
+                return wire.Begun(task=given, seen=self._seen(place, seen))
+            case wire.Step(action=action, place=place):
                 seen, terminated, truncated = self._world.step(action)
-                return wire.Stepped(seen=self._seen(seen), terminated=terminated, truncated=truncated)
-            case wire.View():
-                return wire.Viewed(**self._laid(self._world.third_person()))
+                return wire.Stepped(seen=self._seen(place, seen), terminated=terminated, truncated=truncated)
+            case wire.View(place=place):
+                return wire.Viewed(**self._laid(place, self._world.third_person()))
             case wire.Know():
                 return wire.Known(truth=self._world.truth())
             case wire.Close():
                 self._world.close()
                 return wire.Closed()
 
-    def _seen(self, observation: Observation) -> wire.Seen:
-        return wire.Seen(**self._laid(observation.frame), admissible=observation.admissible, error=observation.error)
+    def _seen(self, place: int, observation: Observation) -> wire.Seen:
+        return wire.Seen(
+            **self._laid(place, observation.frame), admissible=observation.admissible, error=observation.error
+        )
 
-    def _laid(self, frame: Frame) -> dict[str, Any]:
-        self._frames.put(frame)
+    def _laid(self, place: int, frame: Frame) -> dict[str, Any]:
+        self._frames.put(place, frame)
         return {"height": frame.shape[0], "width": frame.shape[1]}
 
 
 def main() -> None:
-    name, (ours, frames, lifeline) = sys.argv[1], map(int, sys.argv[2:])
-    for descriptor in (ours, frames, lifeline):
+    name, (ours, lifeline, *frames) = sys.argv[1], map(int, sys.argv[2:])
+    for descriptor in (ours, lifeline, *frames):
         os.set_inheritable(descriptor, False)
     adopt_orphans()
     name_process(f"selu-{name}")
     threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
-    channel, simulator = wire.Channel(socket.socket(fileno=ours)), Simulator(SharedFrame(frames))
+    channel, simulator = wire.Channel(socket.socket(fileno=ours)), Simulator(SharedFrames(frames))
     while True:
         try:
             request = channel.receive()

@@ -1,4 +1,4 @@
-"""Memory without a name that two processes share: a frame goes through it with one copy on each side.
+"""Memory without a name that two processes share: a frame goes through it with one copy, that of who lays it there.
 
 Nothing of it can be left behind: the kernel takes it back when the last process that holds its descriptor is gone,
 however that went. POSIX only, like the processes it is for.
@@ -8,6 +8,8 @@ import fcntl
 import mmap
 import os
 import tempfile
+import weakref
+from collections.abc import Iterable
 from contextlib import suppress
 
 import numpy as np
@@ -17,6 +19,9 @@ from services.worlds.world import Frame
 
 MAX_BYTES = 256 << 20
 """The largest frame: 8192 x 8192 fits."""
+
+PLACES = 3
+"""A frame being looked at, the next one, and one for whoever collects them."""
 
 
 def nameless() -> int:
@@ -32,15 +37,18 @@ def nameless() -> int:
 
 
 class SharedFrame:
-    """One frame at a time: whoever asks for the next one has taken this one. Owns its descriptor until `close`.
-
-    Not thread-safe, but that `close` may come from any thread.
-    """
+    """Memory for one frame. Owns its descriptor until `close`, which may come from any thread; else not thread-safe."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._map: mmap.mmap | None = None
         self._bytes: NDArray[np.uint8] = np.empty(0, np.uint8)
+        self._lent: weakref.ref[NDArray[np.uint8]] | None = None
+
+    @property
+    def free(self) -> bool:
+        """Whether nobody holds what was lent, or a view into it, any more."""
+        return self._lent is None or self._lent() is None
 
     def put(self, frame: Frame) -> None:
         """Lays a frame down. Raises ValueError for one that is too large, OSError where there is no memory."""
@@ -51,15 +59,18 @@ class SharedFrame:
             self._open(frame.nbytes)
         np.copyto(self._bytes[: frame.nbytes].reshape(frame.shape), frame)
 
-    def take(self, height: int, width: int) -> Frame:
-        """A copy of the frame that lies there. Raises ValueError where none of that size can be."""
+    def lend(self, height: int, width: int) -> Frame:
+        """The frame that lies here, itself. Raises ValueError where none of that size can be."""
         count = height * width * 3
         if min(height, width) < 1 or count > self._bytes.size:
             size = os.fstat(self.descriptor).st_size
             if min(height, width) < 1 or count > min(size, MAX_BYTES):
                 raise ValueError(f"a frame of {height}x{width} is not in {size} bytes")
             self._open(size)
-        return self._bytes[:count].reshape(height, width, 3).copy()
+        assert self._map is not None
+        whole = np.frombuffer(self._map, np.uint8, count)  # numpy keeps this very array alive for all views into it
+        self._lent = weakref.ref(whole)
+        return whole.reshape(height, width, 3)
 
     def close(self) -> None:
         self._unmap()
@@ -75,6 +86,39 @@ class SharedFrame:
     def _unmap(self) -> None:
         self._bytes = np.empty(0, np.uint8)
         if self._map is not None:
-            with suppress(BufferError):  # another thread is copying from it: gone when that is done
+            with suppress(BufferError):  # somebody still holds a frame in it: gone when that is
                 self._map.close()
         self._map = None
+
+
+class SharedFrames:
+    """The few places of one simulator's frames. Whoever asks for a frame says in which `place` it shall be laid.
+
+    A frame that was taken is its taker's for good: its place is not used again before the taker lets go of it. Where
+    that is so of all places, the last one is, whose frames are taken as copies.
+    """
+
+    def __init__(self, descriptors: Iterable[int]) -> None:
+        self._slots = [SharedFrame(descriptor) for descriptor in descriptors]
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        return tuple(slot.descriptor for slot in self._slots)
+
+    @property
+    def place(self) -> int:
+        """The first place that is free."""
+        return next(number for number, slot in enumerate(self._slots) if slot.free)
+
+    def put(self, place: int, frame: Frame) -> None:
+        """As `SharedFrame.put`."""
+        self._slots[place].put(frame)
+
+    def take(self, place: int, height: int, width: int) -> Frame:
+        """As `SharedFrame.lend`."""
+        frame = self._slots[place].lend(height, width)
+        return frame.copy() if place == len(self._slots) - 1 else frame
+
+    def close(self) -> None:
+        for slot in self._slots:
+            slot.close()

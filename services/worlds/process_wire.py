@@ -22,7 +22,7 @@ _LENGTH = struct.Struct("!I")
 
 
 class Pixels(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame, ``height`` x ``width`` x 3 bytes, RGB, row by row; it lies in the shared memory."""
+    """A frame, ``height`` x ``width`` x 3 bytes, RGB, row by row; it lies where it was asked for."""
 
     height: int
     width: int
@@ -35,16 +35,22 @@ class Make(msgspec.Struct, frozen=True, tag=True):
     options: dict[str, Any]
 
 
-class Reset(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Look(msgspec.Struct, frozen=True, kw_only=True):
+    """A request whose answer shows a frame; ``place`` is where to lay it."""
+
+    place: int
+
+
+class Reset(Look, frozen=True, kw_only=True, tag=True):
     task: Task | None
     seed: int
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+class Step(Look, frozen=True, kw_only=True, tag=True):
     action: str
 
 
-class View(msgspec.Struct, frozen=True, tag=True):
+class View(Look, frozen=True, kw_only=True, tag=True):
     """The third-person view."""
 
 
