@@ -37,6 +37,7 @@ class Simulator:
         self._task: Task | None = None
         self._spots: Sequence[Spot] = ()
         self._last: str | None = None
+        self._at: Spot | None = None
         self._steps = 0
         self._ended = True
 
@@ -46,7 +47,7 @@ class Simulator:
         rng = random.Random(f"ai2thor/{seed}")
         self._task = self._begin(task, rng)
         self._place(rng)
-        self._last, self._steps, self._ended = None, 0, False
+        self._last, self._at, self._steps, self._ended = None, None, 0, False
         return self._task, self._observe(None)
 
     def step(self, action: str) -> tuple[Observation, bool, bool]:
@@ -71,7 +72,9 @@ class Simulator:
         """The agent with the object it acted on last, never with the goal's as such."""
         self._running()
         options, thing = self._options, self.player.thing(self._last or "")
-        at = None if thing is None or thing["isPickedUp"] else thing["position"]
+        if thing is not None:
+            self._at = None if thing["isPickedUp"] else thing["position"]  # else it went to pieces where it was
+        at = self._at
         pose = placed(self.player.pose, at, self._spots, where=options.camera, fov=options.camera_fov)
         return self.player.view(pose, options.camera_fov)
 
@@ -138,7 +141,7 @@ class Simulator:
         player, act = self.player, ACTS[action.act]
         handed = action.act in ("put", "drop")
         thing = self._meant(action.object, _held if handed else act.suits)
-        self._last = thing["objectId"]
+        self._last, self._at = thing["objectId"], thing["position"]
         if action.act == "find":
             find(player, thing, self._spots)
         elif handed and not thing["isPickedUp"]:

@@ -10,7 +10,7 @@ from services.worlds.ai2thor.simulator import Simulator
 from tests.standins.ai2thor.draw import BODY
 from tests.standins.ai2thor.rooms import KINDS, Room
 from tests.worlds.ai2thor.conftest import Start
-from tests.worlds.ai2thor.test_simulator import play, task
+from tests.worlds.ai2thor.test_simulator import play, task, unlock
 
 ROOM = Room()
 ROOM.load("FloorPlan1_physics")
@@ -60,6 +60,20 @@ def test_the_view_shows_the_agent_and_what_it_acted_on_as_it_is_now(shared: Simu
     assert not shows(closed, (25, 20, 20))
     assert play(shared, "open fridge") == [None]
     assert shows(shared.third_person(), (25, 20, 20))
+
+
+def test_what_went_to_pieces_stays_in_view(shared: Simulator) -> None:
+    for id in ("slice:tomato", "break:egg"):
+        wanted = task(id)
+        shared.reset(wanted, 5)
+        unlock(shared, wanted.object)
+        assert play(shared, f"find {wanted.object}") == [None]
+        before = shared.third_person()
+        assert play(shared, f"{wanted.verb} {wanted.object}") == [None]
+        assert shared.player.thing(shared._last or "") is None
+        after = shared.third_person()
+        assert shows(after, BODY)
+        assert 0 < (before != after).any(axis=2).mean() < 0.1, "from the same place, with something changed in it"
 
 
 def test_the_camera_is_there_again_after_every_reset(shared: Simulator) -> None:

@@ -52,6 +52,7 @@ async def test_the_shipped_profile_teaches_the_micro_model_without_vllm(tmp_path
     overrides = (
         f"world.options.executable={json.dumps(standin())}",
         "world.options.scenes='1-4'",
+        "world.options.server='wsgi'",
         "world.options.width=128",
         "world.options.height=128",
         *MICRO_LEARNS,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from protocols.messages import Task
+from services.worlds.ai2thor.actions import parse_action
 from services.worlds.ai2thor.names import by_name, readable, words
 from services.worlds.ai2thor.simulator import Simulator
 from services.worlds.ai2thor.tasks import GOALS, make_task, task_id
@@ -62,6 +63,7 @@ def test_every_verb_is_carried_out_and_known_to_be(shared: Simulator, id: str) -
     *most, last = PLANS[id]
     assert play(shared, *most) == [None] * len(most)
     assert not shared.truth().success
+    assert parse_action(last) in [parse_action(act) for act in shared.step("wait")[0].admissible]
     seen, terminated, truncated = shared.step(last)
     assert (seen.error, terminated, truncated) == (None, False, False)
     assert shared.truth().success
@@ -115,6 +117,16 @@ def test_a_seed_gives_the_same_episode_and_another_one_another(shared: Simulator
     assert [episode(seed) for seed in range(6)] == first
     assert len({frame for _, frame, _ in first}) == 6
     assert len({given.id for given, _, _ in first}) > 3
+
+
+def test_what_is_set_of_the_views_reaches_the_player(start: Start) -> None:
+    narrow = start(fov=50.0, visibility=6.0, width=160, height=96, start="scene")
+    plain = start(start="scene")
+    (_, near), (_, wide) = narrow.reset(task("open:fridge"), 1), plain.reset(task("open:fridge"), 1)
+    assert near.frame.shape == narrow.third_person().shape == (96, 160, 3)
+    assert not np.array_equal(near.frame[:, 32:128], wide.frame)
+    seen = [{one["objectId"] for one in world.player.things if one["visible"]} for world in (narrow, plain)]
+    assert seen[0] - seen[1], "what is farther off than the others' reach"
 
 
 def test_nothing_but_done_and_the_limit_ends_an_episode(start: Start) -> None:
