@@ -18,6 +18,8 @@ from protocols import limits
 
 HIGH_WATER = 10_000
 """Messages queued for or from one peer before ZeroMQ pushes back."""
+FANOUT_HIGH_WATER = 1000
+"""Messages queued for one listener that does not listen, before it misses some."""
 LINGER_MS = 500
 """How long closing waits for messages on their way out."""
 HEARTBEAT_MS, SILENT_MS = 1000, 5000
@@ -183,7 +185,7 @@ async def open_socket(
     try:
         raw.setsockopt(zmq.LINGER, LINGER_MS)
         raw.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES)
-        raw.set_hwm(HIGH_WATER)
+        raw.set_hwm(FANOUT_HIGH_WATER if kind == zmq.PUB else HIGH_WATER)
         raw.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
         raw.setsockopt(zmq.HEARTBEAT_TIMEOUT, SILENT_MS)
         raw.setsockopt(zmq.CONNECT_TIMEOUT, HANDSHAKE_MS)

@@ -15,16 +15,19 @@ from runtime.keys import Key, read_key
 from runtime.runfolder import RunFolder
 from runtime.settings import dump
 from runtime.sockets import background
+from services.patience import Changes
 from services.settings import Mesh, Settings
 
 
 class Hubs:
-    """The hub's lives. ``deaths`` counts them by cause: "killed", or the point at which it died."""
+    """The hub's lives. ``deaths`` counts them by cause: "killed", or the point at which it died;
+    ``born`` tells of each new one."""
 
     def __init__(self, run: RunFolder, plan: Callable[[], str]) -> None:
         self.run = run
         self.deaths: Counter[str] = Counter()
         self.pid = 0
+        self.born = Changes()
         self._plan = plan
         self._output = run.log_of("hub")
         self._killed = False
@@ -50,6 +53,7 @@ class Hubs:
                 env = {**os.environ, **environment(), **crash}
                 process = await anyio.open_process(argv, stdout=output, stderr=subprocess.STDOUT, env=env)
             self.pid, self._killed = process.pid, False
+            self.born.notify()
             died = False
             try:
                 await process.wait()

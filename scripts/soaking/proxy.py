@@ -12,10 +12,51 @@ CHUNK = 65536
 _BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream, OSError)
 
 
+class _Far:
+    """The hub's side of a connection: a Unix socket. anyio's own stream for those raises in asyncio's callbacks when it
+    is cancelled just as bytes arrive."""
+
+    def __init__(self, path: str) -> None:
+        self._raw = socket.socket(socket.AF_UNIX)
+        self._raw.setblocking(False)
+        try:
+            self._raw.connect(path)
+        except OSError:
+            self._raw.close()
+            raise
+
+    async def receive(self, size: int) -> bytes:
+        while True:
+            try:
+                data = self._raw.recv(size)
+            except BlockingIOError:
+                await anyio.wait_readable(self._raw)
+                continue
+            if not data:
+                raise anyio.EndOfStream
+            return data
+
+    async def send(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self._raw.send(left) :]
+            except BlockingIOError:
+                await anyio.wait_writable(self._raw)
+
+    def close(self) -> None:
+        if self._raw.fileno() >= 0:
+            anyio.notify_closing(self._raw)
+            self._raw.close()
+
+
+_Stream = anyio.abc.SocketStream | _Far
+
+
 class _Connection:
     """One client's connection and the one made for it to the hub."""
 
-    def __init__(self, near: anyio.abc.SocketStream, far: anyio.abc.ByteStream, scope: anyio.CancelScope) -> None:
+    def __init__(self, near: anyio.abc.SocketStream, far: _Far, scope: anyio.CancelScope) -> None:
         self.near = near
         self.far = far
         self.scope = scope
@@ -79,7 +120,7 @@ class Proxy:
     async def serve(self, near: anyio.abc.SocketStream) -> None:
         self.accepted += 1
         try:
-            far = await anyio.connect_unix(self._path)
+            far = _Far(self._path)
         except OSError:  # no hub: refused, as its machine would
             await anyio.aclose_forcefully(near)
             return
@@ -93,15 +134,17 @@ class Proxy:
                     tasks.start_soon(self._pump, connection, far, near)
             finally:
                 self.connections.remove(connection)
+                far.close()
                 with anyio.CancelScope(shield=True):
-                    await anyio.aclose_forcefully(far)
                     await anyio.aclose_forcefully(near)
 
     async def _forget(self, connection: _Connection) -> None:
         await connection.forgotten.wait()
-        await anyio.aclose_forcefully(connection.far)
+        connection.far.close()
 
-    async def _pump(self, connection: _Connection, source: anyio.abc.ByteStream, sink: anyio.abc.ByteStream) -> None:
+    async def _pump(
+        self, connection: _Connection, source: _Stream, sink: _Stream
+    ) -> None:
         with suppress(*_BROKEN):
             while True:
                 data = await source.receive(CHUNK)

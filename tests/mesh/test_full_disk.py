@@ -101,10 +101,11 @@ async def test_a_hub_that_is_killed_while_its_disk_is_full_comes_back_when_there
             small.fill([hub.pid])
             tasks.start_soon(lambda: mesh.publish("rounds", round_(2), id="2"))
             await alarm(mesh, full=True)
+            before = hub.pid
             hub.kill()
             (small.folder / "run" / "log.sqlite-shm").unlink(missing_ok=True)
             small.fill([])  # not even the log can be opened
-            await anyio.sleep(1)
+            await hub.born.until(lambda: hub.pid not in (0, before))
             small.free([])
             assert await mesh.publish("rounds", round_(1), id="1") == 1
         assert set(read(RunFolder(small.folder / "run"))["rounds"]) == {"1", "2"}

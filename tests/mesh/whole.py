@@ -28,18 +28,19 @@ SMALL = Settings(
 
 
 class Whole:
-    """A running mesh. ``start`` and ``kill`` a service; ``read`` the log as an onlooker would."""
+    """A running mesh. ``start`` and ``kill`` a service; ``endpoint`` is where the next ones find the hub."""
 
     def __init__(self, run: RunFolder, hub: HubSettings, settings: Settings, tasks: anyio.abc.TaskGroup) -> None:
         self.run = run
         self.hub = hub
         self.settings = settings
+        self.endpoint = hub.endpoint
         self._tasks = tasks
         self._scopes: dict[str, anyio.CancelScope] = {}
         self._ended: dict[str, anyio.Event] = {}
 
     def connect(self, role: str, instance: str):
-        return connect(self.hub.endpoint, role=role, instance=instance, run=self.run)
+        return connect(self.endpoint, role=role, instance=instance, run=self.run)
 
     def start(self, role: str, instance: str = "") -> None:
         instance = instance or f"{role}-0"
