@@ -202,7 +202,8 @@ class Evaluation(Message, frozen=True, kw_only=True):
     """evaluator -> dashboard: one version of one role on held-out tasks.
 
     ``score`` is the actor's success rate or the critic's accuracy; ``by_task`` the same per verb; ``extra`` further
-    figures (balanced accuracy, rates, label precision), each a proportion in [0, 1].
+    figures (balanced accuracy, rates, label precision), each a proportion in [0, 1]. ``labels`` says how right the rows
+    of its own round were that the version learned from, by the world's truth: precision and recall of D_c or D_a.
     """
 
     role: Role
@@ -211,6 +212,7 @@ class Evaluation(Message, frozen=True, kw_only=True):
     score: Estimate
     by_task: dict[str, Estimate] = {}
     extra: dict[str, float] = {}
+    labels: dict[str, Estimate] = {}
     seconds: Seconds = 0.0
 
 

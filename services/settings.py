@@ -159,13 +159,15 @@ class Evaluator(Section, frozen=True, kw_only=True):
 
     ``samples``: how many answers are sampled for each act and each verdict, of which the commonest counts; 1 takes the
     likeliest. ``refine``: how often in an episode an actor that says "done" while its critic sees no success tries
-    another action.
+    another action. ``judgement_sets``: a folder that runs share, in which the first leaves its judgement set for all
+    that have the same base model, world and split; empty is a set of the run's own.
     """
 
     enabled: bool = True
     split: Literal["dev", "heldout"] = "heldout"
     tasks: Positive = 200
     judgements: Positive = 300
+    judgement_sets: str = ""
     samples: Samples = 1
     refine: Annotated[int, Meta(ge=0, le=200)] = 0
     episodes: Positive = 24

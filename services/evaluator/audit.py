@@ -2,8 +2,19 @@
 
 import msgspec
 
-from protocols.messages import Outcome, Relabel, Verdict
-from services.evaluator.stats import precision_recall
+from protocols.messages import Estimate, Outcome, Relabel, Role, Verdict
+from services.critic.prompts import NO, YES
+from services.evaluator.stats import estimate, precision_recall
+
+
+class Learned(msgspec.Struct, frozen=True):
+    """What the audit looks at of a row of D_c or D_a."""
+
+    trajectory: str
+    round: int
+    instruction: str
+    answer: str
+    source: str
 
 
 class _Book(msgspec.Struct):
@@ -14,6 +25,8 @@ class _Book(msgspec.Struct):
     first: dict[str, Verdict] = {}
     again: dict[str, bool] = {}
     relabels: dict[str, str] = {}
+    tasks: dict[str, str] = {}
+    """Task ids by instruction."""
 
 
 class Audit:
@@ -24,6 +37,8 @@ class Audit:
 
     def apply(self, message: Outcome | Verdict | Relabel) -> None:
         book = self._books.setdefault(message.round, _Book())
+        if isinstance(message, Verdict | Relabel) and message.task is not None:
+            book.tasks[message.task.instruction] = message.task.id
         match message:
             case Outcome():
                 book.success[message.trajectory] = message.success
@@ -63,3 +78,48 @@ class Audit:
         if checked:
             figures["relabel_precision"] = sum(checked) / len(checked)
         return figures
+
+    def labels(self, role: Role, round: int, rows: bytes) -> dict[str, Estimate]:
+        """How right a set's rows of one round were; ``rows`` are JSON lines. Rows that cannot be checked do not count.
+
+        Of D_c: the share of right labels (``d_c_accuracy``, and by source), of right ones among the "yes"
+        (``d_c_precision``) and of "yes" among what holds (``d_c_recall``). Of D_a: the share of trajectories that
+        fulfil the instruction they are learned under (``d_a_precision``, and by source), and of those learned under
+        their own among all that fulfil it (``d_a_recall``).
+        """
+        learned = [row for line in rows.splitlines() if (row := msgspec.json.decode(line, type=Learned)).round == round]
+        if role == "critic":
+            return self._critic_labels(round, [row for row in learned if row.answer in (YES, NO)])
+        return self._actor_labels(round, [row for row in learned if row.answer not in (YES, NO)])
+
+    def _critic_labels(self, round: int, rows: list[Learned]) -> dict[str, Estimate]:
+        checked = [(row, so) for row in rows if (so := self._holds(round, row)) is not None]
+        right = [(row.source, (row.answer == YES) == so) for row, so in checked]
+        found = {
+            "d_c_accuracy": [hit for _, hit in right],
+            "d_c_precision": [so for row, so in checked if row.answer == YES],
+            "d_c_recall": [row.answer == YES for row, so in checked if so],
+        }
+        by_source = {f"d_c_accuracy_{name}": [hit for source, hit in right if source == name] for name, _ in right}
+        return {name: estimate(hits) for name, hits in {**found, **by_source}.items() if hits}
+
+    def _actor_labels(self, round: int, rows: list[Learned]) -> dict[str, Estimate]:
+        book = self._books.get(round, _Book())
+        kept = {(row.trajectory, row.instruction): row for row in rows}
+        checked = [(row, so) for row in kept.values() if (so := self._holds(round, row)) is not None]
+        own = {row.trajectory for row in kept.values() if row.source == "rollout"}
+        found = {
+            "d_a_precision": [so for _, so in checked],
+            "d_a_recall": [trajectory in own for trajectory, success in book.success.items() if success],
+        }
+        by_source = {
+            f"d_a_precision_{name}": [so for row, so in checked if row.source == name]
+            for name in {row.source for row, _ in checked}
+        }
+        return {name: estimate(hits) for name, hits in {**found, **by_source}.items() if hits}
+
+    def _holds(self, round: int, row: Learned) -> bool | None:
+        """Whether the row's instruction was fulfilled at its trajectory's end; None where that is not known."""
+        book = self._books.get(round, _Book())
+        task, satisfied = book.tasks.get(row.instruction), book.satisfied.get(row.trajectory)
+        return None if task is None or satisfied is None else task in satisfied

@@ -5,6 +5,7 @@ from functools import partial
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 import msgspec
 import msgspec.structs
 
@@ -13,6 +14,7 @@ from protocols.messages import Answer, Ask, Digest, Estimate, Role, Task
 from runtime.service import Service
 from services.critic.prompts import NO, YES, judge
 from services.evaluator.judgements import Held, JudgementSet
+from services.evaluator.shared_set import SharedSet
 from services.evaluator.state import EvaluatorState
 from services.evaluator.stats import by_group, judge_rates
 from services.patience import Changes, call_patiently
@@ -61,10 +63,19 @@ class Measuring:
         self._asking.total_tokens = self._settings.critic.in_flight
 
     async def begin(self, tasks: anyio.abc.TaskGroup) -> None:
-        """Starts to collect the judgement set with the base actor."""
+        """Takes the judgement set that others share, or starts to collect it with the base actor.
+
+        Raises:
+            SettingsError: the shared one is damaged.
+        """
         await self._set.load()
+        shared = SharedSet(self._settings) if self._settings.evaluator.judgement_sets else None
+        if shared is not None and self._set.missing:
+            await self._take(shared)
         for index in self._set.missing:
             tasks.start_soon(self._collect, index)
+        if shared is not None:
+            tasks.start_soon(self._leave, shared)
 
     async def measure(self, role: Role, version: int) -> Measured:
         """Measures a version. Episodes that failed for reasons of the world or the mesh are left out, and reported."""
@@ -159,6 +170,26 @@ class Measuring:
                 held, task=rollout.task, frame=rollout.final_frame, success=rollout.truth.success
             )
         await self._set.add(held)
+
+    async def _take(self, shared: SharedSet) -> None:
+        """Makes the shared set this run's own, where there is one."""
+        held = await anyio.to_thread.run_sync(shared.read)
+        frames = await anyio.to_thread.run_sync(lambda: list(shared.frames(held)))
+        for frame in frames:
+            await self._service.mesh.put_blob(frame)
+        missing = set(self._set.missing)
+        for one in held:
+            if one.index in missing:
+                await self._set.add(one)
+
+    async def _leave(self, shared: SharedSet) -> None:
+        """Shares the set once it is whole, if nobody did before. One with failed episodes is this run's own."""
+        held = [await self._set.item(index) for index in range(self._settings.evaluator.judgements)]
+        names = [one.frame for one in held if one.frame is not None]
+        if shared.file.exists() or len(names) < len(held):
+            return
+        frames = [await self._service.mesh.get_blob(name) for name in names]
+        await anyio.to_thread.run_sync(shared.write, held, frames)
 
     async def _measure_critic(self, version: int) -> Measured:
         total = self._settings.evaluator.judgements

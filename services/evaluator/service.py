@@ -4,7 +4,7 @@ from functools import partial
 
 import anyio
 
-from protocols.messages import Adapter, Evaluation, Outcome, Relabel, Round, Swap, Verdict
+from protocols.messages import Adapter, Estimate, Evaluation, Outcome, Relabel, Role, Round, Swap, Verdict
 from runtime.service import Service
 from services.evaluator.audit import Audit
 from services.evaluator.measuring import Measuring
@@ -59,6 +59,13 @@ class Evaluator:
                 raise AssertionError(f"not subscribed to {type(message).__name__}")
         self._changes.notify()
 
+    async def _labels(self, role: Role, version: int) -> dict[str, Estimate]:
+        """How right the rows were that the version learned from."""
+        adapter = self._state.adapter(role, version)
+        if adapter is None:
+            return {}
+        return self._audit.labels(role, adapter.round, await self._service.mesh.get_blob(adapter.dataset))
+
     async def measure_all(self, role: str) -> None:
         """Measures one version of the role after another, as they become ready."""
         assert role == "actor" or role == "critic"
@@ -68,8 +75,9 @@ class Evaluator:
             score, by_task, extra = await self.measuring.measure(role, version)
             if version and (role == "critic" or not self._state.serves(("critic", version))):
                 extra |= self._audit.figures(version)
+            labels = await self._labels(role, version)
             evaluation = Evaluation(
-                role=role, version=version, round=version, score=score, by_task=by_task, extra=extra,
+                role=role, version=version, round=version, score=score, by_task=by_task, extra=extra, labels=labels,
                 seconds=anyio.current_time() - begun,
             )  # fmt: skip
             await self._service.mesh.publish("evaluations", evaluation, id=f"{role}@{version}")

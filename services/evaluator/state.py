@@ -42,6 +42,9 @@ class EvaluatorState:
         adapter = self._adapters.get(version)
         return version[1] == 0 or (adapter is not None and adapter.promoted and self._served.get(version, True))
 
+    def adapter(self, role: Role, version: int) -> Adapter | None:
+        return self._adapters.get((role, version))
+
     def critic_of(self, version: int) -> int:
         """The critic that stands beside this version of the actor."""
         return max(known for known in range(version + 1) if self.serves(("critic", known)))

@@ -8,9 +8,11 @@ import pytest
 
 from protocols.messages import Adapter, Evaluation, Relabel, Round, Trajectory, Verdict
 from runtime.blobs import BlobStore
+from runtime.runfolder import RunFolder
 from runtime.settings import load
 from runtime.streams import Delivery
 from scripts.launch.plan import method_file
+from services.evaluator.judgements import Held
 from services.settings import Settings
 from services.trainer.dataset import Example
 from tests.mesh.whole import of, until_over, whole_mesh
@@ -27,8 +29,11 @@ SMALL = [
 class Ran:
     """What a finished run's log holds, and the rows each adapter was trained on."""
 
-    def __init__(self, log: list[Delivery], blobs: BlobStore) -> None:
+    def __init__(self, log: list[Delivery], run: RunFolder) -> None:
+        blobs = BlobStore(run.blobs)
         self.log = log
+        lines = (run.path / "evaluation" / "heldout_judge.jsonl").read_bytes().splitlines()
+        self.judgements = {held.index: held for held in (msgspec.json.decode(line, type=Held) for line in lines)}
         self.adapters = {f"{a.role}@{a.version}": a for a in of(log, Adapter)}
         self.rows = {
             name: [msgspec.json.decode(line, type=Example) for line in blobs.get(adapter.dataset).splitlines()]
@@ -41,21 +46,23 @@ class Ran:
         return {row.source for row in self.rows[adapter]}
 
 
-async def ran(folder: Path, method: str) -> Ran:
+async def ran(folder: Path, method: str, *more: str) -> Ran:
     taught = load(Settings, file=method_file(method)).run.rounds
     overrides = SMALL if taught else [setting for setting in SMALL if not setting.startswith("run.")]
-    settings = load(Settings, file=method_file(method), overrides=overrides)
+    settings = load(Settings, file=method_file(method), overrides=[*overrides, *more])
     with anyio.fail_after(SECONDS):
         async with whole_mesh(folder, settings) as whole, whole.connect("onlooker", "onlooker-0") as mesh:
             log = await until_over(mesh)
-    return Ran(log, BlobStore(whole.run.blobs))
+    return Ran(log, whole.run)
 
 
 async def test_what_is_not_taught_spends_no_interaction_and_is_measured_on_the_same_tasks(short_path: Path) -> None:
-    scores = {}
-    for method in ("base", "sc", "self-refine"):
+    scores, judgements = {}, {}
+    sets = f"evaluator.judgement_sets={short_path / 'sets'}"
+    for method, shared in (("base", [sets]), ("self-refine", []), ("sc", [sets])):
         (short_path / method).mkdir()
-        run = await ran(short_path / method, method)
+        run = await ran(short_path / method, method, *shared)
+        judgements[method] = run.judgements
         assert of(run.log, Trajectory) == of(run.log, Verdict) == of(run.log, Adapter) == []
         assert [round.phase for round in of(run.log, Round)] == ["finished"]
         scores[method] = {e.role: e for e in of(run.log, Evaluation)}
@@ -63,6 +70,9 @@ async def test_what_is_not_taught_spends_no_interaction_and_is_measured_on_the_s
             "actor": (0, 6),
             "critic": (0, 8),
         }
+    assert len(judgements["base"]) == 8
+    assert judgements["base"] == judgements["self-refine"] == judgements["sc"]
+    assert len(list((short_path / "sets").glob("*.jsonl"))) == 1
     critic = {method: (found["critic"].score, found["critic"].extra) for method, found in scores.items()}
     assert critic["self-refine"] == critic["base"]
     assert critic["sc"][1]["base_rate"] == critic["base"][1]["base_rate"]  # the same frames, judged otherwise
@@ -98,6 +108,10 @@ async def test_the_papers_variant_questions_a_no_only_and_keeps_the_instructions
     assert all(relabel.task.verb == verbs[relabel.trajectory] for relabel in of(run.log, Relabel) if relabel.task)
     accepted = {v.trajectory for v in run.again if v.subject == "task" and v.judged}
     assert {row.trajectory for row in run.rows["actor@1"] if row.source == "rollout"} == accepted
+    labels = {(e.role, e.version): e.labels for e in of(run.log, Evaluation)}
+    assert labels["actor", 0] == labels["critic", 0] == {}
+    assert labels["critic", 1]["d_c_accuracy"].n == len(run.rows["critic@1"])
+    assert labels["actor", 1]["d_a_precision_rollout"].n == len(accepted)
 
 
 async def test_one_adapter_serves_both_roles(short_path: Path) -> None:

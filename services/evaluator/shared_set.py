@@ -1,0 +1,118 @@
+"""A judgement set that several runs share: the first collects it, and all are measured on the same frames.
+
+<folder>/<key>.jsonl  one set, named after what it was collected with; truths are in it, so only its owner may read it
+<folder>/blobs/       the frames, by sha256
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from protocols.codec import digest
+from protocols.errors import ProtocolError
+from protocols.messages import Digest
+from runtime.blobs import BlobStore
+from runtime.settings import SettingsError
+from services.evaluator.judgements import Held
+from services.models.folder import base_model_name, model_folder
+from services.settings import Settings
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The first line of a set: what it was collected with, and the digest of the lines after it."""
+
+    made_with: msgspec.Raw
+    digest: Digest
+
+
+def made_with(settings: Settings) -> bytes:
+    """Everything that a judgement set depends on, as JSON: base model, world, length of episodes, split and size."""
+    return msgspec.json.encode(
+        {
+            "base_model": _base_model(settings),
+            "world": settings.world,
+            "max_steps": settings.simulator.max_steps,
+            "split": settings.evaluator.split,
+            "judgements": settings.evaluator.judgements,
+        },
+        order="sorted",
+    )
+
+
+def _base_model(settings: Settings) -> str:
+    if settings.model.engine == "scripted":
+        from services.models.scripted_engine import BASE_MODEL
+
+        return BASE_MODEL
+    if settings.model.engine == "openai":
+        return f"{settings.model.url} {settings.model.path}"
+    return base_model_name(model_folder(settings.model))
+
+
+class SharedSet:
+    """The set for these settings in ``evaluator.judgement_sets``. Blocking: call it in a worker thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        folder = Path(settings.evaluator.judgement_sets).expanduser()
+        self._made_with = made_with(settings)
+        self._size = settings.evaluator.judgements
+        self._blobs = folder / "blobs"
+        self.file = folder / f"{digest(self._made_with)[:16]}.jsonl"
+
+    def read(self) -> list[Held]:
+        """The whole set; empty where nobody has left one yet.
+
+        Raises:
+            SettingsError: what lies there is damaged.
+        """
+        try:
+            first, _, rest = self.file.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return []
+        try:
+            head = msgspec.json.decode(first, type=Head)
+            held = [msgspec.json.decode(line, type=Held) for line in rest.splitlines()]
+        except msgspec.MsgspecError as error:
+            raise self._damaged(str(error)) from error
+        if head.digest != digest(rest) or bytes(head.made_with) != self._made_with:
+            raise self._damaged("its lines are not those that were written")
+        return held
+
+    def frames(self, held: Sequence[Held]) -> Iterator[bytes]:
+        """The frames of a set that was read, each checked against its digest. Raises as `read` does."""
+        blobs = BlobStore(self._blobs)
+        for one in held:
+            if one.frame is not None:
+                try:
+                    yield blobs.get(one.frame)
+                except ProtocolError as error:
+                    raise self._damaged(str(error)) from error
+
+    def write(self, held: Sequence[Held], frames: Sequence[bytes]) -> bool:
+        """Leaves a whole set for others; False where somebody has left one before, which then stays."""
+        blobs = BlobStore(self._blobs)
+        for frame in frames:
+            blobs.put(frame)
+        rest = b"".join(msgspec.json.encode(one) + b"\n" for one in held)
+        head = msgspec.json.encode(Head(made_with=msgspec.Raw(self._made_with), digest=digest(rest)))
+        scratch = self.file.with_name(f".{self.file.name}.{os.getpid()}")
+        try:
+            with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(head + b"\n" + rest)
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(FileExistsError):
+                os.link(scratch, self.file)
+                return True
+            return False
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def _damaged(self, why: str) -> SettingsError:
+        return SettingsError(
+            f"the judgement set {self.file} (evaluator.judgement_sets) is damaged: {why}; delete it, and the next run "
+            "collects it again"
+        )
