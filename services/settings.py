@@ -75,7 +75,7 @@ class Simulator(Section, frozen=True, kw_only=True):
     instances: Annotated[int, Meta(ge=1, le=64)] = 1
     max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
     max_staleness: Annotated[int, Meta(ge=0, le=8)] = 0
-    temperature: Annotated[float, Meta(ge=0, le=10)] = 1.0
+    temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
     step_seconds: Rate = 30.0
     restarts: Annotated[int, Meta(ge=0, le=1000)] = 5
 

@@ -39,9 +39,11 @@ def sampling(chat: ChatFormat, request: Request) -> Asked:
     first = tuple(tokens[0] for tokens in ids)
     if all(len(tokens) == 1 for tokens in ids) and len(set(first)) == len(first):
         return Asked(SamplingParams(max_tokens=1, allowed_token_ids=list(first), logprobs=len(first), **common), first)
-    choices = StructuredOutputsParams(choice=[chat.choice(choice) for choice in request.choices])
-    longest = max(len(tokens) for tokens in ids) + 1
-    return Asked(SamplingParams(max_tokens=longest * 2, logprobs=0, structured_outputs=choices, **common))
+    spelled = [chat.choice(choice) for choice in request.choices]
+    # The grammar allows any spelling, byte by byte too; the end takes one more token.
+    longest = max(len(choice.encode()) for choice in spelled) + 1
+    choices = StructuredOutputsParams(choice=spelled)
+    return Asked(SamplingParams(max_tokens=longest, logprobs=0, structured_outputs=choices, **common))
 
 
 def read_answer(chat: ChatFormat, request: Request, asked: Asked, output: Any) -> Generation:

@@ -5,6 +5,7 @@ chat template, the picture processor's settings. Nothing is downloaded; a tokeni
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,8 @@ def llava_next(folder: Path) -> Path:
             **LANGUAGE,
         },
     )
-    return _save(folder, LlavaNextForConditionalGeneration, config, ends=2)
+    _save(folder, LlavaNextForConditionalGeneration, config, ends=2)
+    return _rename(folder, r"^vision_tower\.(?!vision_model\.)", "vision_tower.vision_model.")
 
 
 def qwen2_vl(folder: Path) -> Path:
@@ -325,6 +327,16 @@ def _save(folder: Path, model_class: Any, config: Any, *, ends: int | list[int])
     model = model.to(torch.bfloat16)
     model.generation_config.eos_token_id = ends
     model.save_pretrained(folder)
+    return folder
+
+
+def _rename(folder: Path, pattern: str, name: str) -> Path:
+    """Gives weights the names that they have in the published files, where transformers now saves them under others."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    renamed = {re.sub(pattern, name, key): tensor for key, tensor in load_file(file).items()}
+    save_file(renamed, file, {"format": "pt"})
     return folder
 
 

@@ -43,6 +43,8 @@ TAUGHT = {
 }
 """Prompts and the answers that the adapter learns."""
 
+LONGER = ("open the fridge", "pick up the apple", "done")
+
 SIZES = ((128, 128), (300, 300), (200, 120))
 """Of pictures, in pixels. 300 x 300 is what the paper's worlds show."""
 
@@ -218,12 +220,13 @@ async def chooses(engine: Engine) -> None:
     with anyio.fail_after(EACH):
         answers = await engine.generate(asked(0, choices=("yes", "no")))
         turned = await engine.generate(asked(0, choices=("no", "yes")))
-        longer = await engine.generate(asked(0, choices=("open the fridge now", "find mug", "done")))
+        longer = await engine.generate(asked(0, choices=LONGER))
+        longer += await engine.generate(asked(0, choices=LONGER, temperature=2.0, seed=1))
     assert {said.text for said in answers} <= {"yes", "no"}
     assert odds(answers) == pytest.approx([-one for one in odds(turned)], abs=0.2)
     clear = [said for said in answers if abs(said.log_odds or 0) > 0.2]
     assert all(((said.log_odds or 0) > 0) == (said.text == "yes") for said in clear)
-    assert {said.text for said in longer} <= {"open the fridge now", "find mug", "done"}
+    assert {said.text for said in longer} <= set(LONGER)
 
 
 async def test_transformers_serves_base_and_adapter(hf: Engine, trained: Trained) -> None:

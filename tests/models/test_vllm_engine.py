@@ -13,6 +13,7 @@ import anyio
 import psutil
 import pytest
 
+from services.models.chat import ChatFormat
 from services.models.engine import EngineDead, EngineError, Request
 from services.models.folder import MICRO
 from services.models.load import load_engine
@@ -65,6 +66,14 @@ def questions(version: int) -> list[Request]:
             for prompt in prompts
         ]
     return out
+
+
+def test_a_choice_may_be_spelled_letter_by_letter(served_model: Path) -> None:
+    from services.models.vllm_requests import sampling
+
+    choices = ("pick up the apple", "done")
+    asked = sampling(ChatFormat.load(served_model), Request(prompt="", image=b"", image_id="", choices=choices))
+    assert asked.parameters.max_tokens > len(choices[0]), "and then the end of the turn"
 
 
 async def test_base_and_adapter_answer_as_in_transformers(
