@@ -59,11 +59,12 @@ class Backbone:
         self.chat = ChatFormat.load(folder)
         try:
             self.processor: Any = load_processor(folder)
-            self.model, loading = AutoModelForImageTextToText.from_pretrained(
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 folder, dtype=self.dtype, local_files_only=True, output_loading_info=True
             )
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise EngineError(f"transformers cannot load {folder}: {error}") from error
+        self.model, loading = loaded
         if missing := sorted(loading["missing_keys"]):  # transformers would go on with random ones
             raise EngineError(
                 f"{folder} lacks {len(missing)} of the model's weights, e.g. {missing[0]}; copy the model again"
