@@ -6,6 +6,7 @@ routes ask for no key.
 """
 
 import base64
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,10 @@ from services.models.versions import Versions
 from services.settings import Model
 
 START_SECONDS = 10.0
+AWAY_SECONDS = 60.0
+"""How long a server that does not answer is waited for: it may just be starting, or starting again."""
 LOAD_SECONDS = 120.0
+FORGET_SECONDS = 10.0
 ANSWER_SECONDS = 120.0
 
 TRIES = 3
@@ -33,6 +37,8 @@ PAUSE_SECONDS = 0.2
 
 AGAIN = frozenset({429, 500, 502, 503, 504})
 """HTTP statuses after which a question is asked again."""
+
+log = logging.getLogger("selu.models")
 
 TOP = 20
 """Alternatives whose probabilities the server tells: the most that vLLM allows by default."""
@@ -61,7 +67,7 @@ class OpenAIEngine:
             raise EngineError("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
         client = HttpClient(settings.url, at_once=settings.max_in_flight + 4)
         try:
-            models = (await client.call("/v1/models", seconds=START_SECONDS))["data"]
+            models = (await _when_there(client))["data"]
             model = next(one["id"] for one in models if not one.get("parent"))
         except (HttpFailed, HttpBroken) as error:
             raise EngineError(
@@ -122,15 +128,7 @@ class OpenAIEngine:
                 return
             # The digest in the name: engines that share a server may load the same adapter, never another by its name.
             name = f"{self._versions.role}@{version}-{files.digest[:8]}"
-            try:
-                await self._client.call("/v1/load_lora_adapter", _named(name, folder), seconds=LOAD_SECONDS)
-            except HttpFailed as error:
-                if "already" not in str(error):
-                    raise AdapterRefused(f"the server refused {name} from {folder}: {error}") from error
-            except HttpBroken as error:
-                if error.late:
-                    raise AdapterRefused(f"the server did not load {name}: {error}") from error
-                raise EngineDead(f"the model server is gone: {error}") from error
+            await self._load(name, folder)
             try:
                 with anyio.fail_after(CANARY_SECONDS):
                     await self._answer(canary_request(version), name)
@@ -141,6 +139,24 @@ class OpenAIEngine:
                 raise AdapterRefused(f"{name} failed its canary: {error}") from error
             self._names[version] = name
             self._versions.add(version, files.digest)
+
+    async def _load(self, name: str, folder: Path) -> None:
+        for tried in range(TRIES):
+            try:
+                await self._client.call("/v1/load_lora_adapter", _named(name, folder), seconds=LOAD_SECONDS)
+                return
+            except HttpFailed as error:
+                if "already" in str(error):  # loaded by an engine that shares the server, or by a try before this
+                    return
+                if error.status not in AGAIN or tried == TRIES - 1:
+                    await self._forget(name)
+                    raise AdapterRefused(f"the server refused {name} from {folder}: {error}") from error
+            except HttpBroken as error:
+                if error.late:
+                    await self._forget(name)  # it may have got it after all
+                    raise AdapterRefused(f"the server did not load {name}: {error}") from error
+                raise EngineDead(f"the model server is gone: {error}") from error
+            await anyio.sleep(PAUSE_SECONDS * 4**tried)
 
     async def unload(self, version: int) -> None:
         if version == 0 or version not in self.versions:
@@ -166,7 +182,7 @@ class OpenAIEngine:
 
     async def _forget(self, name: str) -> None:
         try:
-            await self._client.call("/v1/unload_lora_adapter", {"lora_name": name}, seconds=LOAD_SECONDS)
+            await self._client.call("/v1/unload_lora_adapter", {"lora_name": name}, seconds=FORGET_SECONDS)
         except (HttpFailed, HttpBroken):
             return  # gone already, with its server or by another engine that shares it
 
@@ -193,6 +209,23 @@ class OpenAIEngine:
                     raise EngineDead(f"the model server is gone: {error}; start it again") from error
             await anyio.sleep(PAUSE_SECONDS * 4**tried)
         raise AssertionError("unreachable")
+
+
+async def _when_there(client: HttpClient) -> Any:
+    """The server's models, once it answers. Raises what the last try met after `AWAY_SECONDS`."""
+    deadline = anyio.current_time() + AWAY_SECONDS
+    told = False
+    while True:
+        try:
+            return await client.call("/v1/models", seconds=START_SECONDS)
+        except (HttpFailed, HttpBroken) as error:
+            away = isinstance(error, HttpBroken) or error.status in AGAIN
+            if not away or anyio.current_time() > deadline:
+                raise
+            if not told:
+                log.warning("waiting for the model server: %s", error)
+                told = True
+        await anyio.sleep(1)
 
 
 def _named(name: str, folder: Path) -> dict[str, str]:

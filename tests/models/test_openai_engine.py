@@ -147,7 +147,8 @@ async def test_closing_takes_its_adapters_off_the_server(
     assert not server.adapters
 
 
-async def test_a_missing_url_or_server_is_an_error_that_says_what_to_do() -> None:
+async def test_a_missing_url_or_server_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_engine, "AWAY_SECONDS", 0.0)
     with anyio.fail_after(EACH):
         with pytest.raises(EngineError, match=r"set it to"):
             await load_engine(Model(engine="openai"), role="critic", max_versions=1)

@@ -26,10 +26,22 @@ class OpenAIStandIn:
         self.released = threading.Event()
         self.refuse: str = ""
         """Why adapters are refused; empty where they are not."""
+        self.load_failures: list[int] = []
+        """HTTP statuses of the next attempts to load an adapter, each of which it loads half."""
+        self.load_hang = threading.Event()
+        """While set, loading an adapter gets no answer."""
+        self.dead = threading.Event()
+        """While set, every connection ends without an answer, those with a question under way too."""
         self.mute: set[str] = set()
         """Adapters, by the start of their names, that load and then fail to answer."""
         self.choices = True
         """Whether it obeys the allowed choices."""
+
+    def revive(self) -> None:
+        """The server is started again: it answers, and has no adapters."""
+        self.adapters.clear()
+        self.hang.clear()
+        self.dead.clear()
 
 
 def _number(*parts: str) -> float:
@@ -64,6 +76,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Silent."""
 
     def _say(self, status: int, body: Any) -> None:
+        if self.stand_in.dead.is_set():
+            self.close_connection = True
+            return
         data = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
@@ -83,7 +98,11 @@ class _Handler(BaseHTTPRequestHandler):
         stand_in = self.stand_in
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/v1/load_lora_adapter":
-            if stand_in.refuse:
+            if stand_in.load_hang.is_set():
+                stand_in.released.wait(30)
+            if stand_in.load_failures:
+                self._say(stand_in.load_failures.pop(0), {"error": {"message": "broken in the middle of it"}})
+            elif stand_in.refuse:
                 self._say(400, {"error": {"message": stand_in.refuse}})
             elif body["lora_name"] in stand_in.adapters:
                 self._say(400, {"error": {"message": "The lora adapter has already been loaded."}})
