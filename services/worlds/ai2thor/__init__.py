@@ -3,7 +3,8 @@
     options      what can be set, validated
     names        object types as lower-case words, and which object a text means
     actions      action texts, read; which THOR action each is, and which metadata flags allow it
-    start        the client's Controller, started so that a dead player is noticed
+    release      where the package keeps the players that it has fetched
+    start        the client's Controller, started so that a dead or hanging player is noticed
     player       the life of one Unity player: steps, refusals, checks that an answer is its own
     navigation   "find X": interactable poses, else walking
     camera       the third-person view that keeps the agent and what it last acted on in the picture

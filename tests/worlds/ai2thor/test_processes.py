@@ -14,9 +14,10 @@ import pytest
 
 from protocols.codec import digest
 from protocols.messages import Task
+from services.worlds.ai2thor.simulator import Simulator
 from services.worlds.ai2thor.world import ai2thor
 from services.worlds.process import Deadlines, ProcessWorld
-from services.worlds.world import WorldError
+from services.worlds.world import World, WorldError
 from tests.standins.ai2thor.command import DISPLAY, ROOT, standin
 
 SMALL = {"width": 96, "height": 96, "start_seconds": 30.0}
@@ -27,7 +28,7 @@ def alive(pids: Path) -> list[int]:
     return [pid for pid in map(int, pids.read_text().split()) if psutil.pid_exists(pid)]
 
 
-def digests(world: ProcessWorld, seed: int) -> list[str]:
+def digests(world: World, seed: int) -> list[str]:
     """All that was seen in an episode."""
     seen = [world.reset(Task(id="open:fridge", instruction="", verb="open", object="fridge"), seed)[1].frame]
     for action in PLAN:
@@ -64,22 +65,29 @@ RESTARTS = 100
 
 
 def test_a_hundred_restarts_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the players speak over pipes, beside a display of their own; the others over HTTP."""
+    """Half of the players live in processes of their own, half in this one, where nothing ends what they leave. Half
+    speak over pipes, beside a display of their own; the others over HTTP."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     pids, locks = tmp_path / "pids", tmp_path / "locks"
     locks.mkdir()
     told = standin(pids=pids, fault="exit@OpenObject")
+    ways = [{"server": "fifo", "executable": f"{DISPLAY} {locks} {told}"}, {"server": "wsgi", "executable": told}]
     before = leaks()
 
-    def restart(server: str, executable: str) -> None:
-        world = ai2thor(executable=executable, server=server, scenes="1", **SMALL)
-        for _ in range(RESTARTS // 2):
+    def restart(way: dict[str, str]) -> None:
+        world = ai2thor(**way, scenes="1", **SMALL)
+        for _ in range(RESTARTS // 4):
             with pytest.raises(WorldError, match="exit code 3"):
                 digests(world, 0)
 
     with ThreadPoolExecutor(2) as pool:
-        for done in [pool.submit(restart, "fifo", f"{DISPLAY} {locks} {told}"), pool.submit(restart, "wsgi", told)]:
-            done.result()
+        apart = [pool.submit(restart, way) for way in ways]
+        for turn in range(RESTARTS // 2):
+            simulator = Simulator(**ways[turn % 2], scenes="1", **SMALL)
+            with pytest.raises(WorldError, match="exit code 3"):
+                digests(simulator, 0)
+        for one in apart:
+            one.result()
     assert leaks() == before
     assert len(pids.read_text().split()) == RESTARTS
     assert alive(pids) == []
