@@ -24,7 +24,11 @@ def is_local(endpoint: str) -> bool:
     """Whether only this machine can reach it: ipc, inproc, or tcp on the loopback device."""
     if not endpoint.startswith("tcp://"):
         return endpoint.startswith(("ipc://", "inproc://"))
-    host = endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]")
+    return is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, by address or as "localhost", is this machine and no other can reach it."""
     try:
         return host == LOCALHOST or ipaddress.ip_address(host).is_loopback
     except ValueError:

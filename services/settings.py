@@ -49,7 +49,8 @@ class Model(Section, frozen=True, kw_only=True):
 
     ``engine`` "auto" is vllm where it is installed, else transformers. ``path`` is a folder in Hugging Face layout;
     empty means the micro model in this package. ``threads`` bounds each engine's CPU threads; 0 leaves it alone.
-    ``cache_gib`` is each engine's key-value cache.
+    ``cache_gib`` is each engine's key-value cache. ``url`` is the server of the engine "openai": on this machine, or
+    https with a key in the environment as SELU_MODEL_KEY; ``trust_network`` allows any, for a network that is yours.
     """
 
     engine: Literal["auto", "vllm", "openai", "transformers", "scripted"] = "auto"
@@ -61,6 +62,7 @@ class Model(Section, frozen=True, kw_only=True):
     cache_gib: Rate = 0.5
     gpu_memory: Share = 0.4
     url: str = ""
+    trust_network: bool = False
 
 
 class Simulator(Section, frozen=True, kw_only=True):

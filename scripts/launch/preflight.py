@@ -21,6 +21,7 @@ from services.models.engine import EngineError
 from services.models.folder import model_folder
 from services.models.load import choose_engine
 from services.models.needs import lacking
+from services.models.server import check_server
 from services.settings import Model, Settings
 from services.simulator.service import check_seeds
 from services.simulator.share import shares
@@ -89,8 +90,8 @@ def _model(settings: Settings) -> Iterator[str]:
             folder = model_folder(settings.model)
             yield from map(str, lacking(folder, engine))
             yield from _length(settings.model, folder, engine)
-        elif engine == "openai" and not settings.model.url:
-            raise EngineError("model.engine is 'openai' and model.url is empty; set it, e.g. http://127.0.0.1:8000/v1")
+        elif engine == "openai":
+            check_server(settings.model)
     except EngineError as error:
         yield str(error)
 

@@ -22,6 +22,8 @@ HEADER_BYTES = 1 << 24
 
 _NAME = re.compile(r"base_model\.model\.(?P<module>[\w.]+)\.lora_(?P<factor>[AB])\.weight")
 _TYPES: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+_CODE = ("auto_mapping", "megatron_config", "layer_replication")
+"""What makes PEFT import modules that the file names, or change the model's layers."""
 _MODULE_PARTS = 3
 """The fewest trailing parts of a module's name that may identify it in a checkpoint with other prefixes."""
 
@@ -120,6 +122,8 @@ def _config(file: Path, max_rank: int) -> dict[str, Any]:
         if config.get("bias", "none") != "none"
         else "its rank differs by layer (rank_pattern)"
         if config.get("rank_pattern")
+        else f"it sets {', '.join(odd)}"
+        if (odd := [key for key in _CODE if config.get(key)])
         else ""
     )
     if problem:

@@ -7,7 +7,6 @@ goes through the model's processor. Which way is found out by trying, once, when
 """
 
 import inspect
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from services.models.chat import ChatFormat
 from services.models.engine import EngineError
 from services.models.hf_kernels import speed_up
 from services.models.picture_features import FeatureCache, Features, PictureEncoder
+from services.models.pictures import decode
 from services.models.processors import load_processor
 from services.settings import Model
 
@@ -60,7 +60,7 @@ class Backbone:
         try:
             self.processor: Any = load_processor(folder)
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                folder, dtype=self.dtype, local_files_only=True, output_loading_info=True
+                folder, dtype=self.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
         except (OSError, ValueError, ImportError, RuntimeError) as error:
             raise EngineError(f"transformers cannot load {folder}: {error}") from error
@@ -163,13 +163,6 @@ class Backbone:
         except Exception:  # whatever this model's classes do not have: then its processor's way is the way
             return False
         return bool((mine - theirs).abs().max() <= TOLERANCE[self.dtype] * theirs.abs().max())
-
-
-def decode(image: bytes) -> Any:
-    """A PIL image in RGB."""
-    from PIL import Image
-
-    return Image.open(io.BytesIO(image)).convert("RGB")
 
 
 def _expand(prompt: list[int], picture: Features) -> list[int]:

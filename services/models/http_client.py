@@ -28,14 +28,22 @@ class HttpBroken(Exception):
         self.late = late
 
 
-class HttpClient:
-    """Talks to one server, each call in a thread of its own, at most `at_once` of them."""
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: the key is for one server."""
 
-    def __init__(self, url: str, *, at_once: int) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
+        return None
+
+
+class HttpClient:
+    """Talks to one server, each call in a thread of its own, at most `at_once` of them. Shows it `key`, if any."""
+
+    def __init__(self, url: str, *, at_once: int, key: str = "") -> None:
         self.url = url.rstrip("/").removesuffix("/v1")
+        self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._threads = anyio.CapacityLimiter(at_once)
         # Without a proxy: the servers are on this machine or network, and take pictures of what a robot sees.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
 
     async def call(self, path: str, body: Any = None, *, seconds: float) -> Any:
         """GETs, or POSTs `body` as JSON; returns the decoded answer, or its text where it is not JSON.
@@ -50,7 +58,7 @@ class HttpClient:
 
     def _call(self, path: str, body: Any, seconds: float) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, headers={"Content-Type": "application/json"})
+        request = urllib.request.Request(self.url + path, data=data, headers=self._headers)
         try:
             with self._opener.open(request, timeout=seconds) as answer:
                 said = answer.read(ANSWER_BYTES).decode(errors="replace")

@@ -1,8 +1,8 @@
 """An engine behind an OpenAI-compatible server, such as ``vllm serve``: shared, on another machine, or over many GPUs.
 
 The server must allow adapters to be loaded at run time (for vLLM: ``--enable-lora`` with ``--max-loras`` and
-``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1``) and see the run folder under the same path. Bind it to loopback: its management
-routes ask for no key.
+``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1``) and see the run folder under the same path. Bind it to loopback: vLLM's
+management routes ask for no key, whatever its ``--api-key`` says.
 """
 
 import base64
@@ -21,6 +21,7 @@ from services.models.canary import CANARY_SECONDS, canary_request
 from services.models.engine import AdapterRefused, EngineDead, EngineError, Generation, Identity, Request
 from services.models.folder import base_model_name, model_folder
 from services.models.http_client import HttpBroken, HttpClient, HttpFailed
+from services.models.server import check_server, server_key
 from services.models.versions import Versions
 from services.settings import Model
 
@@ -63,9 +64,7 @@ class OpenAIEngine:
     @classmethod
     async def start(cls, settings: Model, *, role: Role, max_versions: int, max_rank: int) -> "OpenAIEngine":
         """Connects to ``model.url`` and asks a canary. With ``model.path`` set, adapters are checked against it."""
-        if not settings.url:
-            raise EngineError("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
-        client = HttpClient(settings.url, at_once=settings.max_in_flight + 4)
+        client = HttpClient(check_server(settings), at_once=settings.max_in_flight + 4, key=server_key())
         try:
             models = (await _when_there(client))["data"]
             model = next(one["id"] for one in models if not one.get("parent"))

@@ -1,7 +1,6 @@
 """A frozen vision tower's features of pictures: computed once a picture, kept within a bound of bytes."""
 
 import inspect
-import io
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from services.models import pixel_table
 from services.models.chat import ChatFormat
 from services.models.engine import EngineError
+from services.models.pictures import decode
 
 TOGETHER = 16
 """Pictures encoded at once. More do not go faster on a CPU, and cost memory."""
@@ -83,7 +83,7 @@ class PictureEncoder:
             if kept := self.cache.get(picture_id):
                 found[picture_id] = kept
             else:
-                picture = _decode(data)
+                picture = decode(data)
                 missing.setdefault(picture.size, []).append((picture_id, picture))
         for size, group in missing.items():
             if size not in self._layouts:
@@ -159,9 +159,3 @@ class PictureEncoder:
             return None
         others = {name: value for name, value in inputs.items() if name != pixels}
         return _Layout(pixels, tuple(inputs[pixels].shape), table, others, *places)
-
-
-def _decode(data: bytes) -> Any:
-    from PIL import Image
-
-    return Image.open(io.BytesIO(data)).convert("RGB")

@@ -1,12 +1,12 @@
 """One request in vLLM's terms, and its answer in ours."""
 
-import io
 from typing import Any
 
 import msgspec
 
 from services.models.chat import ChatFormat
 from services.models.engine import Generation, Request
+from services.models.pictures import decode
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -18,9 +18,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 def picture(request: Request) -> Any:
     """The request's picture, decoded, as a PIL image in RGB."""
-    from PIL import Image
-
-    return Image.open(io.BytesIO(request.image)).convert("RGB")
+    return decode(request.image)
 
 
 def sampling(chat: ChatFormat, request: Request) -> Asked:

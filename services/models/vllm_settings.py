@@ -72,6 +72,7 @@ def engine_arguments(
         raise EngineError(f"a LoRA rank of {max_rank} is more than vLLM serves; set a rank of at most {RANKS[-1]}")
     arguments: dict[str, Any] = {
         "model": str(folder),
+        "load_format": "safetensors",
         "dtype": "bfloat16",
         "seed": 0,
         "max_model_len": settings.max_model_len,

@@ -3,12 +3,14 @@
 import base64
 import io
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from protocols.codec import digest
 from protocols.errors import ProtocolError
 from protocols.messages import Digest
 from runtime.blobs import BlobStore
+from services.models.engine import EngineError
+from services.models.pictures import open_picture
 
 PAGE_BYTES = 4 << 20
 """All frames of a report together, as they are written into it."""
@@ -37,11 +39,11 @@ class Frames:
             data = self._blobs.get(name)
             if digest(data) != name:
                 return None
-            with Image.open(io.BytesIO(data)) as image:
+            with open_picture(data) as image:
                 kind = (image.format or "").lower()
                 if len(data) > FRAME_BYTES or kind not in ("png", "jpeg", "webp"):
                     data, kind = _smaller(image), "webp"
-        except (ProtocolError, OSError, UnidentifiedImageError, ValueError):
+        except (ProtocolError, EngineError, OSError, ValueError):
             return None
         uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
         if len(uri) > self._left:

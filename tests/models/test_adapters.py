@@ -89,11 +89,14 @@ async def test_many_processes_may_make_the_same_folder_at_once(tmp_path: Path) -
     assert len(contents(folder)) == 2
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/b", "..", "", "/etc/passwd", "a\\b", "a\0b"])
-async def test_file_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+STRANGE = ["../evil", "a/b", "..", "", "/etc/passwd", "a\\b", "a\0b", "../adapter_config.json", "adapter_model.bin"]
+
+
+@pytest.mark.parametrize("name", STRANGE)
+async def test_file_names_that_leave_the_folder_or_may_hold_code_are_refused(tmp_path: Path, name: str) -> None:
     blobs = Blobs()
     files = {name: await blobs.put_blob(b"x")}
-    with pytest.raises(AdapterBroken, match="only plain file names"):
+    with pytest.raises(AdapterBroken, match="only adapter_config"):
         await materialise(blobs, adapter(files), tmp_path / "adapters")
     assert not (tmp_path / "adapters").exists()
 
@@ -105,8 +108,6 @@ async def test_files_that_do_not_match_are_refused_and_nothing_is_left_behind(tm
         await materialise(blobs, adapter(dict(made.files), digest=digest(b"else")), tmp_path / "adapters")
     with pytest.raises(AdapterBroken):
         await materialise(blobs, adapter({}), tmp_path / "adapters")
-    with pytest.raises(AdapterBroken, match="the limit is 64"):
-        await materialise(blobs, adapter({f"f{i}": digest(b"x") for i in range(65)}), tmp_path / "adapters")
     blobs.data[made.files["adapter_config.json"]] = b"swapped"
     with pytest.raises(AdapterBroken, match=r"adapter_config\.json"):
         await materialise(blobs, made, tmp_path / "adapters")

@@ -136,6 +136,16 @@ def test_pickled_weights_are_not_even_looked_at(adapter: Path) -> None:
         check_adapter(adapter, max_rank=8, base=SHAPES)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"auto_mapping": {"parent_library": "os"}}, {"megatron_config": {"x": 1}}, {"layer_replication": [[0, 9]]}]
+)
+def test_a_configuration_that_names_code_or_changes_layers_is_refused(adapter: Path, odd: dict[str, object]) -> None:
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps(config | odd))
+    with pytest.raises(AdapterRefused, match=f"it sets {next(iter(odd))}"):
+        check_adapter(adapter, max_rank=8, base=SHAPES)
+
+
 def test_a_missing_model_folder_says_what_where_and_what_to_do(tmp_path: Path) -> None:
     for path, said in ((tmp_path / "none", "no model folder at"), (tmp_path, "no config.json")):
         with pytest.raises(EngineError, match=said) as failure:

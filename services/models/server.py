@@ -1,0 +1,46 @@
+"""Whether a model server may be talked to: what goes there are pictures of what a robot sees, and a key."""
+
+import os
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from runtime.endpoints import is_loopback
+from services.models.engine import EngineError
+from services.settings import Model
+
+KEY_VARIABLE = "SELU_MODEL_KEY"
+"""The environment variable with the server's key; settings are written down, and keys are not."""
+
+
+def server_key(environ: Mapping[str, str] = os.environ) -> str:
+    return environ.get(KEY_VARIABLE, "")
+
+
+def check_server(settings: Model, environ: Mapping[str, str] = os.environ) -> str:
+    """The server's URL, where it is one that may be used.
+
+    Raises:
+        EngineError: it is none, or its answers and our pictures would pass a network unprotected.
+    """
+    url = settings.url
+    if not url:
+        raise EngineError("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise EngineError(f"model.url {url!r} is no URL: {error}") from None
+    if parts.scheme not in ("http", "https") or not host or parts.username:
+        raise EngineError(
+            f"model.url {url!r} is not http://HOST:PORT or https://HOST:PORT (a key goes into {KEY_VARIABLE})"
+        )
+    if is_loopback(host) or settings.trust_network:
+        return url
+    missing = [] if parts.scheme == "https" else ["https"]
+    missing += [] if server_key(environ) else [f"a key in {KEY_VARIABLE}"]
+    if missing:
+        raise EngineError(
+            f"model.url {url} is on another machine and lacks {' and '.join(missing)}: bind the server to loopback and "
+            "reach it through ssh -L, or set model.trust_network=true where the network between is yours alone"
+        )
+    return url
