@@ -126,6 +126,8 @@ class KeysFolder:
         with self._locked():
             if not self.hub_file.exists():
                 self._write_key(_pair(HUB, "", hub=""))
+            if not self.allowed_file.exists():
+                self._write_allowed([])
 
     def check(self) -> None:
         """Raises `KeysError` where the folder is missing or others may look into it."""

@@ -48,7 +48,7 @@ class Mesh:
         self, link: Link, *, role: str, instance: str, fanout: str, curve: Curve | None, blobs: BlobStore | None
     ) -> None:
         self._link = link
-        self._fanout = fanout
+        self.fanout = fanout
         self._curve = curve
         self._blobs = blobs
         self._sequence = itertools.count(1)
@@ -157,7 +157,7 @@ class Mesh:
         for name in topics:
             topic(name)
         prefixes = [name.encode() for name in topics]
-        async with open_socket(zmq.SUB, connect=self._fanout, subscribe=prefixes, curve=self._curve) as socket:
+        async with open_socket(zmq.SUB, connect=self.fanout, subscribe=prefixes, curve=self._curve) as socket:
             yield Listener(socket)
 
     # -- calling

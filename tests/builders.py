@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from protocols.codec import digest
-from protocols.messages import Act, Round, Step, Task, Trajectory, Verdict
+from protocols.codec import adapter_digest, digest
+from protocols.messages import Act, Adapter, Round, Step, Task, Trajectory, Verdict
 
 FRAME = digest(b"a frame")
 
@@ -38,3 +38,12 @@ def verdict(of: Trajectory, success: bool = True, **fields: Any) -> Verdict:
 
 def act(episode: str = "e", **fields: Any) -> Act:
     return Act(**{"episode": episode, "frame": FRAME, "task": task(), **fields})
+
+
+def adapter(**fields: Any) -> Adapter:
+    files = {"adapter_config.json": digest(b"config"), "adapter_model.safetensors": digest(b"weights")}
+    defaults: dict[str, Any] = {
+        "role": "critic", "version": 1, "round": 1, "parent": 0, "files": files, "digest": adapter_digest(files),
+        "base_model": "m", "dataset": digest(b""), "rows": 9, "promoted": True,
+    }  # fmt: skip
+    return Adapter(**{**defaults, **fields})
