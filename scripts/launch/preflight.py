@@ -137,7 +137,7 @@ def _endpoint(plan: Plan) -> Iterator[str]:
             with socket.socket(socket.AF_INET6 if "[" in found[1] else socket.AF_INET) as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind((found[1].strip("[]"), int(found[2])))
+                    probe.bind((found[1].strip("[]*"), int(found[2])))
                 except OSError as error:
                     yield f"cannot listen at {one} ({error.strerror}): set mesh.endpoint to another port, or empty"
 
