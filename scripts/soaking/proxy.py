@@ -142,9 +142,7 @@ class Proxy:
         await connection.forgotten.wait()
         connection.far.close()
 
-    async def _pump(
-        self, connection: _Connection, source: _Stream, sink: _Stream
-    ) -> None:
+    async def _pump(self, connection: _Connection, source: _Stream, sink: _Stream) -> None:
         with suppress(*_BROKEN):
             while True:
                 data = await source.receive(CHUNK)
