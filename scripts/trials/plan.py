@@ -1,0 +1,212 @@
+"""An experiment file, and the trials it asks for: one run for each method, seed and base model. Touches nothing."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from protocols.codec import digest
+from runtime.settings import Layer, SettingsError, dump, load
+from scripts.launch.plan import method_file, methods, profile_file
+from services.models.engine import EngineError
+from services.models.folder import base_model_name, model_folder
+from services.settings import Section, Settings
+
+OF_NO_ACCOUNT = (
+    "mesh", "metrics", "retention", "model.threads", "model.device", "model.cache_gib", "model.gpu_memory",
+    "trainer.threads", "simulator.instances", "evaluator.judgement_sets",
+)  # fmt: skip
+"""Settings that say where and how fast a trial runs, not what it is: they may differ between its beginning and end."""
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A further row of the table: a method with settings of its own over it."""
+
+    method: str = "selu"
+    settings: dict[str, Any] = {}
+
+
+class Experiment(Section, frozen=True, kw_only=True):
+    """``about`` is the question it answers, in a sentence. ``methods`` and ``variants`` are the rows of its table; each
+    is run for every seed on every base model, once a base where it learns nothing.
+
+    ``bases`` are model folders, "" the micro model of this package. ``split`` "dev" is for choosing settings, "heldout"
+    for reporting, once, what was chosen. ``parallel`` is how many trials run at once, 0 as many as this machine bears.
+    ``settings`` go over the profile's and under each method's.
+    """
+
+    about: str = ""
+    profile: str = "household"
+    methods: tuple[str, ...] = ()
+    variants: dict[str, Variant] = msgspec.field(default_factory=dict[str, Variant])
+    seeds: tuple[Annotated[int, Meta(ge=0, le=800)], ...] = (0,)
+    bases: tuple[str, ...] = ("",)
+    rounds: Annotated[int, Meta(ge=1, le=900)] = 2
+    quota: Annotated[int, Meta(ge=1, le=10_000)] = 300
+    split: Literal["dev", "heldout"] = "dev"
+    parallel: Annotated[int, Meta(ge=0, le=1000)] = 0
+    settings: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One run: ``row`` names its line in the table, ``base`` the label of its base model."""
+
+    row: str
+    base: str
+    seed: int
+    settings: Settings
+    folder: Path
+
+    @property
+    def teaches(self) -> bool:
+        return self.settings.run.rounds > 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.base} {self.row}" + (f" seed {self.seed}" if self.teaches else "")
+
+
+def read(file: Path) -> Experiment:
+    """The experiment in a file.
+
+    Raises:
+        SettingsError: it cannot be read, or asks for what there is not.
+    """
+    found = load(Experiment, file=file)
+    if not (found.methods or found.variants) or not found.seeds or not found.bases:
+        raise SettingsError(f"{file}: give methods or variants, seeds and bases, at least one of each")
+    for name, many in (("methods", found.methods), ("seeds", found.seeds), ("bases", found.bases)):
+        if len(set(many)) < len(many):
+            raise SettingsError(f"{file}: {name} has something twice")
+    if both := sorted(set(found.methods) & found.variants.keys()):
+        raise SettingsError(f"{file}: {both[0]} is a method and a variant: give the variant another name")
+    return found
+
+
+def labels(bases: tuple[str, ...]) -> dict[str, str]:
+    """A short name for each base model: its folder's, with a number behind where two have the same."""
+    found: dict[str, str] = {}
+    for base in bases:
+        name = Path(base).name if base else "micro"
+        taken = [label for label in found.values() if label.rpartition("-")[0] == name or label == name]
+        found[base] = f"{name}-{len(taken) + 1}" if taken else name
+    return found
+
+
+def trials(experiment: Experiment, folder: Path, *, file: Path) -> list[Trial]:
+    """All trials, in the order in which they are to run: of each base first what learns nothing, then seed by seed.
+
+    Raises:
+        SettingsError: a profile, method or setting cannot be used.
+    """
+    return [
+        trial
+        for base, label in labels(experiment.bases).items()
+        for trial in sorted(_of_base(experiment, folder, file, base, label), key=lambda trial: trial.teaches)
+    ]
+
+
+def _of_base(experiment: Experiment, folder: Path, file: Path, base: str, label: str) -> Iterator[Trial]:
+    rows = {name: Variant(method=name) for name in experiment.methods} | experiment.variants
+    for seed in experiment.seeds:
+        for row, variant in rows.items():
+            settings = _settings(experiment, variant, file, folder, base=base, seed=seed, row=row)
+            if settings.run.rounds or seed == experiment.seeds[0]:
+                place = folder / "trials" / label / _plain(row) / (f"seed-{seed}" if settings.run.rounds else "once")
+                yield Trial(row=row, base=label, seed=seed, settings=settings, folder=place)
+
+
+def _settings(
+    experiment: Experiment, variant: Variant, file: Path, folder: Path, *, base: str, seed: int, row: str
+) -> Settings:
+    common = {
+        "run": {"rounds": experiment.rounds, "seed": seed},
+        "simulator": {"quota": experiment.quota},
+        "evaluator": {"split": experiment.split, "judgement_sets": str((folder / "judgements").absolute())},
+        "model": {"path": str(Path(base).expanduser().absolute()) if base else ""},
+    }
+    over: list[Layer] = [
+        (str(file), common),
+        (f"{file}: settings", experiment.settings),
+        method_file(variant.method),
+        (f"{file}: variants.{row}.settings", variant.settings),
+    ]
+    return load(Settings, file=profile_file(experiment.profile), over=over)
+
+
+def _plain(name: str) -> str:
+    """A row's name as a folder's."""
+    return "".join(letter if letter.isalnum() or letter in "-_.=" else "-" for letter in name)
+
+
+def about(experiment: Experiment, row: str) -> str:
+    """What a row is: the first line of its method's file, and the settings that are its own."""
+    variant = experiment.variants.get(row, Variant(method=row))
+    known = methods().get(variant.method)
+    line = (known or Path(variant.method)).read_text().splitlines()[0].removeprefix("# ")
+    own = ", ".join(f"{key} = {value}" for key, value in _leaves(variant.settings))
+    return f"{line.rstrip('.')}; {own}." if own else line
+
+
+def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+# -- what a trial is -----------------------------------------------------------------------------
+
+
+def essence(settings: Settings) -> dict[str, Any]:
+    """What a trial is, by dotted key: all settings but those of no account."""
+    return {
+        key: value
+        for key, value in _leaves(msgspec.to_builtins(settings))
+        if not any(key == name or key.startswith(f"{name}.") for name in OF_NO_ACCOUNT)
+    }
+
+
+def settings_digest(settings: list[Settings]) -> str:
+    """One name for what all these settings are about."""
+    return digest(msgspec.json.encode([essence(one) for one in settings], order="sorted"))
+
+
+def base_model(settings: Settings) -> str:
+    """The base model by its content.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    if settings.model.engine in ("scripted", "openai"):
+        return settings.model.url or settings.model.engine
+    try:
+        return base_model_name(model_folder(settings.model))
+    except EngineError as error:
+        raise SettingsError(str(error)) from error
+
+
+def check(trial: Trial) -> bool:
+    """Whether the trial was begun; it can be gone on with then.
+
+    Raises:
+        SettingsError: it was begun with other settings.
+    """
+    file = trial.folder / "settings.toml"
+    if not file.exists():
+        return False
+    before, now = essence(load(Settings, file=file)), essence(trial.settings)
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise SettingsError(
+                f"{trial.folder} was run with {key} = {before.get(key)!r}, and is now to be {now.get(key)!r}: give "
+                "--out another folder, or move this one away"
+            )
+    return True
+
+
+def to_toml(trial: Trial) -> str:
+    return dump(trial.settings, f"The trial {trial.name}.")

@@ -1,0 +1,149 @@
+"""The results of an experiment: what ``results.json`` holds, and how it follows from the trials' outcomes. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean
+from typing import Any
+
+import msgspec
+
+from protocols.messages import Digest, Estimate
+from scripts.trials.figures import Figure, Sample, figure, gain, rates
+from scripts.trials.outcome import Outcome, Standing
+
+METRICS = ("actor_success", "critic_accuracy", "critic_balanced", "critic_tpr", "critic_tnr")
+
+
+class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands after a round, over all runs; round 0 is the base model. ``labels`` are `Evaluation.labels`."""
+
+    round: int
+    actor_success: Figure
+    critic_accuracy: Figure
+    critic_balanced: Figure | None
+    critic_tpr: Figure | None
+    critic_tnr: Figure | None
+    labels: dict[str, Figure]
+
+
+class MethodFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One row: its last round's figures, what it gained over round 0 of the same runs, and how it came there.
+
+    ``trajectories`` and ``seconds`` (by stage) are means over runs, ``by_base`` the figures for each base model alone.
+    """
+
+    about: str
+    runs: int
+    seeds: tuple[int, ...]
+    actor_success: Figure
+    critic_accuracy: Figure
+    critic_balanced: Figure | None
+    critic_tpr: Figure | None
+    critic_tnr: Figure | None
+    actor_gain: Figure | None
+    critic_gain: Figure | None
+    actor_by_task: dict[str, Figure]
+    critic_by_task: dict[str, Figure]
+    rounds: tuple[RoundFigures, ...]
+    trajectories: float
+    seconds: dict[str, float]
+    by_base: dict[str, dict[str, Figure]]
+
+
+class Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """How an experiment was made. ``heldout_seeds`` are (first, count) of the episodes measured on, tasks and
+    judgements, of the split; ``bases`` maps labels to base models by content; ``settings_digest`` names the settings of
+    all trials together."""
+
+    name: str
+    about: str
+    split: str
+    heldout_seeds: dict[str, tuple[int, int]]
+    final_round: int
+    quota: int
+    seeds: tuple[int, ...]
+    bases: dict[str, str]
+    settings_digest: Digest
+    hardware: str
+    software: str
+    command: str
+
+
+class Results(Setting, frozen=True, kw_only=True):
+    """``missing`` names the trials without an outcome yet; the figures are those of the others."""
+
+    methods: dict[str, MethodFigures]
+    missing: tuple[str, ...]
+
+
+def results(
+    setting: Setting, abouts: Mapping[str, str], outcomes: Mapping[str, Sequence[Outcome]], missing: Sequence[str]
+) -> Results:
+    """The results of these outcomes, by row, in the rows' order. Rows without any are only among the missing."""
+    rows = {row: _method(abouts[row], found) for row, found in outcomes.items() if found}
+    return Results(**msgspec.structs.asdict(setting), methods=rows, missing=tuple(missing))
+
+
+def _method(about: str, runs: Sequence[Outcome]) -> MethodFigures:
+    last = {name: _samples(runs, -1, name) for name in METRICS}
+    first = {name: _samples(runs, 0, name) for name in METRICS}
+    taught = len(runs[0].rounds) > 1
+    labels = sorted({run.base for run in runs})
+    stages = sorted({stage for run in runs for stage in run.seconds})
+    return MethodFigures(
+        about=about,
+        runs=len(runs),
+        seeds=tuple(sorted({run.seed for run in runs})),
+        **_metrics(runs, -1),
+        actor_gain=gain(last["actor_success"], first["actor_success"]) if taught else None,
+        critic_gain=gain(last["critic_accuracy"], first["critic_accuracy"]) if taught else None,
+        actor_by_task=_grouped(runs, lambda run: run.rounds[-1].actor.by_task),
+        critic_by_task=_grouped(runs, lambda run: run.rounds[-1].critic.by_task),
+        rounds=tuple(
+            RoundFigures(
+                round=at,
+                **_metrics(runs, at),
+                labels=_grouped(runs, lambda run, at=at: run.rounds[at].labels, shared=False),
+            )
+            for at in range(len(runs[0].rounds))
+        ),
+        trajectories=mean(run.trajectories for run in runs),
+        seconds={stage: round(mean(run.seconds.get(stage, 0.0) for run in runs), 1) for stage in stages},
+        by_base={label: _named([run for run in runs if run.base == label]) for label in labels},
+    )
+
+
+def _named(runs: Sequence[Outcome]) -> dict[str, Figure]:
+    return {name: found for name, found in _metrics(runs, -1).items() if found is not None}
+
+
+def _metrics(runs: Sequence[Outcome], at: int) -> dict[str, Any]:
+    """The metrics' figures; only the rates of a critic may be None."""
+    return {name: figure(_samples(runs, at, name)) for name in METRICS}
+
+
+def _samples(runs: Sequence[Outcome], at: int, name: str) -> list[Sample]:
+    found = ((run.seed, _estimate(run.rounds[at], name)) for run in runs)
+    return [Sample(seed=seed, value=one.value, episodes=one) for seed, one in found if one is not None]
+
+
+def _estimate(standing: Standing, name: str) -> Estimate | None:
+    if name == "actor_success":
+        return standing.actor.score
+    if name == "critic_accuracy":
+        return standing.critic.score
+    return rates(standing.critic.score, standing.critic.extra).get(name.removeprefix("critic_"))
+
+
+def _grouped(
+    runs: Sequence[Outcome], groups: Callable[[Outcome], Mapping[str, Estimate]], *, shared: bool = True
+) -> dict[str, Figure]:
+    found: dict[str, list[Sample]] = {}
+    for run in runs:
+        for name, one in groups(run).items():
+            found.setdefault(name, []).append(Sample(seed=run.seed, value=one.value, episodes=one))
+    figures = {name: figure(found[name], shared=shared) for name in sorted(found)}
+    return {name: one for name, one in figures.items() if one is not None}
+
+
+def to_json(found: Results) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n"

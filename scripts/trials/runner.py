@@ -1,0 +1,151 @@
+"""Runs an experiment's trials, several at once, each as a run of its own that outlives neither us nor the deadline."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import anyio.abc
+
+from scripts.trials.outcome import Outcome, finished, outcome
+from scripts.trials.plan import Trial, check, to_toml
+from services.report.numbers import percent, seconds
+
+STOP_SECONDS = 30.0
+"""How long a trial may take to end when it is asked to; it can be gone on with in any case."""
+
+Say = Callable[[str], None]
+
+
+class Runner:
+    """``outcomes`` are those of finished trials, by their place among ``trials``; ``failed`` says why others are not.
+
+    ``minutes`` is how long the whole may take: no trial is started that would last longer, and at its end those that
+    run are stopped, to be gone on with another time.
+    """
+
+    def __init__(
+        self, trials: Sequence[Trial], *, parallel: int, minutes: float | None, say: Say, written: Callable[[], None]
+    ) -> None:
+        self.trials = trials
+        self.outcomes: dict[int, Outcome] = {}
+        self.failed: dict[int, str] = {}
+        self._say = say
+        self._written = written
+        self._slots = anyio.CapacityLimiter(parallel)
+        self._begun = time.monotonic()
+        self._seconds = None if minutes is None else 60 * minutes
+        self._lifeline, self._held = os.pipe()  # our children see its end when we are gone, however that happens
+        os.set_inheritable(self._held, False)
+
+    def look(self) -> None:
+        """Takes in what is finished already.
+
+        Raises:
+            SettingsError: a trial was begun with other settings.
+        """
+        for at, trial in enumerate(self.trials):
+            if check(trial) and finished(trial) and (found := outcome(trial)):
+                self.outcomes[at] = found
+
+    async def run(self) -> None:
+        """Runs what is missing; returns when all is done, or the time is over, or somebody stops us."""
+        left = None if self._seconds is None else self._seconds - (time.monotonic() - self._begun)
+        with anyio.move_on_after(left):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._end_on_signal, tasks.cancel_scope)
+                async with anyio.create_task_group() as bases:
+                    for base in dict.fromkeys(trial.base for trial in self.trials):
+                        bases.start_soon(self._run_base, base)
+                tasks.cancel_scope.cancel()
+
+    async def _end_on_signal(self, scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                self._say(f"stopped by {number.name}: what runs is stopped too, and goes on where it was next time")
+                scope.cancel()
+                return
+
+    async def _run_base(self, base: str) -> None:
+        """The first trial of a base model goes alone: it leaves the judgement set for the others."""
+        todo = [at for at, trial in enumerate(self.trials) if trial.base == base and at not in self.outcomes]
+        if todo and len(todo) == sum(trial.base == base for trial in self.trials):
+            await self._run_one(todo.pop(0))
+        async with anyio.create_task_group() as tasks:
+            for at in todo:
+                tasks.start_soon(self._run_one, at)
+
+    async def _run_one(self, at: int) -> None:
+        trial = self.trials[at]
+        async with self._slots:
+            if (expected := self._expected(trial)) and self._over_in() < expected:
+                self._say(f"{trial.name}: not begun, as it takes about {seconds(expected)} and that is not left")
+                return
+            begun = time.monotonic()
+            self._say(f"{trial.name}: begins")
+            code = await self._launch(trial)
+            found = outcome(trial) if code == 0 and finished(trial) else None
+            if found is None:
+                self.failed[at] = f"{trial.name} ended with code {code}: see {_log(trial)}"
+                self._say(self.failed[at])
+                return
+            self.outcomes[at] = found
+            last = found.rounds[-1]
+            self._say(
+                f"{trial.name}: actor {percent(last.actor.score.value)}, critic {percent(last.critic.score.value)}, "
+                f"in {seconds(time.monotonic() - begun)} ({len(self.outcomes)}/{len(self.trials)})"
+            )
+            self._written()
+
+    def _expected(self, trial: Trial) -> float | None:
+        """How long this trial will last, by those that are over: of its own row, else of its kind."""
+        over = [(self.trials[at], found.seconds.get("total", 0.0)) for at, found in self.outcomes.items()]
+        like = [time for other, time in over if other.teaches == trial.teaches]
+        return max([time for other, time in over if other.row == trial.row] or like, default=None)
+
+    def _over_in(self) -> float:
+        return float("inf") if self._seconds is None else self._seconds - (time.monotonic() - self._begun)
+
+    async def _launch(self, trial: Trial) -> int:
+        """The trial's exit code. It is stopped, cleanly where it lets itself be, when we are cancelled."""
+        settings = trial.folder.with_suffix(".toml")
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        if check(trial):
+            given = ["--resume", str(trial.folder)]
+        else:
+            shutil.rmtree(trial.folder, ignore_errors=True)  # a folder that was not even given its settings
+            settings.write_text(to_toml(trial))
+            given = ["--profile", str(settings), "--run", str(trial.folder)]
+        argv = [sys.executable, "-m", "scripts.trials.child", str(self._lifeline), "up", "--plain", *given]
+        with _log(trial).open("ab") as log:
+            process = await anyio.open_process(
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                pass_fds=[self._lifeline],
+            )  # fmt: skip
+            try:
+                return await process.wait()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await _stop(process)
+
+
+async def _stop(process: anyio.abc.Process) -> None:
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        with anyio.move_on_after(STOP_SECONDS):
+            await process.wait()
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    await process.aclose()
+
+
+def _log(trial: Trial) -> Path:
+    return trial.folder.with_suffix(".log")

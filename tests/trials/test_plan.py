@@ -1,0 +1,102 @@
+"""Which runs an experiment asks for, under which settings, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from runtime.settings import SettingsError, dump
+from scripts.selu import main
+from scripts.trials import plan
+
+FILE = """
+about = "Which is best?"
+profile = "scripted"
+methods = ["base", "selu", "lmsi"]
+seeds = [3, 4]
+bases = ["", "models/micro"]
+rounds = 2
+quota = 20
+
+[variants.small]
+method = "selu"
+settings = {simulator = {quota = 10}}
+
+[settings.evaluator]
+tasks = 5
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "best.toml").write_text(FILE)
+    return tmp_path / "best.toml"
+
+
+def planned(file: Path) -> list[plan.Trial]:
+    return plan.trials(plan.read(file), file.parent / "out", file=file)
+
+
+def test_every_row_is_run_for_every_seed_on_every_base_and_once_where_it_learns_nothing(file: Path) -> None:
+    names = [trial.name for trial in planned(file)]
+    first = ["micro base", "micro selu seed 3", "micro lmsi seed 3", "micro small seed 3"]
+    assert names[:4] == first and len(names) == 2 * (1 + 3 * 2) == len(set(names))
+    assert names[7] == "micro-2 base"
+    assert len({trial.folder for trial in planned(file)}) == len(names)
+
+
+def test_all_rows_have_the_same_budget_tasks_and_frames_but_for_what_a_row_says(file: Path) -> None:
+    trials = planned(file)
+    taught = [trial.settings for trial in trials if trial.teaches]
+    assert {(settings.run.rounds, settings.simulator.quota) for settings in taught} == {(2, 20), (2, 10)}
+    assert {trial.row for trial in trials if trial.settings.simulator.quota == 10} == {"small"}
+    assert {str(trial.settings.evaluator) for trial in trials} == {str(trials[0].settings.evaluator)}
+    assert {trial.settings.run.seed for trial in trials if trial.teaches} == {3, 4}
+    assert all(trial.settings.world == trials[0].settings.world for trial in trials)
+
+
+def test_a_row_says_what_it_is(file: Path) -> None:
+    found = plan.read(file)
+    assert plan.about(found, "base").startswith("The base model as it is")
+    assert plan.about(found, "small").endswith("guarded; simulator.quota = 10.")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "said"),
+    [
+        ('methods = ["base"', 'methods = ["bass"', "no method 'bass': give one of base"),
+        ("seeds = [3, 4]", "seeds = [3, 3]", "seeds has something twice"),
+        ("quota = 20", "quote = 20", "did you mean quota?"),
+        ("tasks = 5", "task = 5", "best.toml: settings: there is no setting evaluator.task "),
+        ("{quota = 10}", "{quota = 0}", "best.toml: variants.small.settings: simulator.quota = 0 is not allowed"),
+        ("[variants.small]", "[variants.lmsi]", "lmsi is a method and a variant"),
+        ('about = "Which is best?"', 'split = "heldout"', "say --heldout if that is so"),
+        ('"scripted"', '"household"', "no model folder at"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_before_anything_starts(
+    file: Path, was: str, now: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file.write_text(FILE.replace(was, now))
+    out = file.parent / "out"
+    assert main(["experiment", str(file), "--out", str(out)]) == 2
+    assert said in capsys.readouterr().err and not (out / "trials").exists()
+
+
+def test_a_trial_begun_with_other_settings_is_refused_and_where_it_ran_does_not_matter(file: Path) -> None:
+    trial = planned(file)[1]
+    assert not plan.check(trial)
+    trial.folder.mkdir(parents=True)
+    text = dump(trial.settings)
+    (trial.folder / "settings.toml").write_text(text.replace("threads = 1", "threads = 8"))
+    assert plan.check(trial)
+    (trial.folder / "settings.toml").write_text(text.replace('self_ask = "confirm"', 'self_ask = "off"'))
+    with pytest.raises(SettingsError, match=r"critic\.self_ask = 'off', and is now to be 'confirm'"):
+        plan.check(trial)
+
+
+def test_a_base_model_that_changed_since_the_beginning_is_refused(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (file.parent / "bases.json").write_text('{"micro": "micro@0123"}')
+    assert main(["experiment", str(file), "--out", str(file.parent), "--report"]) == 2
+    assert "the base model micro was micro@0123 when" in capsys.readouterr().err

@@ -1,0 +1,103 @@
+"""An experiment as a person runs it: killed in the middle, gone on with, and never run twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from runtime.metrics import read_metrics
+from scripts.selu import main
+from scripts.trials import plan
+from scripts.trials.runner import Runner
+from tests.trials.made import outcome
+
+pytestmark = pytest.mark.anyio
+
+SECONDS = 120
+FILE = """
+about = "Does it go on where it was?"
+profile = "scripted"
+methods = ["base", "selu"]
+seeds = [0, 1]
+rounds = 1
+quota = 8
+parallel = 2
+
+[settings.simulator]
+episodes = 4
+
+[settings.trainer]
+min_rows = 1
+
+[settings.evaluator]
+tasks = 4
+judgements = 4
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "tiny.toml").write_text(FILE)
+    return tmp_path / "tiny.toml"
+
+
+def sessions(folder: Path) -> int:
+    """How often a run was started."""
+    return sum(row["kind"] == "session" and row["event"] == "start" for row in read_metrics(folder / "metrics.jsonl"))
+
+
+async def test_an_experiment_killed_at_any_point_goes_on_and_repeats_nothing(file: Path) -> None:
+    out = file.parent / "out"
+    argv = [sys.executable, "-m", "scripts.selu", "experiment", str(file), "--out", str(out)]
+    with anyio.fail_after(SECONDS):
+        async with await anyio.open_process(argv, stderr=subprocess.STDOUT) as process:
+            assert process.stdout is not None
+            said = ""
+            while "(1/3)" not in said or said.count("begins") < 3:
+                said += (await process.stdout.receive()).decode()
+            process.kill()
+        assert "micro base: actor" in said
+        assert json.loads((out / "results.json").read_text())["missing"] == ["micro selu seed 0", "micro selu seed 1"]
+        done = await anyio.run_process(argv, check=False, stderr=subprocess.STDOUT)
+        assert done.returncode == 0, done.stdout.decode()
+    text = done.stdout.decode()
+    assert "3 runs, 1 of them finished before" in text and "base: begins" not in text
+    trials = out / "trials" / "micro"
+    assert sessions(trials / "base" / "once") == 1
+    found = json.loads((out / "results.json").read_text())
+    assert found["missing"] == [] and found["methods"]["selu"]["runs"] == 2
+    lines = {
+        frozenset((folder / "evaluation" / "dev_judge.jsonl").read_bytes().splitlines())
+        for folder in (trials / "base" / "once", trials / "selu" / "seed-0", trials / "selu" / "seed-1")
+    }
+    assert len(lines) == 1 and (out / "results.png").stat().st_size > 1000
+    before = (out / "results.json").read_bytes()
+    assert main(["experiment", str(file), "--out", str(out), "--report"]) == 0
+    assert (out / "results.json").read_bytes() == before
+
+
+async def test_no_run_is_begun_that_would_not_end_in_time(file: Path) -> None:
+    trials = plan.trials(plan.read(file), file.parent / "out", file=file)
+    said: list[str] = []
+    runner = Runner(trials, parallel=2, minutes=1.0, say=said.append, written=lambda: None)
+    runner.outcomes = {0: outcome("micro", 0, (1,), (1,)), 1: outcome("micro", 90, (1, 1), (1, 1))}  # 120 s
+    with anyio.fail_after(10):
+        await runner.run()
+    assert said == ["micro selu seed 1: not begun, as it takes about 2 min 0 s and that is not left"]
+
+
+async def test_a_signal_stops_the_runs_and_the_command(file: Path) -> None:
+    argv = [sys.executable, "-m", "scripts.selu", "experiment", str(file), "--out", str(file.parent / "out")]
+    with anyio.fail_after(SECONDS):
+        async with await anyio.open_process(argv, stderr=subprocess.STDOUT) as process:
+            assert process.stdout is not None
+            said = ""
+            while "begins" not in said:
+                said += (await process.stdout.receive()).decode()
+            os.kill(process.pid, signal.SIGTERM)
+            assert await process.wait() == 1
