@@ -2,6 +2,7 @@
 
 The simulator's process leads a process group with all that the simulator starts (a Unity player, say). It ends when its
 world is closed, when a call fails or takes too long, and when the process that uses it is gone, however it went.
+POSIX only: it inherits descriptors and leads a process group.
 """
 
 import os
