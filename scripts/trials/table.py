@@ -33,6 +33,7 @@ def page(found: Results) -> str:
             "## Actor success by task", _by_task(found, lambda row: row.actor_by_task),
             "## Critic accuracy by task", _by_task(found, lambda row: row.critic_by_task),
             *(["## What was learned from", _LABELS, _labels(found)] if _taught(found) else []),
+            *(["## Verdicts while learning", _VERDICTS, _verdicts(found)] if _taught(found) else []),
             "## Time", "Mean seconds a run by stage; several runs may have shared the machine.", _times(found),
             "## Rows", "\n".join(f"- `{name}`: {row.about}" for name, row in found.methods.items()),
         ]  # fmt: skip
@@ -42,6 +43,12 @@ def page(found: Results) -> str:
 _LABELS = (
     "How right the rows of each round were, by the world's truth, which learning never sees: D_c's labels (all, its "
     "yes-labels, what of the true ones it called yes), and the trajectories of D_a."
+)
+
+
+_VERDICTS = (
+    "How right the critic was about each round's own trajectories: as it first judged, after self-asking, and as its "
+    "tuned self judged again."
 )
 
 
@@ -112,19 +119,25 @@ def _taught(found: Results) -> dict[str, MethodFigures]:
 
 
 def _labels(found: Results) -> str:
-    names = ("d_c_accuracy", "d_c_precision", "d_c_recall", "d_a_precision", "d_a_recall")
-    more = sorted({label for row in found.methods.values() for one in row.rounds for label in one.labels} - {*names})
+    first = ["d_c_accuracy", "d_c_precision", "d_c_recall", "d_a_precision", "d_a_recall"]
+    there = {label for row in found.methods.values() for one in row.rounds for label in one.labels}
+    more = sorted(label for label in there - {*first} if label.startswith("d_"))
+    return _rounds_of_labels(found, [*first, *more], lambda label: f"D_{label[2:].replace('_', ' ')}")
+
+
+def _verdicts(found: Results) -> str:
+    kinds = ("judged", "asked", "rejudged")
+    labels = [f"{kind}_{what}" for kind in kinds for what in ("accuracy", "precision", "recall")]
+    return _rounds_of_labels(found, labels, lambda label: label.replace("_", " "))
+
+
+def _rounds_of_labels(found: Results, labels: Sequence[str], words: Callable[[str], str]) -> str:
     rows = (
-        (name, str(one.round), *(brief(one.labels.get(label)) for label in (*names, *more)))
+        (name, str(one.round), *(brief(one.labels.get(label)) for label in labels))
         for name, row in _taught(found).items()
         for one in row.rounds[1:]
     )
-    return _table(("method", "round", *(_in_words(label) for label in (*names, *more))), rows)
-
-
-def _in_words(label: str) -> str:
-    which, _, what = label[2:].partition("_")
-    return f"D_{which} {what.replace('_', ' ')}"
+    return _table(("method", "round", *map(words, labels)), rows)
 
 
 def _times(found: Results) -> str:

@@ -85,11 +85,13 @@ class Audit:
         Of D_c: the share of right labels (``d_c_accuracy``, and by source), of right ones among the "yes"
         (``d_c_precision``) and of "yes" among what holds (``d_c_recall``). Of D_a: the share of trajectories that
         fulfil the instruction they are learned under (``d_a_precision``, and by source), and of those learned under
-        their own among all that fulfil it (``d_a_recall``).
+        their own among all that fulfil it (``d_a_recall``). With D_c, accuracy, precision and recall of the round's
+        verdicts as they were first ``judged_``, after self-asking ``asked_``, and by the tuned critic ``rejudged_``.
         """
         learned = [row for line in rows.splitlines() if (row := msgspec.json.decode(line, type=Learned)).round == round]
         if role == "critic":
-            return self._critic_labels(round, [row for row in learned if row.answer in (YES, NO)])
+            judged = [row for row in learned if row.answer in (YES, NO)]
+            return {**self._critic_labels(round, judged), **self._verdicts(round)}
         return self._actor_labels(round, [row for row in learned if row.answer not in (YES, NO)])
 
     def _critic_labels(self, round: int, rows: list[Learned]) -> dict[str, Estimate]:
@@ -102,6 +104,21 @@ class Audit:
         }
         by_source = {f"d_c_accuracy_{name}": [hit for source, hit in right if source == name] for name, _ in right}
         return {name: estimate(hits) for name, hits in {**found, **by_source}.items() if hits}
+
+    def _verdicts(self, round: int) -> dict[str, Estimate]:
+        book = self._books.get(round, _Book())
+        kinds = {
+            "judged": {id: verdict.judged for id, verdict in book.first.items()},
+            "asked": {id: verdict.success for id, verdict in book.first.items()},
+            "rejudged": book.again,
+        }
+        found: dict[str, list[bool]] = {}
+        for kind, said in kinds.items():
+            known = [(yes, book.success[id]) for id, yes in said.items() if id in book.success]
+            found[f"{kind}_accuracy"] = [yes == so for yes, so in known]
+            found[f"{kind}_precision"] = [so for yes, so in known if yes]
+            found[f"{kind}_recall"] = [yes for yes, so in known if so]
+        return {name: estimate(hits) for name, hits in found.items() if hits}
 
     def _actor_labels(self, round: int, rows: list[Learned]) -> dict[str, Estimate]:
         book = self._books.get(round, _Book())

@@ -42,9 +42,9 @@ D_A = rows(
 )  # fmt: skip
 
 
-def shares(role: str, data: bytes) -> dict[str, tuple[float, int]]:
+def shares(role: str, data: bytes, kinds: str = "d_") -> dict[str, tuple[float, int]]:
     found = audit().labels(role, 1, data)  # type: ignore[arg-type]
-    return {name: (round(one.value, 3), one.n) for name, one in found.items()}
+    return {name: (round(one.value, 3), one.n) for name, one in found.items() if name.startswith(kinds)}
 
 
 def test_labels_of_d_c_are_right_where_the_goal_held() -> None:
@@ -69,3 +69,11 @@ def test_of_a_set_for_both_roles_each_role_has_its_own_rows() -> None:
 def test_rows_of_other_rounds_and_of_tasks_that_nobody_named_do_not_count() -> None:
     more = D_C + rows((0, FRIDGE, "no", "verdict"), round=2) + rows((0, SOFA, "yes", "exclusion"))
     assert shares("critic", more) == shares("critic", D_C)
+
+
+def test_with_d_c_come_the_verdicts_of_the_round() -> None:
+    assert shares("critic", D_C, "judged") == {
+        "judged_accuracy": (0.25, 4), "judged_precision": (0.333, 3), "judged_recall": (0.5, 2),
+    }  # fmt: skip
+    assert shares("critic", D_C, "asked_accuracy") == {"asked_accuracy": (0.25, 4)}
+    assert shares("critic", D_C, "rejudged") == {} == shares("actor", D_A, "judged")

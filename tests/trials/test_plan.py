@@ -8,6 +8,8 @@ from runtime.settings import SettingsError, dump
 from scripts.selu import main
 from scripts.trials import plan
 
+READY = sorted(Path(plan.__file__).parents[1].glob("experiments/*.toml"))
+
 FILE = """
 about = "Which is best?"
 profile = "scripted"
@@ -58,6 +60,16 @@ def test_a_row_says_what_it_is(file: Path) -> None:
     found = plan.read(file)
     assert plan.about(found, "base").startswith("The base model as it is")
     assert plan.about(found, "small").endswith("guarded; simulator.quota = 10.")
+
+
+@pytest.mark.parametrize("ready", READY, ids=lambda file: file.stem)
+def test_every_experiment_that_ships_can_be_planned_and_chooses_on_development_tasks(
+    ready: Path, tmp_path: Path
+) -> None:
+    found = plan.read(ready)
+    assert found.about.endswith("?") and found.split == "dev" and ready.read_text().startswith("# ")
+    trials = plan.trials(found, tmp_path, file=ready)
+    assert len({trial.folder for trial in trials}) == len(trials) > len(found.seeds)
 
 
 @pytest.mark.parametrize(
