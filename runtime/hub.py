@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from runtime.journal import Commit, Journal, Write
 from runtime.keys import Key, curve_proof
 from runtime.log import Log
 from runtime.readers import Readers
+from runtime.refusals import MALFORMED, Refusals
 from runtime.sockets import background
 from runtime.storage import when_there_is_room
 from runtime.uploads import Uploads
@@ -47,6 +48,8 @@ REQUESTS = 1024
 """Requests of one session under way at once before it is told `Busy`."""
 SESSIONS = 1024
 """Sessions of one key, or of all that need none, before the next is told `Busy`."""
+STRANGER = "a stranger"
+"""Who has not said hello."""
 TICK_SECONDS = 0.1
 """How often sessions and deadlines are looked at."""
 LATE_TICKS = 100
@@ -98,11 +101,12 @@ class Hub:
         self._uploads = Uploads(self._blobs)
         self._sessions: dict[bytes, Session] = {}
         self._counts = doors.counts
-        self._writers = Writers(journal, self._fanout, self._counts)
+        self._epoch = uuid.uuid4().hex
+        self._refusals = Refusals(journal, self._counts, self._epoch)
+        self._writers = Writers(journal, self._fanout, self._counts, self._refusals)
         self._readers = Readers(journal, records.marks(), alive=self._sessions.__contains__)
         self._calls = Calls()
         self._late: deque[float] = deque([0.0], maxlen=LATE_TICKS)
-        self._epoch = uuid.uuid4().hex
 
     @property
     def address(self) -> str:
@@ -118,7 +122,8 @@ class Hub:
                 number, body, payload = c.split(frames)
                 command = c.parse_request(body)
             except ProtocolError as error:
-                self._counts["malformed"] += 1
+                who = self._sessions[key].instance if key in self._sessions else STRANGER
+                self._refusals.note(who, error, frames, count=MALFORMED)
                 number = int.from_bytes(frames[1], "big") if len(frames) > 1 and len(frames[1]) == 8 else 0
                 self._reply(key, number, c.Refused(code=error.code, text=str(error)))
                 continue
@@ -127,6 +132,7 @@ class Hub:
                 continue
             session = self._sessions.get(key)
             if session is None or (public is not None and session.proof != curve_proof(public)):
+                self._counts[c.UNKNOWN_SESSION] += 1
                 self._reply(key, number, c.Refused(code=c.UNKNOWN_SESSION, text="say hello first"))
                 continue
             session.heard = time.monotonic()
@@ -160,6 +166,7 @@ class Hub:
             now = time.monotonic()
             self._late.append(max(0.0, now - asleep - TICK_SECONDS))
             await self._alarm.look()
+            await self._refusals.look()
             self._look_at_keys()
             for session in list(self._sessions.values()):
                 if now - session.heard > self._settings.session_seconds:
@@ -188,8 +195,7 @@ class Hub:
             if sum(s.proof == proof and s.key != key for s in self._sessions.values()) >= SESSIONS:
                 raise Busy(f"there are {SESSIONS} sessions like {hello.instance}'s already")
         except ProtocolError as error:
-            log.warning("%s (%s) was not let in: %s", hello.instance, hello.role, error)
-            self._counts[f"refused_{error.code}"] += 1
+            self._refusals.note(hello.instance, error)
             self._reply(key, number, c.Refused(code=error.code, text=str(error)))
             return
         for other in [s for s in self._sessions.values() if s.instance == hello.instance and s.key != key]:
@@ -218,8 +224,8 @@ class Hub:
         self._counts["replies" if sent else "replies_dropped"] += 1
         return sent
 
-    def _refuse(self, session: Session, number: int, error: ProtocolError) -> None:
-        self._counts[f"refused_{error.code}"] += 1
+    def _refuse(self, session: Session, number: int, error: ProtocolError, data: Sequence[bytes] = ()) -> None:
+        self._refusals.note(session.instance, error, data)
         self._reply(session.key, number, c.Refused(code=error.code, text=str(error)))
 
     # -- requests
@@ -269,7 +275,7 @@ class Hub:
         try:
             await self._writers.publish(session.role, session.instance, payload, then)
         except ProtocolError as error:
-            self._refuse(session, number, error)
+            self._refuse(session, number, error, payload)
 
     async def _acknowledge(self, session: Session, number: int, command: c.Acknowledge) -> None:
         try:

@@ -112,7 +112,7 @@ class Readers:
     async def lag(self) -> dict[str, int]:
         """Messages not yet acknowledged, by "group:topic"."""
         lag: dict[str, int] = {}
-        for (name, topic_name), group in self._groups.items():
+        for (name, topic_name), group in list(self._groups.items()):  # others may come while this waits
             unread = await self._journal.count(topic_name, group.cursor)
             lag[f"{name}:{topic_name}"] = unread + group.outstanding + len(group.returned)
         return lag

@@ -12,6 +12,7 @@ from protocols.topics import ANYONE, may_say, topic
 from runtime.fanout import Fanout
 from runtime.journal import Commit, Journal, Write
 from runtime.log import Append
+from runtime.refusals import Refusals
 
 Then = Callable[[list[tuple[int, bool]] | StorageFull], None]
 """Told (offset, new) for each message once they are on disk, or why they are not."""
@@ -20,7 +21,8 @@ Then = Callable[[list[tuple[int, bool]] | StorageFull], None]
 class Writers:
     """Writers of a journal and of the fan-out socket. ``counts`` gathers totals by name."""
 
-    def __init__(self, journal: Journal, fanout: Fanout, counts: Counter[str]) -> None:
+    def __init__(self, journal: Journal, fanout: Fanout, counts: Counter[str], refusals: Refusals) -> None:
+        self._refusals = refusals
         self._journal = journal
         self._fanout = fanout
         self._counts = counts
@@ -44,7 +46,7 @@ class Writers:
             try:
                 envelope = _checked(role, producer, data, durable=False)
             except ProtocolError as error:
-                self._counts[f"refused_{error.code}"] += 1
+                self._refusals.note(producer, error, [data])
                 continue
             sent = self._fanout.send_nowait([envelope.topic.encode(), data])
             self._counts["emitted" if sent else "emitted_dropped"] += 1
