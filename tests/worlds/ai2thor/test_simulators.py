@@ -7,8 +7,9 @@ import anyio
 import pytest
 
 from protocols.messages import Trajectory
+from scripts.soaking.checker import read
 from services.worlds.threaded import encode
-from tests.mesh.launched import launched, seen
+from tests.mesh.launched import launched, producers, seen
 from tests.standins.ai2thor.command import standin
 from tests.worlds.ai2thor.conftest import simulator
 from tests.worlds.ai2thor.test_processes import alive, wait_until
@@ -47,12 +48,12 @@ async def test_no_simulator_takes_a_frame_of_another(kill: str, tmp_path: Path) 
         async with launched(tmp_path / "run", *(f"{k}={v}" for k, v in overrides.items())) as run:
             if kill:
                 await seen(run, "trajectories", 1, by=kill)
-                run.kill(kill)
+                assert run.kill(kill)
             assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
-    trajectories = [t for t in run.messages()["trajectories"].values() if isinstance(t, Trajectory)]
+    trajectories = [t for t in read(run.run)["trajectories"].values() if isinstance(t, Trajectory)]
     assert sorted(t.id for t in trajectories) == [f"r1-{index:05d}" for index in range(16)]
     assert {t.ended for t in trajectories} <= {"done", "limit"}
-    assert run.producers("trajectories") == {t.id: f"simulator-{t.index % 4}" for t in trajectories}
+    assert producers(run, "trajectories") == {t.id: f"simulator-{t.index % 4}" for t in trajectories}
     shown = {t.id: [*(step.frame for step in t.steps), t.final_frame] for t in trajectories}
     assert shown == alone(trajectories)
     assert len({frames[0] for frames in shown.values()}) > 8  # or else a foreign frame would not be told apart
