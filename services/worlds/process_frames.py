@@ -60,15 +60,17 @@ class SharedFrame:
         np.copyto(self._bytes[: frame.nbytes].reshape(frame.shape), frame)
 
     def lend(self, height: int, width: int) -> Frame:
-        """The frame that lies here, itself. Raises ValueError where none of that size can be."""
+        """The frame that lies here, itself. Raises ValueError or OSError where none of that size can be."""
         count = height * width * 3
         if min(height, width) < 1 or count > self._bytes.size:
             size = os.fstat(self.descriptor).st_size
             if min(height, width) < 1 or count > min(size, MAX_BYTES):
                 raise ValueError(f"a frame of {height}x{width} is not in {size} bytes")
             self._open(size)
-        assert self._map is not None
-        whole = np.frombuffer(self._map, np.uint8, count)  # numpy keeps this very array alive for all views into it
+        mapped = self._map
+        if mapped is None:  # another thread has closed it since
+            raise ValueError("the memory was closed")
+        whole = np.frombuffer(mapped, np.uint8, count)  # numpy keeps this very array alive for all views into it
         self._lent = weakref.ref(whole)
         return whole.reshape(height, width, 3)
 
