@@ -50,8 +50,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One question the model put to itself about a frame, with all that is needed to ask it again.
 
-    ``expected`` is the answer that would mean the goal state holds; ``None`` where any answer is informative.
-    ``log_odds`` is log p(yes) - log p(no) in nats where the question is closed.
+    ``expected`` is the answer that would mean the goal state holds, or, where ``denies``, that it does not; ``None``
+    where any answer is informative. ``log_odds`` are those of the answer "yes" of a closed question, and of the
+    ``expected`` one of an open question, in nats.
     """
 
     text: Text
@@ -60,10 +61,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: Count
     expected: Text | None = None
     log_odds: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        return self.expected is not None and self.answer == self.expected
+    denies: bool = False
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,8 +100,9 @@ class Verdict(Message, frozen=True, kw_only=True):
     """critic -> relabeler, trainer: was `task` done in this trajectory, and why the critic thinks so.
 
     ``judged`` is the critic's own yes or no, ``log_odds`` its confidence in nats; ``success`` is what stands after
-    self-asking, and ``questions`` are what it asked itself. ``subject`` is "task" for the trajectory's own instruction
-    and "relabel" when a re-judging critic is looking at the instruction hindsight gave it.
+    self-asking, ``confidence`` the size of the log-odds it rests on, and ``questions`` are what it asked itself.
+    ``subject`` is "task" for the trajectory's own instruction and "relabel" when a re-judging critic is looking at the
+    instruction hindsight gave it.
     """
 
     trajectory: Name
@@ -116,6 +115,7 @@ class Verdict(Message, frozen=True, kw_only=True):
     success: bool
     questions: tuple[Question, ...] = ()
     critic_version: Count
+    confidence: float | None = None
 
     @property
     def flipped(self) -> bool:

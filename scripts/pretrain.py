@@ -39,7 +39,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--post-images", type=int, default=13_500, help="pictures for post-training (%(default)s)")
     parser.add_argument("--post-steps", type=int, default=150, help="steps of post-training (%(default)s)")
     parser.add_argument(
-        "--missed", type=float, default=0.45, help="successes the judge's labellers missed (%(default)s)"
+        "--missed", type=float, default=0.3, help="successes the judge's labellers missed (%(default)s)"
     )
     parser.add_argument("--from", dest="base", type=Path, help="a folder written by --keep: only post-train it")
     parser.add_argument("--keep", type=Path, help="also write the model as it was before post-training here")

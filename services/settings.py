@@ -91,11 +91,13 @@ class Actor(Section, frozen=True, kw_only=True):
 class Critic(Section, frozen=True, kw_only=True):
     """``self_ask``: "off"; "paper" questions only a no; "confirm" questions every verdict and follows the answer.
 
+    ``questions``: how many it asks itself, one about the object's state, or two that check each other.
     ``asker``: who answers questions about object states, the frozen base model or the newest critic.
     ``samples``: how many first verdicts are sampled, of which the commonest is taken; 1 takes the likelier answer.
     """
 
     self_ask: Literal["off", "paper", "confirm"] = "confirm"
+    questions: Literal[1, 2] = 2
     asker: Literal["base", "critic"] = "base"
     samples: Samples = 1
     in_flight: Positive = 32
@@ -130,7 +132,11 @@ class Trainer(Section, frozen=True, kw_only=True):
     """How D_c and D_a are built and trained on.
 
     ``relabels``: where hindsight's trajectories go: "off"; "critic": D_c only; "direct": into D_a too, where the first
-    action already concerns the new object; "all": the paper's.
+    action already concerns the new object; "pruned": into D_a from the first action on that concerns it; "all": the
+    paper's.
+    ``drop``: the share of verdicts, of each answer the least confident, that stays out of D_c.
+    ``prune``: actions that the world refused stay out of D_a.
+    ``rare``: in D_a the steps of verbs with few of them count up to so many times.
     ``accept``: which trajectories enter D_a: those the tuned critic calls a success ("critic", the paper's), or those
     on which it and the first, self-asked verdict agree ("agree"), or "all" whatever any verdict says.
     ``shared``: one adapter for both roles, trained once a round on D_c and D_a together with the critic's settings; the
@@ -142,7 +148,10 @@ class Trainer(Section, frozen=True, kw_only=True):
 
     learner: Literal["auto", "peft", "scripted"] = "auto"
     threads: Annotated[int, Meta(ge=0, le=256)] = 2
-    relabels: Literal["off", "critic", "direct", "all"] = "direct"
+    relabels: Literal["off", "critic", "direct", "pruned", "all"] = "direct"
+    drop: Annotated[float, Meta(ge=0, lt=1)] = 0.25
+    prune: bool = True
+    rare: Positive = 3
     accept: Literal["critic", "agree", "all"] = "agree"
     shared: bool = False
     cut: bool = True

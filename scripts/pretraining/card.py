@@ -189,9 +189,9 @@ Share of greedy answers equal to the truth (and how many were asked), on held-ou
 unknown household's looks lie from the source's. "where" is answered with a fixture, "hand", "floor" or "hidden"."""
 
 _ACTING = """\
-Acting: share of episodes done within 10 steps. Judging: of the episodes sampled at T=1. The judge was taught by
-labellers who missed some successes, and so says "no" too often, while the state question alone often knows better: that
-is the gap self-asking closes."""
+Acting: share of episodes done within 10 steps. Judging: of the episodes sampled at T=1. The judge was taught little,
+and by labellers who missed some successes, so that its own judgement is poor where the answer to a question about the
+object's state is right: that is the gap self-asking closes."""
 
 _MAKING = """\
 The data's bytes follow from the seed alone (the same on two machines with different versions). Training on a GPU is not

@@ -1,7 +1,7 @@
 """Post-training with frozen vision: a conservative judge and an undecided actor, what SELU starts from.
 
 The judge sees many judgements, but its source-domain labellers missed some of the true successes: it learns where to
-look, and says "no" too often, which is the fault that self-asking repairs. The demonstrations come from near-even
+look and judges badly, which is the fault that self-asking repairs. The demonstrations come from near-even
 rules, so that exploration later tries each of them.
 """
 
@@ -30,7 +30,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     judgements: float = 0.42
     questions: float = 0.28
     short_weight: float = 0.65
-    missed: float = 0.45
+    missed: float = 0.3
     learning_rate: float = 3e-4
     warmup: int = 15
     weight_decay: float = 0.02

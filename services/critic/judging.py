@@ -1,15 +1,19 @@
 """One trajectory before the critic: judging its last frame and self-asking about it, as values (paper section 4.2)."""
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from protocols.messages import Digest, Question, Task, Trajectory, Verdict
-from services.critic.prompts import NO, YES, judge, self_ask
+from services.critic.prompts import NO, YES, cross_check, judge, self_ask
 from services.models.engine import Generation, Request
 from services.settings import Critic
 
 CHOICES = (YES, NO)
+SURE = 12.0
+"""Nats: no answer counts as surer than this."""
 
 Subject = Literal["task", "relabel"]
 """Which instruction a verdict is about: the trajectory's own, or the one that hindsight gave it."""
@@ -39,22 +43,77 @@ def asks(judgement: Judgement, settings: Critic) -> bool:
     return settings.self_ask == "confirm" or (settings.self_ask == "paper" and not judgement.yes)
 
 
-def question_request(task: Task, frame: Digest, image: bytes, version: int) -> tuple[Request, str]:
-    """The question about the state of the task's object, and the answer that means its goal holds."""
-    text, expected = self_ask(task)
-    choices = CHOICES if expected == YES else ()
-    return Request(prompt=text, image=image, image_id=frame, version=version, choices=choices), expected
+class Inquiry(msgspec.Struct, frozen=True):
+    """A question about the state of a task's object, and the answer that means its goal holds (or, where it
+    ``denies``, does not)."""
+
+    request: Request
+    expected: str
+    denies: bool = False
 
 
-def read_answer(request: Request, expected: str, said: Generation) -> Question:
+def inquiries(task: Task, frame: Digest, image: bytes, version: int, settings: Critic) -> list[Inquiry]:
+    """What to ask about the state of the task's object: one question, or two that must not contradict each other."""
+    asked = [(*self_ask(task), False)]
+    if settings.questions > 1 and (other := cross_check(task)):
+        asked.append(other)
+    return [
+        Inquiry(
+            Request(
+                prompt=text,
+                image=image,
+                image_id=frame,
+                version=version,
+                choices=CHOICES if expected == YES else (),
+            ),
+            expected,
+            denies,
+        )
+        for text, expected, denies in asked
+    ]
+
+
+def read_answer(inquiry: Inquiry, said: Generation) -> Question:
+    """Where an engine tells no probabilities, its words count, with odds of e to 1."""
+    answer, log_odds = normal(said.text), said.log_odds
+    if log_odds is None:
+        sure = 1.0 if said.log_prob is None else _log_odds(said.log_prob)
+        # What is known is how likely the given answer is; another answer than the expected one speaks against it.
+        log_odds = sure if _says(answer, inquiry.expected) else -abs(sure)
     return Question(
-        text=request.prompt,
-        answer=normal(said.text),
-        frame=request.image_id,
+        text=inquiry.request.prompt,
+        answer=answer,
+        frame=inquiry.request.image_id,
         version=said.version,
-        expected=expected,
-        log_odds=said.log_odds,
+        expected=inquiry.expected,
+        log_odds=log_odds,
+        denies=inquiry.denies,
     )
+
+
+def _says(answer: str, expected: str) -> bool:
+    """Whether the expected words are in the answer: larger models answer in sentences."""
+    return f" {expected} " in f" {answer} "
+
+
+def _log_odds(log_prob: float) -> float:
+    """Of an answer with this log-probability, at most `SURE` nats either way."""
+    probability = math.exp(min(log_prob, 0.0))
+    return SURE if probability >= 1 else max(-SURE, min(SURE, math.log(max(probability, 1e-9) / (1 - probability))))
+
+
+def settle(judgement: Judgement, questions: Sequence[Question]) -> Judgement:
+    """What stands after self-asking, and how surely: the answers' mean where any were asked, else the judgement.
+
+    An answer that denies the goal outright, with more certainty than that, decides alone.
+    """
+    if not questions:
+        return judgement
+    odds = [(question.denies, question.log_odds or 0.0) for question in questions]
+    speaking_for = [value for denies, value in odds if not denies]
+    denying = [-value for denies, value in odds if denies and value > 0]
+    log_odds = min([sum(speaking_for) / len(speaking_for), *denying])
+    return Judgement(log_odds > 0, log_odds)
 
 
 def verdict(
@@ -62,12 +121,13 @@ def verdict(
     judgement: Judgement,
     *,
     version: int,
-    question: Question | None = None,
+    questions: Sequence[Question] = (),
     task: Task | None = None,
     subject: Subject = "task",
 ) -> Verdict:
-    """What stands after self-asking: the question's answer where one was asked, else the judgement itself."""
+    """The critic's judgement, and what stands after self-asking (`settle`)."""
     assert trajectory.final_frame is not None, "truncated trajectories are never judged"
+    stands = settle(judgement, questions)
     return Verdict(
         trajectory=trajectory.id,
         round=trajectory.round,
@@ -76,8 +136,9 @@ def verdict(
         frame=trajectory.final_frame,
         judged=judgement.yes,
         log_odds=judgement.log_odds,
-        success=judgement.yes if question is None else question.holds,
-        questions=() if question is None else (question,),
+        success=stands.yes,
+        confidence=abs(stands.log_odds),
+        questions=tuple(questions),
         critic_version=version,
     )
 

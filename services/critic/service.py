@@ -4,7 +4,7 @@ from functools import partial
 
 import anyio
 
-from protocols.messages import Answer, Ask, Relabel, Round, Trajectory, Verdict
+from protocols.messages import Answer, Ask, Question, Relabel, Round, Trajectory, Verdict
 from runtime.service import Service
 from runtime.streams import Delivery
 from services.critic import judging
@@ -93,14 +93,14 @@ class Critic:
         image = await self.serving.frame(frame)
         request = judging.judging_request(trajectory.task, frame, image, version)
         said = majority(request, await self.serving.answer(ballots(request, settings.samples)))
-        judgement, question = judging.read_judgement(said), None
+        judgement, questions = judging.read_judgement(said), list[Question]()
         if judging.asks(judgement, settings):
             asker = version if settings.asker == "critic" else 0
-            request, expected = judging.question_request(trajectory.task, frame, image, asker)
-            (answer,) = await self.serving.answer([request])
-            question = judging.read_answer(request, expected, answer)
+            inquiries = judging.inquiries(trajectory.task, frame, image, asker, settings)
+            answers = await self.serving.answer([inquiry.request for inquiry in inquiries])
+            questions = [judging.read_answer(*pair) for pair in zip(inquiries, answers, strict=True)]
             self._service.counts["self_asked"] += 1
-        return judging.verdict(trajectory, judgement, version=said.version, question=question)
+        return judging.verdict(trajectory, judgement, version=said.version, questions=questions)
 
     async def judge_again(self, work: Rejudging) -> None:
         """A round's verdicts by the version trained in it, without asking: has learning made the critic agree?"""

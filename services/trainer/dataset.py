@@ -5,13 +5,15 @@ arrived leaves no trace in the result (paper section 4.3).
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Literal
 
 import msgspec
 
 from protocols.codec import digest
-from protocols.messages import Count, Digest, Name, Relabel, Task, Trajectory, Verdict
+from protocols.messages import Count, Digest, Name, Relabel, Step, Task, Trajectory, Verdict
 from services.actor.prompts import next_action
 from services.critic.prompts import NO, YES, judge
 from services.settings import Trainer
@@ -24,6 +26,9 @@ DONE = "done"
 FLOOR, SLACK = 20, 1.2
 """Balancing keeps up to `SLACK` times as many rows of one answer as there are of the rarer, and never fewer than that
 of `FLOOR`: a first round with hardly any "yes" still teaches something."""
+
+FEW = 10
+"""Of fewer verdicts with one answer none is left out for being doubtful."""
 
 
 Source = Literal["verdict", "self_asking", "hindsight", "exclusion", "rollout"]
@@ -41,6 +46,7 @@ class Example(Row, frozen=True, kw_only=True, omit_defaults=True):
     round: Count
     source: Source
     instruction: str
+    verb: str
     actor_version: Count
     critic_version: Count
 
@@ -70,6 +76,7 @@ def _judgement(record: Record, task: Task, answer: str, source: Source) -> Examp
         round=trajectory.round,
         source=source,
         instruction=task.instruction,
+        verb=task.verb,
         actor_version=trajectory.actor_version,
         critic_version=record.first.critic_version,
     )
@@ -84,11 +91,13 @@ def critic_examples(records: Iterable[Record], settings: Trainer, *, seed: int) 
     """One round's part of D_c: a verdict for each instruction, and what hindsight found true or excluded."""
     records = _ordered(records)
     tasks = {record.trajectory.task.id: record.trajectory.task for record in records}
+    doubted = doubtful(records, settings.drop)
     examples: list[Example] = []
     for record in records:
         own = record.trajectory.task
         answer = YES if record.first.success else NO
-        examples.append(_judgement(record, own, answer, "self_asking" if record.first.flipped else "verdict"))
+        if record.trajectory.id not in doubted:
+            examples.append(_judgement(record, own, answer, "self_asking" if record.first.flipped else "verdict"))
         found = hindsight(record)
         if found is None or settings.relabels == "off":
             continue
@@ -100,6 +109,20 @@ def critic_examples(records: Iterable[Record], settings: Trainer, *, seed: int) 
                 other = random.Random(f"{seed}/exclusion/{record.trajectory.id}").choice(like)
                 examples.append(_judgement(record, tasks[other], NO, "exclusion"))
     return examples
+
+
+def doubtful(records: Iterable[Record], share: float) -> set[str]:
+    """The trajectories whose verdicts are the least confident `share` of the successes, and of the failures."""
+    found: set[str] = set()
+    for success in (True, False):
+        known = sorted(
+            (record.first.confidence, record.trajectory.id)
+            for record in records
+            if record.first.success is success and record.first.confidence is not None
+        )
+        if len(known) >= FEW:
+            found.update(id for _, id in known[: int(share * len(known))])
+    return found
 
 
 def accepted(record: Record, settings: Trainer, *, asked: bool) -> bool:
@@ -117,15 +140,19 @@ def accepted(record: Record, settings: Trainer, *, asked: bool) -> bool:
 def relabelled(record: Record, settings: Trainer) -> Task | None:
     """The instruction under which a trajectory that was not accepted enters D_a, None where it does not."""
     task = hindsight(record)
-    if task is None or settings.relabels not in ("direct", "all"):
+    if task is None or settings.relabels not in ("direct", "pruned", "all"):
         return None
     if record.rejudged is not None and not (record.rejudged_relabel and record.rejudged_relabel.judged):
         return None
     if settings.relabels == "direct":
         steps = record.trajectory.steps
-        if not steps or f" {task.object} " not in f" {steps[0].action.lower()} ":
+        if not steps or not _concerns(steps[0], task):
             return None
     return task
+
+
+def _concerns(step: Step, task: Task) -> bool:
+    return f" {task.object} " in f" {step.action.lower()} "
 
 
 def actor_examples(records: Iterable[Record], settings: Trainer, *, asked: bool) -> list[Example]:
@@ -133,23 +160,42 @@ def actor_examples(records: Iterable[Record], settings: Trainer, *, asked: bool)
     examples: list[Example] = []
     for record in _ordered(records):
         if accepted(record, settings, asked=asked):
-            examples += _steps(record, record.trajectory.task, None, "rollout")
+            taken = [(step, step.action) for step in record.trajectory.steps]
+            examples += _rows(record, record.trajectory.task, taken, settings, "rollout")
         elif task := relabelled(record, settings):
-            act = record.relabel.act if record.relabel and settings.cut else None
-            examples += _steps(record, task, act, "hindsight")
+            examples += _rows(record, task, _fulfilling(record, task, settings), settings, "hindsight")
     return examples
 
 
-def _steps(record: Record, task: Task, act: int | None, source: Source) -> list[Example]:
-    """The steps as rows; with `act`, those up to it and then "done", where a frame after it was seen."""
-    trajectory = record.trajectory
-    taken = [(step, step.action) for step in trajectory.steps]
-    if act is not None:
+Taken = tuple[Step, str]
+"""A step, and the action to learn for its frame."""
+
+
+def _fulfilling(record: Record, task: Task, settings: Trainer) -> list[Taken]:
+    """The part of a trajectory that fulfils the task that hindsight gave it.
+
+    It ends with the act that did it and then "done", where a frame after it was seen; and it begins, where
+    irrelevant first actions are pruned, with the first that concerns the task's object.
+    """
+    taken = [(step, step.action) for step in record.trajectory.steps]
+    act = record.relabel.act if record.relabel else None
+    if settings.cut and act is not None:
         taken = taken[: act + 1] + [(step, DONE) for step, _ in taken[act + 1 : act + 2]]
+    if settings.relabels == "pruned":
+        first = next((at for at, (step, _) in enumerate(taken) if _concerns(step, task)), len(taken))
+        taken = taken[first:]
+    return taken
+
+
+def _rows(record: Record, task: Task, taken: list[Taken], settings: Trainer, source: Source) -> list[Example]:
+    """The actions as rows, each prompt showing those before it; what was refused changed nothing and is left out."""
+    trajectory = record.trajectory
     verdict = record.rejudged or record.first
     examples: list[Example] = []
     history: list[str] = []
     for step, action in taken:
+        if settings.prune and step.error is not None and action == step.action:
+            continue
         examples.append(
             Example(
                 frame=step.frame,
@@ -159,6 +205,7 @@ def _steps(record: Record, task: Task, act: int | None, source: Source) -> list[
                 round=trajectory.round,
                 source=source,
                 instruction=task.instruction,
+                verb=task.verb,
                 actor_version=trajectory.actor_version,
                 critic_version=verdict.critic_version,
             )
@@ -195,7 +242,15 @@ def build_critic_set(rounds: Sequence[Sequence[Example]], settings: Trainer, *, 
 
 def build_actor_set(rounds: Sequence[Sequence[Example]], settings: Trainer) -> list[Example]:
     """D_a from the rounds' examples, oldest first, the last being the round that is trained."""
-    return newest(rounds if settings.replay else rounds[-1:], settings.actor.max_rows)
+    return evened(newest(rounds if settings.replay else rounds[-1:], settings.actor.max_rows), settings.rare)
+
+
+def evened(examples: Sequence[Example], limit: int) -> list[Example]:
+    """Rows of verbs that have fewer than the median verb are repeated, at most to `limit` times each."""
+    counts = Counter(row.verb for row in examples)
+    middle = median(counts.values()) if counts else 0
+    times = {verb: max(1, min(limit, round(middle / count))) for verb, count in counts.items()}
+    return [row for row in examples for _ in range(times[row.verb])]
 
 
 def dataset_bytes(rows: Iterable[Example]) -> bytes:

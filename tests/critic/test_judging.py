@@ -1,7 +1,11 @@
 """Verdicts as values: judgement, self-asking and what stands after it."""
 
+import math
+from typing import Literal
+
 import pytest
 
+from protocols.messages import Question, Relabel, Task
 from services.critic import judging
 from services.critic.state import CriticState
 from services.models.engine import Generation
@@ -29,25 +33,76 @@ def test_what_is_questioned(mode: str, after_yes: bool, after_no: bool) -> None:
     assert judging.asks(judging.Judgement(False, -1.0), settings) is after_no
 
 
+def asked(of: Task, questions: Literal[1, 2] = 1) -> list[tuple[str, tuple[str, ...], str, bool]]:
+    inquiries = judging.inquiries(of, FRAME, b"", 2, Critic(questions=questions))
+    assert all(inquiry.request.version == 2 for inquiry in inquiries)
+    return [(i.request.prompt, i.request.choices, i.expected, i.denies) for i in inquiries]
+
+
 def test_questions_about_states_are_closed_and_those_about_objects_open() -> None:
-    closed, expected = judging.question_request(task("open", "fridge"), FRAME, b"", 0)
-    assert (closed.prompt, closed.choices, expected) == ("Is the fridge open?", ("yes", "no"), "yes")
-    which, expected = judging.question_request(task("pick", "apple"), FRAME, b"", 0)
-    assert (which.prompt, which.choices, expected) == ("Which object is the robot holding?", (), "apple")
-    where, expected = judging.question_request(task("put", "apple", "fridge"), FRAME, b"", 2)
-    assert (where.prompt, where.version, expected) == ("Where is the apple?", 2, "fridge")
+    assert asked(task("open", "fridge")) == [("Is the fridge open?", ("yes", "no"), "yes", False)]
+    assert asked(task("pick", "apple")) == [("Which object is the robot holding?", (), "apple", False)]
+    assert asked(task("put", "apple", "fridge")) == [("Where is the apple?", (), "fridge", False)]
+
+
+def test_a_second_question_asks_about_the_same_state_the_other_way_around() -> None:
+    assert asked(task("open", "fridge"), 2)[1] == ("Which object is open?", (), "fridge", False)
+    assert asked(task("pick", "apple"), 2)[1] == ("Where is the apple?", (), "hand", False)
+    assert asked(task("put", "apple", "fridge"), 2)[1] == ("Which object is the robot holding?", (), "apple", True)
+    assert len(asked(task("sit", "sofa"), 2)) == 1
+
+
+def question(log_odds: float, *, denies: bool = False) -> Question:
+    return Question(text="?", answer="a", frame=FRAME, version=0, expected="a", log_odds=log_odds, denies=denies)
+
+
+def test_two_answers_that_contradict_each_other_make_a_doubtful_verdict() -> None:
+    sure = judging.settle(judging.Judgement(False, -9.0), [question(4.0), question(6.0)])
+    torn = judging.settle(judging.Judgement(False, -9.0), [question(4.0), question(-3.0)])
+    assert (sure.yes, sure.log_odds) == (True, 5.0)
+    assert (torn.yes, torn.log_odds) == (True, 0.5)
+
+
+def test_an_answer_that_denies_the_goal_decides_alone_and_its_absence_proves_nothing() -> None:
+    assert judging.settle(judging.Judgement(True, 1.0), [question(4.0), question(3.0, denies=True)]).log_odds == -3.0
+    assert judging.settle(judging.Judgement(True, 1.0), [question(4.0), question(-9.0, denies=True)]).log_odds == 4.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "log_prob", "log_odds"),
+    [
+        ("hand", math.log(0.75), math.log(3)),
+        ("in the robot's hand.", math.log(0.75), math.log(3)),
+        ("table", math.log(0.75), -math.log(3)),
+        ("table", math.log(0.25), -math.log(3)),
+        ("hand", 0.0, judging.SURE),
+        ("table", -1e-12, -judging.SURE),
+        ("hand", None, 1.0),
+        ("handle", None, -1.0),
+    ],
+)
+def test_an_open_answer_is_as_sure_as_it_was_likely(answer: str, log_prob: float | None, log_odds: float) -> None:
+    (_, where) = judging.inquiries(task("pick", "apple"), FRAME, b"", 0, Critic(questions=2))
+    given = judging.read_answer(where, Generation(text=answer, version=0, log_prob=log_prob))
+    assert given.log_odds == pytest.approx(log_odds)
 
 
 @pytest.mark.parametrize(("judged", "answer"), [(True, "no"), (False, "yes"), (True, "yes"), (False, "no")])
 def test_the_answer_about_the_state_stands(judged: bool, answer: str) -> None:
     of = trajectory()
-    request, expected = judging.question_request(of.task, FRAME, b"", 0)
-    question = judging.read_answer(request, expected, said(answer.upper() + ".", 2.0))
-    given = judging.verdict(of, judging.Judgement(judged, 0.5), version=0, question=question)
+    (inquiry,) = judging.inquiries(of.task, FRAME, b"", 0, Critic(questions=1))
+    question = judging.read_answer(inquiry, said(answer.upper() + ".", 2.0 if answer == "yes" else -2.0))
+    given = judging.verdict(of, judging.Judgement(judged, 0.5), version=0, questions=[question])
     assert given.success is (answer == "yes")
     assert given.judged is judged
     assert given.flipped is (judged != (answer == "yes"))
+    assert given.confidence == 2.0
     assert given.questions == (question,)
+
+
+def test_without_questions_the_judgement_stands_as_surely_as_it_was_made() -> None:
+    given = judging.verdict(trajectory(), judging.Judgement(False, -0.5), version=0)
+    assert (given.success, given.confidence) == (False, 0.5)
 
 
 def test_the_first_verdict_is_given_by_the_version_of_the_round() -> None:
@@ -91,8 +146,6 @@ def test_a_round_is_judged_again_from_its_first_possible_trajectory_to_the_annou
 
 
 def test_judging_again_looks_at_the_task_and_at_what_hindsight_made_of_it_once() -> None:
-    from protocols.messages import Relabel
-
     state, of, found = CriticState(), trajectory(), task("open", "drawer")
     state.apply(1, round_(1))
     assert state.subjects(of, 1) == [("task", of.task)]

@@ -1,6 +1,7 @@
 """The learning rules: what of a round becomes a row of D_c and D_a, under which instruction, and from where."""
 
 import random
+from collections import Counter
 
 import msgspec
 import pytest
@@ -19,6 +20,8 @@ from services.trainer.dataset import (
     critic_examples,
     dataset_bytes,
     dataset_digest,
+    doubtful,
+    evened,
     newest,
     relabelled,
 )
@@ -173,7 +176,7 @@ def test_direct_takes_only_relabels_whose_first_action_concerns_the_new_object()
 def example(round: int, index: int, answer: str = "yes") -> Example:
     return Example(
         frame=digest(f"{round}/{index}".encode()), prompt="?", answer=answer, trajectory=f"r{round}-{index:05d}",
-        round=round, source="verdict", instruction="open the fridge", actor_version=0, critic_version=0,
+        round=round, source="verdict", instruction="open the fridge", verb="open", actor_version=0, critic_version=0,
     )  # fmt: skip
 
 
@@ -229,3 +232,67 @@ def test_accepting_all_learns_from_every_trajectory_under_its_own_instruction() 
     assert {(row.trajectory, row.instruction) for row in learned} == {
         (FAILED.id, FAILED.task.instruction), (records[1].trajectory.id, MUG.instruction),
     }  # fmt: skip
+
+
+def doubts(*verdicts: tuple[bool, float | None]) -> set[int]:
+    records = [
+        record(acted(i, MUG, "done"), success, confidence=confidence)
+        for i, (success, confidence) in enumerate(verdicts)
+    ]
+    return {int(id[-5:]) for id in doubtful(records, 0.25)}
+
+
+def test_the_least_confident_verdicts_of_each_answer_are_doubted() -> None:
+    successes = [(True, float(i)) for i in range(12)]
+    failures = [(False, float(i)) for i in range(20)]
+    assert doubts(*successes, *failures) == {0, 1, 2, *range(12, 17)}
+
+
+def test_few_verdicts_and_those_of_unknown_confidence_are_never_doubted() -> None:
+    assert doubts(*[(True, float(i)) for i in range(9)], *[(False, None)] * 20) == set()
+
+
+def test_a_doubted_verdict_is_no_row_of_the_critic_but_its_success_is_acted_upon() -> None:
+    records = [record(acted(i, MUG, "done"), True, confidence=float(i)) for i in range(10)]
+    settings = Trainer(drop=0.2)
+    assert [row.trajectory for row in critic_examples(records, settings, seed=0)] == [
+        r.trajectory.id for r in records[2:]
+    ]
+    assert len(actor_examples(records, settings, asked=True)) == 10
+
+
+def refused(index: int) -> Trajectory:
+    of = acted(index, MUG, "pick up mug", "find mug", "pick up mug", "done")
+    return msgspec.structs.replace(of, steps=(msgspec.structs.replace(of.steps[0], error="not near"), *of.steps[1:]))
+
+
+@pytest.mark.parametrize(
+    ("prune", "answers", "last"),
+    [
+        (True, ["find mug", "pick up mug", "done"], "find mug, pick up mug"),
+        (False, ["pick up mug", "find mug", "pick up mug", "done"], "pick up mug, find mug, pick up mug"),
+    ],
+)
+def test_what_the_world_refused_is_not_imitated_nor_shown_as_done(prune: bool, answers: list[str], last: str) -> None:
+    examples = actor_examples([record(refused(0), True)], Trainer(prune=prune), asked=True)
+    assert [row.answer for row in examples] == answers
+    assert f"Done so far: {last}." in examples[-1].prompt
+
+
+def test_a_pruned_relabel_begins_with_the_first_act_on_its_object() -> None:
+    of = acted(0, task("pick", "apple"), "find apple", "find fridge", "find mug", "pick up mug", "find apple")
+    examples = actor_examples([record(of, False, found=MUG, act=3)], Trainer(relabels="pruned"), asked=True)
+    assert [row.answer for row in examples] == ["find mug", "pick up mug", "done"]
+    assert [row.frame for row in examples] == [step.frame for step in of.steps[2:]]
+    assert "Done so far: nothing." in examples[0].prompt
+
+
+def test_steps_of_rare_verbs_count_more_than_once_and_no_more_than_the_limit() -> None:
+    def steps(verb: str, count: int) -> list[Example]:
+        return actor_examples([record(acted(i, task(verb, "x"), "done"), True) for i in range(count)], ALL, asked=True)
+
+    rows = [*steps("open", 12), *steps("pick", 12), *steps("slice", 5), *steps("sit", 1)]
+    counts = Counter(row.verb for row in evened(rows, 3))
+    assert counts == {"open": 12, "pick": 12, "slice": 10, "sit": 3}
+    assert evened(rows, 1) == rows
+    assert evened([], 3) == []

@@ -168,7 +168,7 @@ def test_neither_the_order_nor_the_number_of_arrivals_leaves_a_trace(seed: int, 
 def test_rounds_older_than_the_row_limit_are_forgotten() -> None:
     lora = msgspec.structs.replace(Trainer().actor, max_rows=20)
     small = msgspec.structs.replace(
-        SETTINGS, run=Run(rounds=5), trainer=Trainer(actor=lora, critic=lora, balance=False)
+        SETTINGS, run=Run(rounds=5), trainer=Trainer(actor=lora, critic=lora, balance=False, rare=1)
     )
     story = Story(small)
     story.run()

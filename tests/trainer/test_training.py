@@ -31,7 +31,7 @@ FRAME = b"a frame"
 def example(index: int) -> Example:
     return Example(
         frame=digest(FRAME), prompt=f"{index}?", answer="yes" if index % 2 else "no", trajectory=f"r1-{index:05d}",
-        round=1, source="verdict", instruction="open the fridge", actor_version=0, critic_version=0,
+        round=1, source="verdict", instruction="open the fridge", verb="open", actor_version=0, critic_version=0,
     )  # fmt: skip
 
 
