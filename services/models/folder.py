@@ -10,6 +10,9 @@ from services.settings import Model
 MICRO = Path(__file__).parent / "micro"
 """The micro model of this package, taken where no path is set."""
 
+PACKAGED = (MICRO.name, "micro-seed1")
+"""The models of this package, by name. The second was pretrained like the first, from another seed and its data."""
+
 WHOLE_BYTES = 1 << 30
 """Weights up to this size are hashed whole; of larger ones the sizes, both ends and a few places between are."""
 
@@ -20,7 +23,12 @@ SAMPLES = 64
 def model_folder(settings: Model) -> Path:
     """The base model's folder. Raises EngineError, saying what is missing and what to do, where there is none."""
     folder = Path(settings.path).expanduser() if settings.path else MICRO
-    hint = "set model.path to a folder in Hugging Face layout (config.json, *.safetensors, tokenizer)"
+    if settings.path in PACKAGED and not folder.exists():
+        folder = MICRO.parent / settings.path
+    hint = (
+        "set model.path to a folder in Hugging Face layout (config.json, *.safetensors, tokenizer), "
+        f"or to one that is in this package ({', '.join(PACKAGED)})"
+    )
     if not folder.is_dir():
         raise EngineError(f"no model folder at {folder}; {hint}")
     if not (folder / "config.json").is_file():

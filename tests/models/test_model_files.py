@@ -1,5 +1,6 @@
 """Model folders, chat formats, adapter files and picture tables: what is read before any model runs."""
 
+import hashlib
 import importlib.util
 import json
 from collections.abc import Callable
@@ -297,3 +298,10 @@ async def test_a_version_that_does_not_drain_in_time_stays_loaded() -> None:
 def test_the_tiny_model_has_the_shapes_its_header_says(tiny_model: Path) -> None:
     shapes = tensor_shapes(tiny_model)
     assert shapes["model.text_model.layers.0.self_attn.q_proj.weight"] == (64, 64)
+
+
+def test_the_models_of_this_package_are_known_by_name_and_their_cards_by_their_weights() -> None:
+    for name in folders.PACKAGED:
+        folder = folders.model_folder(Model(path=name))
+        weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        assert weights in (folder / "README.md").read_text()

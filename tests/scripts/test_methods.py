@@ -13,18 +13,20 @@ from scripts.selu import main
 from services.settings import Settings
 
 HINDSIGHT_OFF = {"relabeler.enabled": False, "trainer.relabels": "off", "trainer.negatives": False}
+PLAIN = {"trainer.drop": 0.0, "trainer.prune": False, "trainer.rare": 1}
 CHANGES: dict[str, dict[str, Any]] = {
     "base": {"run.rounds": 0},
     "sc": {"run.rounds": 0, "evaluator.samples": 5},
     "self-refine": {"run.rounds": 0, "evaluator.refine": 3},
     "lmsi": {
         "actor.samples": 5, "critic.samples": 5, "critic.self_ask": "off", "trainer.accept": "all", **HINDSIGHT_OFF,
+        **PLAIN,
     },
     "selu": {},
     "selu-paper": {
         "critic.self_ask": "paper", "critic.asker": "critic", "relabeler.verbs": "own", "relabeler.trace": False,
         "relabeler.asker": "critic", "trainer.relabels": "all", "trainer.accept": "critic", "trainer.cut": False,
-        "trainer.balance": False, "trainer.negatives": False, "trainer.replay": False,
+        "trainer.balance": False, "trainer.negatives": False, "trainer.replay": False, "critic.questions": 1, **PLAIN,
     },
     "selu-no-self-ask": {"critic.self_ask": "off"},
     "selu-no-hindsight": HINDSIGHT_OFF,
@@ -37,9 +39,14 @@ CHANGES: dict[str, dict[str, Any]] = {
     "selu-no-balance": {"trainer.balance": False},
     "selu-no-negatives": {"trainer.negatives": False},
     "selu-no-replay": {"trainer.replay": False},
+    "selu-no-cross-check": {"critic.questions": 1},
+    "selu-no-drop": {"trainer.drop": 0.0},
+    "selu-no-prune": {"trainer.prune": False},
+    "selu-no-rare": {"trainer.rare": 1},
     "selu-own-verb": {"relabeler.verbs": "own"},
     "selu-hindsight-critic": {"trainer.relabels": "critic"},
     "selu-hindsight-direct": {"trainer.relabels": "direct"},
+    "selu-hindsight-pruned": {"trainer.relabels": "pruned"},
     "selu-hindsight-all": {"trainer.relabels": "all", "trainer.cut": False},
 }  # fmt: skip
 """By method, every setting that it has otherwise than the defaults, or says again."""
