@@ -66,6 +66,7 @@ def llava_next(folder: Path) -> Path:
     tokenizer = _sentencepiece(["<image>", "<pad>"])
     tokenizer.chat_template = LLAVA_TEMPLATE
     tokenizer.save_pretrained(folder)
+    _tokenizer_class(folder, "LlamaTokenizer")
     tiles = [[56, 112], [112, 56], [112, 112], [168, 56], [56, 168]]
     _json(
         folder / "preprocessor_config.json",

@@ -76,6 +76,15 @@ def test_a_choice_may_be_spelled_letter_by_letter(served_model: Path) -> None:
     assert asked.parameters.max_tokens > len(choices[0]), "and then the end of the turn"
 
 
+async def test_a_prompt_that_is_too_long_is_refused_and_says_which_setting_bounds_it(engine: VllmEngine) -> None:
+    image = picture(0)
+    long = Request(prompt="open the fridge " * 300, image=image, image_id=hashlib.sha256(image).hexdigest())
+    with anyio.fail_after(EACH):
+        with pytest.raises(EngineError, match=r"model\.max_model_len"):
+            await engine.generate([long])
+        assert (await engine.canary()).version == 0
+
+
 async def test_base_and_adapter_answer_as_in_transformers(
     engine: VllmEngine, served_model: Path, tmp_path: Path
 ) -> None:
