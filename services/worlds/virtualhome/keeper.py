@@ -65,7 +65,7 @@ def _reap() -> None:
 
 def _signal(how: int) -> None:
     for pid in _descendants(os.getpid()):
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(OSError):
             os.kill(pid, how)
 
 
