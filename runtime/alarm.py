@@ -28,21 +28,22 @@ class StorageAlarm:
         self._clock = clock
         self._since: float | None = None
         self._why = ""
-        self._said = 0.0
+        self._said = self._last = 0.0
         self._spoken = 0
 
     async def look(self) -> None:
         """Says what has changed, and what still lasts."""
         now, why = self._clock(), self._journal.refused
         if why is not None:
+            self._last = now
             if self._since is None:
                 self._since, self._why, self._said = now, why, now - SAY_SECONDS
                 log.error("nothing is acknowledged until there is space: %s", why)
             if now - self._said >= SAY_SECONDS:
                 self._said = now
                 self._emit(full=True)
-        elif self._since is not None:
-            seconds, self._since = now - self._since, None
+        elif self._since is not None and now - self._last >= SAY_SECONDS:  # not between one failure and the next
+            seconds, self._since = self._last - self._since, None
             log.warning("there is space again after %.1f s", seconds)
             self._emit(full=False)
             fault = Fault(

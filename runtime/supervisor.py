@@ -21,7 +21,9 @@ import msgspec
 WINDOW_SECONDS = 600.0
 """Deaths longer ago than this no longer count against the budget."""
 BACKOFF_SECONDS = (0.1, 5.0)
-"""The wait before the first restart, doubled for each further one up to the second figure."""
+"""The wait before the first restart, doubled for each further one in a row up to the second figure."""
+STEADY_SECONDS = 10.0
+"""A child that lived so long did not die of its start: the wait begins at the first figure again."""
 KILLED_SECONDS = 2.0
 """How long a killed process may take to be gone."""
 TAIL_LINES, TAIL_BYTES = 12, 8192
@@ -76,6 +78,7 @@ class _Child:
         self.pid = 0
         self.state: State = "starting"
         self.deaths: deque[float] = deque()
+        self.early = 0
         self.restarts = 0
         self.forced = False
         self.scope = anyio.CancelScope(shield=True)
@@ -255,11 +258,12 @@ class Supervisor:
         again_in = None
         if returncode != 0:
             child.deaths.append(now)
+            child.early = 1 if seconds >= STEADY_SECONDS else child.early + 1
             while child.deaths[0] < now - self._window:
                 child.deaths.popleft()
             if returncode != HOPELESS and len(child.deaths) <= self._restarts:
                 first, most = self._backoff
-                again_in = min(first * 2 ** (len(child.deaths) - 1), most)
+                again_in = min(first * 2 ** (child.early - 1), most)
         return Exit(
             instance=child.spec.instance,
             pid=pid,

@@ -1,6 +1,10 @@
-"""docs/RELIABILITY.md promises nothing that no test proves."""
+"""docs/RELIABILITY.md promises nothing that no test proves.
+
+``python -m tests.test_reliability`` prints the tests of its table, for pytest to run.
+"""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,3 +37,7 @@ def test_every_point_that_is_listed_is_in_the_code() -> None:
         what, *rest = point.split(".")
         called = f'crash.at("{point}")' if len(rest) == 1 else rf'crash.at("{what}", '
         assert called in code, point
+
+
+if __name__ == "__main__":
+    sys.stdout.write(" ".join(f"tests/{name}" for name in NAMES) + "\n")

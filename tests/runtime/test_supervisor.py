@@ -251,3 +251,22 @@ async def test_when_the_launcher_is_killed_nothing_it_started_is_left(tmp_path: 
         with anyio.fail_after(5):
             for pid in pids:
                 await gone(pid)
+
+
+async def test_a_child_that_lived_for_a_while_is_started_again_without_the_wait_of_its_early_deaths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send, receive = anyio.create_memory_object_stream[Exit](16)
+    ear = Ear()
+    with anyio.fail_after(20), send, receive:
+        async with supervise(
+            logs=tmp_path, on_exit=send.send, restarts=9, backoff=(0.01, 60.0), pass_fds=[ear.write]
+        ) as supervisor:
+            await supervisor.start(Spec(instance="a", argv=python(SLEEPER, ear.write)))
+            waits = []
+            for steady in (False, False, True, False):
+                await ear.line()
+                monkeypatch.setattr("runtime.supervisor.STEADY_SECONDS", 0.0 if steady else 60.0)
+                os.kill(supervisor.pids["a"], signal.SIGKILL)
+                waits.append((await receive.receive()).again_in)
+            assert waits == [0.01, 0.02, 0.01, 0.02]
