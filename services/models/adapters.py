@@ -15,8 +15,8 @@ from protocols.messages import Adapter, Digest
 from runtime import crash
 from runtime.storage import when_there_is_room
 
-FILES = frozenset({"adapter_config.json", "adapter_model.safetensors"})
-"""What an adapter is made of. Weights in any other form could be code."""
+FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", "adapter_model.json"})
+"""What an adapter is made of; JSON is for the scripted engine. Weights in any other form could be code."""
 
 
 class AdapterBroken(Exception):

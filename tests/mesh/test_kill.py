@@ -10,7 +10,7 @@ import anyio.lowlevel
 import msgspec
 import pytest
 
-from protocols.messages import Trajectory
+from protocols.messages import Swap, Trajectory
 from runtime import witness
 from scripts.soaking.checker import Findings, Learned, examine, read
 from scripts.soaking.launched import Launched
@@ -46,9 +46,10 @@ POINTS = {
 
 
 def check(run: Launched, told: Path | None = None) -> Findings:
-    """Nothing lost, doubled or missing; the run is over and has its report."""
+    """Nothing lost, doubled or missing; the run is over, served what it trained, and has its report."""
     found = examine(run.run, witness.read(told) if told else ())
     assert found.sound, found
+    assert all(swap.served for swap in read(run.run)["swaps"].values() if isinstance(swap, Swap))
     assert run.run.summary_file.exists() and run.run.report_file.exists()
     return found
 
