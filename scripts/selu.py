@@ -8,7 +8,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("up", "attach", "join", "keys", "report", "doctor", "replay", "compact", "experiment")
+COMMANDS = ("up", "attach", "join", "keys", "report", "doctor", "replay", "compact", "experiment", "probe")
 
 EXIT_CODES = """exit codes:
   0  done

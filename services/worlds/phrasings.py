@@ -1,0 +1,61 @@
+"""The questions about object states in several wordings: the one that models here were taught, and paraphrases."""
+
+import msgspec
+
+
+class Phrasing(msgspec.Struct, frozen=True):
+    """``closed`` asks whether an object is in a state, ``which`` what object is; ``holding`` and ``sitting`` are about
+    the robot, ``where`` about an object's place."""
+
+    closed: str
+    which: str
+    holding: str
+    sitting: str
+    where: str
+
+
+PHRASINGS: dict[str, Phrasing] = {
+    "plain": Phrasing(
+        "Is the {object} {state}?",
+        "Which object is {state}?",
+        "Which object is the robot holding?",
+        "What is the robot sitting on?",
+        "Where is the {object}?",
+    ),
+    "now": Phrasing(
+        "Is the {object} {state} now?",
+        "Which object is {state} now?",
+        "Which object is the robot holding now?",
+        "What is the robot sitting on now?",
+        "Where is the {object} now?",
+    ),
+    "picture": Phrasing(
+        "In the picture, is the {object} {state}?",
+        "In the picture, which object is {state}?",
+        "In the picture, which object is the robot holding?",
+        "In the picture, what is the robot sitting on?",
+        "In the picture, where is the {object}?",
+    ),
+    "look": Phrasing(
+        "Look at the {object}. Is it {state}?",
+        "Look at the room. What is {state}?",
+        "Look at the robot. What is it holding?",
+        "Look at the robot. What is it sitting on?",
+        "Look for the {object}. Where is it?",
+    ),
+    "statement": Phrasing(
+        "The {object} is {state}. Is that so?",
+        "Name the object that is {state}.",
+        "Name the object in the robot's hand.",
+        "Name what the robot is sitting on.",
+        "Name the place of the {object}.",
+    ),
+    "see": Phrasing(
+        "Do you see that the {object} is {state}?",
+        "What do you see that is {state}?",
+        "What do you see in the robot's hand?",
+        "What do you see the robot sitting on?",
+        "Where do you see the {object}?",
+    ),
+}
+"""By name; "plain" is the wording of pretraining and of the method."""
