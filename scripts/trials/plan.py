@@ -11,7 +11,7 @@ from protocols.codec import digest
 from runtime.settings import Layer, SettingsError, dump, load
 from scripts.launch.plan import method_file, methods, profile_file
 from services.models.engine import EngineError
-from services.models.folder import base_model_name, model_folder
+from services.models.folder import MICRO, PACKAGED, base_model_name, model_folder
 from services.settings import Section, Settings
 
 OF_NO_ACCOUNT = (
@@ -32,7 +32,7 @@ class Experiment(Section, frozen=True, kw_only=True):
     """``about`` is the question it answers, in a sentence. ``methods`` and ``variants`` are the rows of its table; each
     is run for every seed on every base model, once a base where it learns nothing.
 
-    ``bases`` are model folders, "" the micro model of this package. ``split`` "dev" is for choosing settings, "heldout"
+    ``bases`` are model folders or names of models in this package. ``split`` "dev" is for choosing settings, "heldout"
     for reporting, once, what was chosen. ``parallel`` is how many trials run at once, 0 as many as this machine bears.
     ``settings`` go over the profile's and under each method's.
     """
@@ -42,7 +42,7 @@ class Experiment(Section, frozen=True, kw_only=True):
     methods: tuple[str, ...] = ()
     variants: dict[str, Variant] = msgspec.field(default_factory=dict[str, Variant])
     seeds: tuple[Annotated[int, Meta(ge=0, le=800)], ...] = (0,)
-    bases: tuple[str, ...] = ("",)
+    bases: tuple[str, ...] = (MICRO.name,)
     rounds: Annotated[int, Meta(ge=1, le=900)] = 2
     quota: Annotated[int, Meta(ge=1, le=10_000)] = 300
     split: Literal["dev", "heldout"] = "dev"
@@ -89,7 +89,7 @@ def labels(bases: tuple[str, ...]) -> dict[str, str]:
     """A short name for each base model: its folder's, with a number behind where two have the same."""
     found: dict[str, str] = {}
     for base in bases:
-        name = Path(base).name if base else "micro"
+        name = Path(base).name if base else MICRO.name
         taken = [label for label in found.values() if label.rpartition("-")[0] == name or label == name]
         found[base] = f"{name}-{len(taken) + 1}" if taken else name
     return found
@@ -125,7 +125,7 @@ def _settings(
         "run": {"rounds": experiment.rounds, "seed": seed},
         "simulator": {"quota": experiment.quota},
         "evaluator": {"split": experiment.split, "judgement_sets": str((folder / "judgements").absolute())},
-        "model": {"path": str(Path(base).expanduser().absolute()) if base else ""},
+        "model": {"path": base if base in ("", *PACKAGED) else str(Path(base).expanduser().absolute())},
     }
     over: list[Layer] = [
         (str(file), common),
