@@ -109,7 +109,7 @@ def test_a_player_past_its_deadline_is_killed_with_its_display_and_another_is_st
     world = ai2thor(executable=executable, scenes="1", width=96, height=96, server=server, **deadlines)
     with pytest.raises(WorldError, match=cause):
         run(world)
-    world.deadlines = Deadlines(start=20, reset=20, step=20)
+    world.deadlines, world._options["start_seconds"] = Deadlines(start=20, reset=20, step=20), 20.0
     run(world)
     world.close()
     players = list(map(int, pids.read_text().split()))
