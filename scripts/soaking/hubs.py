@@ -20,8 +20,7 @@ from services.settings import Mesh, Settings
 
 
 class Hubs:
-    """The hub's lives. ``deaths`` counts them by cause: "killed", or the point at which it died;
-    ``born`` tells of each new one."""
+    """The hub's lives. ``deaths`` counts their ends by cause; ``born`` tells of each new one."""
 
     def __init__(self, run: RunFolder, plan: Callable[[], str]) -> None:
         self.run = run
@@ -67,7 +66,7 @@ class Hubs:
             if process.returncode != -signal.SIGKILL:
                 text = self._output.read_text(errors="replace")[-2000:]
                 raise RuntimeError(f"the hub ended by itself with {process.returncode}:\n{text}")
-            self.deaths["killed" if self._killed else point.partition(":")[0]] += 1
+            self.deaths["hub killed" if self._killed else f"hub died at {point.partition(':')[0]}"] += 1
 
 
 @asynccontextmanager

@@ -39,6 +39,9 @@ APPOINTED = 6
 """Points of a run at which somebody dies."""
 PAUSES = (0.2, 1.0)
 """Seconds between two other faults."""
+FAULTS, INTERRUPTIONS = 40, 3
+"""How many others a run suffers at most, and how many of those end its launcher: a run that is never left alone for as
+long as it takes to start does not end."""
 RUN_SECONDS = 180.0
 """How long one run may take under all this."""
 
@@ -67,6 +70,7 @@ class Trouble:
     def __init__(self, chance: random.Random) -> None:
         self.injected: Counter[str] = Counter()
         self.resumes = False
+        self._interruptions = INTERRUPTIONS
         self._chance = chance
 
     async def make(self, run: Launched) -> None:
@@ -76,7 +80,7 @@ class Trouble:
             "service killed": 6, "service stopped": 2, "service asked to end": 2, "hub killed": 3,
             "launcher killed": 1, "launcher asked to end": 1,
         }  # fmt: skip
-        while not self.resumes:
+        while not self.resumes and self.injected.total() < FAULTS:
             await anyio.sleep(self._chance.uniform(*PAUSES))
             (kind,) = self._chance.choices([*kinds], [*kinds.values()])
             if await self._inject(kind, run):
@@ -94,8 +98,9 @@ class Trouble:
             case "hub killed":
                 return run.kill("hub")
             case _:
-                if not run.run.log_file.exists() or run.process.returncode is not None:
+                if not run.run.log_file.exists() or run.process.returncode is not None or not self._interruptions:
                     return False
+                self._interruptions -= 1
                 self.resumes = True
                 run.process.send_signal(signal.SIGKILL if kind == "launcher killed" else signal.SIGTERM)
                 return True
@@ -147,5 +152,6 @@ async def disturbed(folder: Path, *, seed: int) -> tuple[Findings, Counter[str]]
         raise RunFailed(f"no end after {RUN_SECONDS:.0f} s:\n{output.read_text()[-4000:]}") from None
     for mark in once.iterdir():
         if ":" in mark.name:
-            trouble.injected[mark.name.rpartition(":")[0]] += 1
+            role, _, point = mark.name.rpartition(":")[0].partition("-")
+            trouble.injected[f"{role} died at {point}"] += 1
     return examine(RunFolder(folder), witness.read(once)), trouble.injected
