@@ -1,6 +1,6 @@
 """Makes the micro model: pretraining on the source household, then post-training, and a model card of what came out.
 
-    python -m scripts.pretrain OUT [--minutes 5.6] [--seed 0] [--images 120000] [--device auto]
+    python -m scripts.pretrain OUT [--size micro|small] [--minutes 5.6] [--seed 0] [--images 120000] [--device auto]
 
 On a GPU this takes under ten minutes. On a CPU the same happens, slowly;
 `--images 2000 --minutes 1 --pictures 16 --episodes 20` shows there that it works.
@@ -34,6 +34,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=int, help="pretrain for exactly so many steps instead")
     parser.add_argument("--seed", type=int, default=0, help="of data, weights and order (%(default)s)")
+    parser.add_argument(
+        "--size", choices=("micro", "small"), default="micro", help="7M or 19M parameters (%(default)s)"
+    )
     parser.add_argument("--images", type=int, default=120_000, help="pictures for pretraining (%(default)s)")
     parser.add_argument("--pictures", type=int, default=320, help="pictures a step (%(default)s)")
     parser.add_argument("--post-images", type=int, default=13_500, help="pictures for post-training (%(default)s)")
@@ -70,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     import torch
 
     from scripts.pretraining import card, posttrain, train
-    from scripts.pretraining.model import VOCABULARY, Micro, build_model, build_tokenizer, chat
+    from scripts.pretraining.model import SHAPES, VOCABULARY, Micro, build_model, build_tokenizer, chat
 
     device = options.device
     if device == "auto":
@@ -94,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         corpus, recipe = corpora["pretraining"], train.Recipe(pictures=options.pictures)
         tokenizer = build_tokenizer({text for row in corpus.rows[:60_000] for text in (chat(row.prompt), row.answer)})
-        micro = Micro(build_model(VOCABULARY), tokenizer, device)
+        micro = Micro(build_model(VOCABULARY, SHAPES[options.size]), tokenizer, device)
         trained = train.pretrain(micro, corpus, recipe, seed=options.seed, minutes=options.minutes, steps=options.steps)
         stages.append(describe("pretraining", trained, recipe))
         if options.keep:
@@ -105,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
     stages.append(describe("post-training", trained, recipe))
     micro.save(options.out)
     answers, acting = _measure(micro, options)
-    card.write(options.out, card.Record(micro.parameters, stages, answers, acting))
+    card.write(options.out, card.Record(options.out.name, micro.parameters, stages, answers, acting))
     log.info("%s after %.0f s", options.out, time.monotonic() - started)
 
 

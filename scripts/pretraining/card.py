@@ -65,6 +65,7 @@ def describe(
 class Record(NamedTuple):
     """All that the card tells. ``answers``: (household, accuracies by kind); ``acting``: (household, figures)."""
 
+    name: str
     parameters: int
     stages: Sequence[Stage]
     answers: Sequence[tuple[str, Mapping[str, Share]]]
@@ -74,7 +75,7 @@ class Record(NamedTuple):
 def write(folder: Path, record: Record) -> None:
     """Writes README.md into the model's folder. Its other files must be there, for their digests."""
     parts = [
-        _HEAD.format(millions=f"{record.parameters / 1e6:.1f}"),
+        _HEAD.format(name=record.name, millions=f"{record.parameters / 1e6:.1f}"),
         _section("What it can do", _answers(record.answers), _ANSWERS),
         _section("", _acting(record.acting), _ACTING),
         _section("How it was made", _making(record.stages), _MAKING),
@@ -172,7 +173,7 @@ pipeline_tag: image-text-to-text
 tags: [idefics3, embodied, household, selu]
 ---
 
-# micro
+# {name}
 
 A vision-language model of {millions}M parameters (Idefics3: a SigLIP-like tower, 128x128 pictures as 16 tokens, a Llama
 text model), small enough that five processes can serve and fine-tune it on two cores. It knows the *source* household:

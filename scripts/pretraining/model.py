@@ -56,6 +56,10 @@ class Shape(NamedTuple):
     vision_layers: int = 4
 
 
+SHAPES = {"micro": Shape(), "small": Shape(hidden=384, layers=8, mlp=1024, vision_hidden=256, vision_layers=6)}
+"""Sizes by name: 7M parameters, the committed models', and 19M, for looking at what scale changes."""
+
+
 def build_model(vocabulary: int, shape: Shape = Shape()) -> nn.Module:  # noqa: B008 (a tuple, immutable)
     """An Idefics3ForConditionalGeneration with fresh weights, drawn from torch's global generator."""
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration

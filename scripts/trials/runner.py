@@ -57,13 +57,15 @@ class Runner:
     async def run(self) -> None:
         """Runs what is missing; returns when all is done, or the time is over, or somebody stops us."""
         left = None if self._seconds is None else self._seconds - (time.monotonic() - self._begun)
-        with anyio.move_on_after(left):
+        with anyio.move_on_after(left) as limit:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._end_on_signal, tasks.cancel_scope)
                 async with anyio.create_task_group() as bases:
                     for base in dict.fromkeys(trial.base for trial in self.trials):
                         bases.start_soon(self._run_base, base)
                 tasks.cancel_scope.cancel()
+        if limit.cancelled_caught:
+            self._say("the time is over: what ran was stopped, and goes on where it was next time")
 
     async def _end_on_signal(self, scope: anyio.CancelScope) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

@@ -12,7 +12,7 @@ from PIL import Image  # noqa: E402
 
 from scripts.pretraining.data import Corpus, Shard, gather  # noqa: E402
 from scripts.pretraining.measure import accuracy  # noqa: E402
-from scripts.pretraining.model import VOCABULARY, Micro, Shape, build_model, build_tokenizer, chat  # noqa: E402
+from scripts.pretraining.model import SHAPES, VOCABULARY, Micro, Shape, build_model, build_tokenizer, chat  # noqa: E402
 from scripts.pretraining.posttrain import Recipe as PostRecipe  # noqa: E402
 from scripts.pretraining.posttrain import posttrain  # noqa: E402
 from scripts.pretraining.train import Recipe, pretrain  # noqa: E402
@@ -118,3 +118,12 @@ def test_the_shipped_model_knows_its_source_household():
     held_out = gather([Shard(stage="pretrain", seed=901, index=0, images=40)], workers=1)
     assert accuracy(micro, held_out)["questions"].value > 0.9
     assert np.isfinite(micro.margins(micro.features(held_out.images[:2]), [PROMPT, PROMPT])).all()
+
+
+def test_the_sizes_are_what_they_are_said_to_be() -> None:
+    with torch.device("meta"):
+        millions = {
+            name: sum(parameter.numel() for parameter in build_model(VOCABULARY, shape).parameters()) / 1e6
+            for name, shape in SHAPES.items()
+        }
+    assert {name: round(count) for name, count in millions.items()} == {"micro": 7, "small": 19}
