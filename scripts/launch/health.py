@@ -17,7 +17,6 @@ import psutil
 from runtime.runfolder import RunFolder, RunFolderError
 from services.models.engine import EngineError
 from services.models.folder import base_model_name, model_folder
-from services.models.load import choose_engine
 from services.models.needs import lacking
 from services.settings import Model
 
@@ -152,7 +151,7 @@ def model_files(path: Path | None = None) -> Iterator[Finding]:
     try:
         folder = model_folder(Model(path=str(path) if path else ""))
         yield Finding(what="model", state="ok", found=f"{base_model_name(folder)} in {folder}")
-        for lack in lacking(folder, choose_engine(Model())):
+        for lack in lacking(folder, "vllm" if importlib.util.find_spec("vllm") else "transformers"):
             yield Finding(what="model", state="fail", found=lack.found, do=lack.do)
     except EngineError as error:
         yield Finding(what="model", state="fail", found=str(error), do="give the folder with --set model.path=DIR")
