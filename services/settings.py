@@ -12,6 +12,8 @@ Positive = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Samples = Annotated[int, Meta(ge=1, le=64)]
+Phrasing = Literal["plain", "now", "picture", "look", "statement", "see"]
+"""The wordings of `services.worlds.phrasings`."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,25 +96,28 @@ class Critic(Section, frozen=True, kw_only=True):
     ``questions``: how many it asks itself, one about the object's state, or two that check each other.
     ``asker``: who answers questions about object states, the frozen base model or the newest critic.
     ``samples``: how many first verdicts are sampled, of which the commonest is taken; 1 takes the likelier answer.
+    ``phrasing``: the wording of the questions.
     """
 
     self_ask: Literal["off", "paper", "confirm"] = "confirm"
     questions: Literal[1, 2] = 2
     asker: Literal["base", "critic"] = "base"
     samples: Samples = 1
+    phrasing: Phrasing = "plain"
     in_flight: Positive = 32
 
 
 class Relabeler(Section, frozen=True, kw_only=True):
     """``verbs``: which verbs hindsight tries, "own" the instruction's as in the paper, "any" every verb.
 
-    ``trace``: a relabel must be named by one of the trajectory's own actions.
+    ``trace``: a relabel must be named by one of the trajectory's own actions. ``phrasing``: the questions' wording.
     """
 
     enabled: bool = True
     verbs: Literal["own", "any"] = "any"
     trace: bool = True
     asker: Literal["base", "critic"] = "base"
+    phrasing: Phrasing = "plain"
     in_flight: Positive = 32
 
 

@@ -54,8 +54,8 @@ class Inquiry(msgspec.Struct, frozen=True):
 
 def inquiries(task: Task, frame: Digest, image: bytes, version: int, settings: Critic) -> list[Inquiry]:
     """What to ask about the state of the task's object: one question, or two that must not contradict each other."""
-    asked = [(*self_ask(task), False)]
-    if settings.questions > 1 and (other := cross_check(task)):
+    asked = [(*self_ask(task, settings.phrasing), False)]
+    if settings.questions > 1 and (other := cross_check(task, settings.phrasing)):
         asked.append(other)
     return [
         Inquiry(

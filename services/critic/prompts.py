@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from protocols.messages import Task
+from services.worlds.phrasings import PLAIN, closed, where, which
 from services.worlds.verbs import VERBS
 
 YES, NO = "yes", "no"
@@ -14,14 +15,14 @@ def judge(instruction: str) -> str:
     return f"Task: {instruction}. Is the task done?"
 
 
-def self_ask(task: Task) -> tuple[str, str]:
+def self_ask(task: Task, phrasing: str = PLAIN) -> tuple[str, str]:
     """The question about the task's own object, and the answer that means its goal state holds."""
     verb = VERBS[task.verb]
     if verb.which:
-        return verb.which, task.object
+        return which(verb.name, phrasing), task.object
     if verb.state:
-        return f"Is the {task.object} {verb.state}?", YES
-    return f"Where is the {task.object}?", task.target or ""
+        return closed(verb.name, task.object, phrasing), YES
+    return where(task.object, phrasing), task.target or ""
 
 
 class CrossCheck(NamedTuple):
@@ -32,16 +33,16 @@ class CrossCheck(NamedTuple):
     denies: bool
 
 
-def cross_check(task: Task) -> CrossCheck | None:
+def cross_check(task: Task, phrasing: str = PLAIN) -> CrossCheck | None:
     """The same state asked about the other way around, so that two answers must agree; None where there is none.
 
     What is picked up is in the hand; what is open is what is named as open; what is put somewhere is not held.
     """
     verb = VERBS[task.verb]
     if verb.name == "pick":
-        return CrossCheck(f"Where is the {task.object}?", HAND, False)
+        return CrossCheck(where(task.object, phrasing), HAND, False)
     if verb.placed:
-        return CrossCheck(VERBS["pick"].which or "", task.object, True)
+        return CrossCheck(which("pick", phrasing), task.object, True)
     if verb.state:
-        return CrossCheck(f"Which object is {verb.state}?", task.object, False)
+        return CrossCheck(which(verb.name, phrasing), task.object, False)
     return None

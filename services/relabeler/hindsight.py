@@ -57,13 +57,13 @@ def inquiries(task: Task, actions: Sequence[str], settings: Relabeler) -> list[I
         if settings.verbs == "own" and verb.name != task.verb:
             continue
         if verb.placed:
-            asked += _placements(verb.name, actions)
+            asked += _placements(verb.name, actions, settings.phrasing)
         elif not settings.trace or any(_named(action, verb.phrase) for action in actions):
-            asked.append(Inquiry(verb=verb.name, question=which_object(verb.name)))
+            asked.append(Inquiry(verb=verb.name, question=which_object(verb.name, phrasing=settings.phrasing)))
     return asked
 
 
-def _placements(verb: str, actions: Sequence[str]) -> list[Inquiry]:
+def _placements(verb: str, actions: Sequence[str], phrasing: str) -> list[Inquiry]:
     """One question for each distinct placement among the actions; its last attempt is what would have done it."""
     last: dict[str, Inquiry] = {}
     for act, action in enumerate(actions):
@@ -76,7 +76,7 @@ def _placements(verb: str, actions: Sequence[str]) -> list[Inquiry]:
                 object=thing,
                 target=target,
             )
-            last[task.id] = Inquiry(verb=verb, question=which_object(verb, thing), placed=task, act=act)
+            last[task.id] = Inquiry(verb=verb, question=which_object(verb, thing, phrasing), placed=task, act=act)
     return sorted(last.values(), key=lambda inquiry: inquiry.act or 0)
 
 

@@ -2,6 +2,10 @@
 
 import msgspec
 
+from services.worlds.verbs import VERBS
+
+PLAIN = "plain"
+
 
 class Phrasing(msgspec.Struct, frozen=True):
     """``closed`` asks whether an object is in a state, ``which`` what object is; ``holding`` and ``sitting`` are about
@@ -59,3 +63,19 @@ PHRASINGS: dict[str, Phrasing] = {
     ),
 }
 """By name; "plain" is the wording of pretraining and of the method."""
+
+
+def closed(verb: str, object: str, phrasing: str = PLAIN) -> str:
+    """Whether the object is in the state that the verb brings about."""
+    return PHRASINGS[phrasing].closed.format(object=object, state=VERBS[verb].state)
+
+
+def which(verb: str, phrasing: str = PLAIN) -> str:
+    """Which object is in the state that the verb brings about; for verbs of the robot's own state, what it has so."""
+    words = PHRASINGS[phrasing]
+    own = {"pick": words.holding, "sit": words.sitting}
+    return own[verb] if verb in own else words.which.format(state=VERBS[verb].state)
+
+
+def where(object: str, phrasing: str = PLAIN) -> str:
+    return PHRASINGS[phrasing].where.format(object=object)

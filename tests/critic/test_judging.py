@@ -153,3 +153,14 @@ def test_judging_again_looks_at_the_task_and_at_what_hindsight_made_of_it_once()
     assert state.subjects(of, 1) == [("task", of.task), ("relabel", found)]
     state.apply(3, verdict(of, critic_version=1))
     assert state.subjects(of, 1) == [("relabel", found)]
+
+
+def test_questions_come_in_the_wording_that_is_set_and_expect_the_same_answers() -> None:
+    for verb in ("open", "pick", "put"):
+        about = task(verb, "mug", "shelf" if verb == "put" else None)
+        plain, other = (
+            judging.inquiries(about, FRAME, b"", 0, Critic(phrasing=phrasing)) for phrasing in ("plain", "picture")
+        )
+        assert [(i.expected, i.denies) for i in plain] == [(i.expected, i.denies) for i in other]
+        assert all(i.request.prompt.startswith("In the picture, ") for i in other)
+        assert not any(i.request.prompt.startswith("In the picture, ") for i in plain)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import pytest
@@ -13,6 +13,7 @@ from scripts.probing.capability import capability
 from scripts.probing.page import above_chance
 from scripts.probing.templates import Case, templates, wording
 from scripts.selu import main
+from services import settings
 from services.models.engine import Generation, Request
 from services.worlds.household.options import Options
 from services.worlds.phrasings import PHRASINGS
@@ -91,6 +92,7 @@ async def test_all_wordings_ask_the_same_about_the_same_frames() -> None:
 def test_the_plain_wording_is_the_methods_own() -> None:
     plain = PHRASINGS["plain"]
     assert (plain.holding, plain.sitting) == (VERBS["pick"].which, VERBS["sit"].which)
+    assert tuple(PHRASINGS) == get_args(settings.Phrasing)
     assert len(PHRASINGS) >= 6 and len({phrasing.closed for phrasing in PHRASINGS.values()}) == len(PHRASINGS)
 
 

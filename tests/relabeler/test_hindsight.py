@@ -103,3 +103,8 @@ def test_trajectories_are_remembered_until_their_round_is_over() -> None:
     assert episode is not None and episode.actions == ("find fridge",)
     state.apply(round_(2))
     assert state.episode(verdict(of)) is None
+
+
+def test_questions_come_in_the_wording_that_is_set() -> None:
+    questions = [item.question for item in inquiries(APPLE, ACTIONS, Relabeler(phrasing="now"))]
+    assert questions == ["Which object is the robot holding now?", "Where is the mug now?", "Which object is open now?"]
