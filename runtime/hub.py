@@ -160,20 +160,23 @@ class Hub:
 
     async def watch(self) -> None:
         """Ends sessions that fell silent and calls whose time is up."""
+        now = time.monotonic()
         while True:
-            asleep = time.monotonic()
+            before = now
             await anyio.sleep(TICK_SECONDS)
             now = time.monotonic()
-            self._late.append(max(0.0, now - asleep - TICK_SECONDS))
+            late = max(0.0, now - before - TICK_SECONDS)
+            self._late.append(late)
             await self._alarm.look()
             await self._refusals.look()
             self._look_at_keys()
             for session in list(self._sessions.values()):
+                session.heard += late  # while the hub was away itself, nobody was silent
                 if now - session.heard > self._settings.session_seconds:
                     self._drop(session, "fell silent")
-            late, assigned = self._calls.expire(now)
+            expired, assigned = self._calls.expire(now)
             self._send_work(assigned)
-            for waiting in late:
+            for waiting in expired:
                 if waiting.attempts:
                     self._give_up(waiting, DeadlineExceeded(f"no answer to {waiting.method!r} in time"))
                 else:

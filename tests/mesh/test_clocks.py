@@ -1,4 +1,4 @@
-"""Clocks that jump, and machines that sleep: nothing orders by the time of day, and lost sessions come back."""
+"""Clocks that jump, and machines that sleep: nothing orders by the time of day, and sessions outlive a sleep."""
 
 import itertools
 import time
@@ -7,10 +7,10 @@ import anyio
 import pytest
 
 from protocols.errors import DeadlineExceeded, Unavailable
-from protocols.messages import Act, Action, Round
+from protocols.messages import Act, Action, Ask, Round
 from runtime.hub import HubSettings, serve_hub
 from runtime.sockets import background
-from tests.builders import act, round_
+from tests.builders import FRAME, act, round_
 from tests.conftest import Joiner
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ class Sleeper:
         return time.monotonic() + self.slept
 
 
-async def test_after_a_sleep_of_hours_everybody_is_back_and_nothing_is_lost(
+async def test_after_a_sleep_of_hours_everybody_is_still_there_and_nothing_is_lost(
     hub_settings: HubSettings, join: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Sleeper()
@@ -76,6 +76,10 @@ async def test_after_a_sleep_of_hours_everybody_is_back_and_nothing_is_lost(
             for _ in range(3):
                 clock.slept += 4 * 3600
                 await trainer.publish("rounds", round_(9), id=f"after {clock.slept}")
+                with pytest.raises(Unavailable):  # once the hub has looked at who is there
+                    await trainer.call("ask", Ask(frame=FRAME, question="?"), timeout=0.2)
+            hellos = [mesh._link.hellos for mesh in (trainer, actor, critic)]
+            assert hellos == [1, 1, 1], "the hub slept, and nobody was silent"
             for delivery in held:
                 await delivery.ack()
             said = None
