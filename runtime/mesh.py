@@ -303,10 +303,11 @@ async def connect(
     """
     hello = c.Hello(role=role, instance=instance, ticket=key.ticket if key else "")
     curve = Curve(key.public, key.secret, key.hub) if key and key.public else None
-    async with open_socket(zmq.DEALER, connect=endpoint, curve=curve) as socket, background() as tasks:
+    async with open_socket(zmq.DEALER, curve=curve) as socket, background() as tasks:
         link = Link(socket, endpoint, hello)
-        if endpoint.startswith("tcp://"):
+        if endpoint.startswith("tcp://"):  # before the first handshake, which may be the only one
             await tasks.start(watch_handshakes, socket, link, curve is not None)
+        socket.connect(endpoint)
         tasks.start_soon(link.run)
         welcome = await link.ready(timeout)
         store = BlobStore(run.blobs) if run is not None else None

@@ -4,8 +4,8 @@ ZeroMQ's file descriptor is edge-triggered and any call on the socket may swallo
 it and wakes readers and writers, and every call looks at the socket's events again afterwards.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import cast
 
 import anyio
@@ -117,6 +117,13 @@ class Socket:
         self._wake()
         return True
 
+    def connect(self, endpoint: str) -> None:
+        """Connects one that was opened unconnected. Raises `OSError` naming the endpoint."""
+        with _opening(endpoint):
+            if "[" in endpoint:
+                self.raw.setsockopt(zmq.IPV6, 1)
+            self.raw.connect(endpoint)
+
     @property
     def address(self) -> str:
         """Where it is bound, with the port that was picked where it said 0."""
@@ -147,6 +154,14 @@ class Socket:
         while True:
             await anyio.wait_readable(descriptor)
             self._wake()
+
+
+@contextmanager
+def _opening(endpoint: str) -> Generator[None]:
+    try:
+        yield
+    except zmq.ZMQError as error:
+        raise OSError(error.errno, f"cannot open {endpoint}: {error.strerror}") from error
 
 
 @asynccontextmanager
@@ -192,20 +207,18 @@ async def open_socket(
         raw.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
         if kind == zmq.ROUTER:
             raw.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        if "[" in (bind or connect or ""):
+        if bind is not None and "[" in bind:
             raw.setsockopt(zmq.IPV6, 1)
         if curve is not None:
             _encrypt(raw, curve)
         for prefix in subscribe:
             raw.setsockopt(zmq.SUBSCRIBE, prefix)
-        try:
-            if bind is not None:
-                raw.bind(bind)
-            if connect is not None:
-                raw.connect(connect)
-        except zmq.ZMQError as error:
-            raise OSError(error.errno, f"cannot open {bind or connect}: {error.strerror}") from error
         wrapped = Socket(raw, signed=curve is not None and bind is not None)
+        if bind is not None:
+            with _opening(bind):
+                raw.bind(bind)
+        if connect is not None:
+            wrapped.connect(connect)
         async with background() as tasks:
             tasks.start_soon(wrapped.pump)
             yield wrapped
@@ -216,7 +229,6 @@ async def open_socket(
 def _encrypt(raw: "zmq.Socket[bytes]", curve: Curve) -> None:
     raw.setsockopt_string(zmq.CURVE_PUBLICKEY, curve.public)
     raw.setsockopt_string(zmq.CURVE_SECRETKEY, curve.secret)
-    raw.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     if curve.hub:
         raw.setsockopt_string(zmq.CURVE_SERVERKEY, curve.hub)
         return

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from runtime.runfolder import RunFolder
     from services.settings import Settings
 
+WATCH_SECONDS, GONE_SECONDS = 2.0, 30.0
+"""How often the hub is asked whether it is there, and after how long without an answer the run is over."""
+
 HELP = "run one service of a run that is up on another machine"
 
 
@@ -54,32 +57,61 @@ def run(given: argparse.Namespace) -> int:
 
 
 async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, endpoint: str, lock: int) -> int:
-    """Starts the service again when it dies, within the run's budget, until it ends or somebody stops it."""
+    """Starts the service again when it dies, within the run's budget, until the run ends or somebody stops it."""
+    import signal
+
     import anyio
 
+    from protocols.errors import DeadlineExceeded, NotAdmitted
     from runtime.child import command, environment
-    from runtime.service import until_signalled
+    from runtime.mesh import connect
     from runtime.supervisor import Exit, Spec, supervise
     from scripts.launch.lines import exited
 
     over = anyio.Event()
     code = 0
 
-    async def hear(exit: Exit) -> None:
+    def end(with_code: int, why: str) -> None:
         nonlocal code
-        sys.stdout.write(f"{exited(exit)}\n")
+        sys.stdout.write(f"{why}\n")
+        sys.stdout.flush()
+        code = with_code
+        over.set()
+
+    async def hear(exit: Exit) -> None:
         if exit.again_in is None:
-            code = 0 if exit.code == 0 else 1
-            over.set()
+            end(0 if exit.code == 0 else 1, exited(exit))
+        else:
+            sys.stdout.write(f"{exited(exit)}\n")
+
+    async def until_told() -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                return end(128 + number, "stopping")
+
+    async def until_over() -> None:
+        """A hub that is killed is back within seconds; one that stays away has ended with its run."""
+        try:
+            async with connect(endpoint, role=key.role, instance=f"{key.name}/join", key=key) as mesh:
+                while True:
+                    await mesh.status(timeout=GONE_SECONDS)
+                    await anyio.sleep(WATCH_SECONDS)
+        except NotAdmitted as error:
+            end(2, str(error))
+        except DeadlineExceeded as error:
+            end(1 if "no hub answered" in str(error) else 0, str(error))
 
     sys.stdout.write(f"{key.name} joins {endpoint} as {key.role}; its log is {run.log_of(key.name)}\n")
     sys.stdout.flush()
+    restarts, grace = settings.mesh.restarts, settings.mesh.grace_seconds
     async with (
-        until_signalled() as stopped,
-        supervise(logs=run.logs, on_exit=hear, restarts=settings.mesh.restarts, pass_fds=[lock]) as supervisor,
+        supervise(logs=run.logs, on_exit=hear, restarts=restarts, pass_fds=[lock]) as supervisor,
+        anyio.create_task_group() as tasks,
     ):
+        tasks.start_soon(until_told)
+        tasks.start_soon(until_over)
         argv = command(key.name, key.role, run, lifeline=supervisor.lifeline, hold=[lock], key=file, endpoint=endpoint)
-        grace = settings.mesh.grace_seconds
         await supervisor.start(Spec(instance=key.name, argv=argv, env=environment(), grace=grace))
         await over.wait()
-    return 130 if stopped() else code
+        tasks.cancel_scope.cancel()
+    return code

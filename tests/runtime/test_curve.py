@@ -118,7 +118,7 @@ async def test_who_says_hello_for_one_key_and_speaks_under_another_is_nobody(key
     async def ask(key: Key, *commands: c.Command) -> list[c.Response]:
         async with open_socket(zmq.DEALER, curve=curve(key)) as raw:
             raw.raw.setsockopt(zmq.ROUTING_ID, name)
-            raw.raw.connect(keyed.hub.address)
+            raw.connect(keyed.hub.address)
             for number, command in enumerate(commands, 1):
                 await raw.send(c.pack(number, command))
             return [c.parse_response((await raw.receive())[2]) for _ in commands]
