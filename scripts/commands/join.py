@@ -91,15 +91,17 @@ async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, 
 
     async def until_over() -> None:
         """A hub that is killed is back within seconds; one that stays away has ended with its run."""
+        joined = False
         try:
             async with connect(endpoint, role=key.role, instance=f"{key.name}/join", key=key) as mesh:
+                joined = True
                 while True:
                     await mesh.status(timeout=GONE_SECONDS)
                     await anyio.sleep(WATCH_SECONDS)
         except NotAdmitted as error:
             end(2, str(error))
         except DeadlineExceeded as error:
-            end(1 if "no hub answered" in str(error) else 0, str(error))
+            end(0 if joined else 1, f"the run has ended: {error}" if joined else str(error))
 
     sys.stdout.write(f"{key.name} joins {endpoint} as {key.role}; its log is {run.log_of(key.name)}\n")
     sys.stdout.flush()

@@ -19,8 +19,8 @@ def give_keys(plan: Plan, run: RunFolder) -> None:
     keys = plan.settings.mesh.keys
     hub = KeysFolder(Path(keys)).hub_key().public if keys else ""
     holders = {process.instance: process.role for process in plan.processes if process.role != "hub"}
-    holders[LAUNCHER] = LAUNCHER
     if hub:
         holders[OBSERVER] = OBSERVER
+    holders[LAUNCHER] = LAUNCHER
     for name, role in holders.items():
         run.keys.make(name, role, hub=hub)

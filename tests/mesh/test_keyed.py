@@ -9,14 +9,16 @@ from pathlib import Path
 import anyio
 import pytest
 
-from protocols.messages import Adapter, Swap
+from protocols.errors import NotAdmitted
+from protocols.messages import Swap
 from runtime.keys import KeysFolder, read_key
 from runtime.mesh import connect
 from runtime.runfolder import RunFolder
 from runtime.settings import load
+from scripts.soaking.checker import Learned, learned, read
 from services.settings import Settings
 from tests.mesh.launched import Launched, launched
-from tests.mesh.whole import of, until_over, whole_mesh
+from tests.mesh.whole import until_over, whole_mesh
 
 pytestmark = pytest.mark.anyio
 SECONDS = 60
@@ -40,14 +42,11 @@ async def selu(*arguments: str | Path) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
 
-def learned(adapters: list[Adapter]) -> dict[str, tuple[str, str, bool]]:
-    return {f"{a.role}@{a.version}": (a.dataset, a.digest, a.promoted) for a in adapters}
-
-
-async def undisturbed(folder: Path, settings: Settings) -> dict[str, tuple[str, str, bool]]:
+async def undisturbed(folder: Path, settings: Settings) -> Learned:
     """What the same settings learn within one process, without any key."""
     async with whole_mesh(folder, settings) as whole, whole.connect("onlooker", "onlooker-0") as mesh:
-        return learned(of(await until_over(mesh), Adapter))
+        log = await until_over(mesh)
+    return learned({"adapters": {delivery.id: delivery.message for delivery in log if delivery.topic == "adapters"}})
 
 
 async def test_a_round_over_an_encrypted_network_learns_from_the_same(tmp_path: Path, short_path: Path) -> None:
@@ -57,9 +56,13 @@ async def test_a_round_over_an_encrypted_network_learns_from_the_same(tmp_path: 
             code, said, _ = await selu("keys", "make", name, "--role", role, "--keys", keys.path)
             assert (code, said) == (0, f"{keys.file_of(name)}\n")
         endpoint = f"tcp://127.0.0.1:{free_port()}"
-        options = ("run.rounds=1", "simulator.quota=30", f"mesh.endpoint={endpoint}", f"mesh.keys={keys.path}")
+        options = ("run.rounds=1", "trainer.collapse=1.0", f"mesh.endpoint={endpoint}", f"mesh.keys={keys.path}")
         async with launched(tmp_path / "run", *options) as run:
             await begun(run)
+            while True:  # so that nothing is over before all have joined
+                if run.kill("simulator-0", signal.SIGSTOP):
+                    break
+                await anyio.sleep(0.02)
             joining = ("--connect", endpoint, "--key", keys.file_of("critic-far"), "--settings", run.run.settings_file)
             argv = [sys.executable, "-m", "scripts.selu", "join", *joining, "--run", tmp_path / "far"]
             async with await anyio.open_process([*map(str, argv)], stdout=None, stderr=None) as far:
@@ -69,20 +72,22 @@ async def test_a_round_over_an_encrypted_network_learns_from_the_same(tmp_path: 
                     assert code == 0 and json.loads(said)["message"]["number"] == 1
                 code, _, complaint = await selu(*attach, "--connect", endpoint)
                 assert code == 2 and "asks for a key" in complaint
+                await serves("critic-far", endpoint, keys.file_of("anna"))
+                run.kill("simulator-0", signal.SIGCONT)
                 assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
                 far.send_signal(signal.SIGTERM)
                 assert await far.wait() == 128 + signal.SIGTERM
-        messages = run.messages()
+        messages = read(run.run)
         swaps = [swap for swap in messages["swaps"].values() if isinstance(swap, Swap)]
         assert {swap.instance for swap in swaps if swap.served} == {"actor-0", "critic-0", "critic-far"}
-        found = learned([a for a in messages["adapters"].values() if isinstance(a, Adapter)])
+        found = learned(messages)
         assert found == await undisturbed(short_path, load(Settings, file=run.run.settings_file))
         assert len(found) == 2
 
 
 async def test_on_ones_own_machine_a_process_is_what_its_key_says_too(tmp_path: Path) -> None:
     with anyio.fail_after(SECONDS):
-        async with launched(tmp_path / "run", "run.rounds=1") as run:
+        async with launched(tmp_path / "run", "run.rounds=20") as run:
             await begun(run)
             private = run.run.sockets_link.resolve()
             assert private.stat().st_mode & 0o777 == 0o700
@@ -93,13 +98,17 @@ async def test_on_ones_own_machine_a_process_is_what_its_key_says_too(tmp_path: 
             key = read_key(Path(file.strip()))
             async with connect(run.run.endpoint, role="relabeler", instance="mine", key=key) as mesh:
                 assert (await mesh.status()).sessions["mine"] == "relabeler"
-            assert (await selu("keys", "revoke", "mine", "--run", run.run.path))[0] == 0
-            assert await run.process.wait() == 0
+                assert (await selu("keys", "revoke", "mine", "--run", run.run.path))[0] == 0
+                with pytest.raises(NotAdmitted, match="revoked"):
+                    while True:
+                        await mesh.tail()
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.process.wait() == 128 + signal.SIGTERM
         assert not private.exists()
 
 
 async def begun(run: Launched) -> None:
-    """Returns once the run has handed out its keys and its hub answers."""
+    """Returns once the run has handed out its keys, the launcher's last, and its hub answers."""
     while not run.run.key_of("launcher").exists():
         assert run.process.returncode is None, "the launcher ended"
         await anyio.sleep(0.02)
@@ -107,3 +116,12 @@ async def begun(run: Launched) -> None:
     key = read_key(folder.key_of("observer")) if folder.key_of("observer").exists() else None
     async with connect(folder.endpoint, role="observer", instance="observer", key=key, timeout=15):
         pass
+
+
+async def serves(instance: str, endpoint: str, key: Path) -> None:
+    """Returns once an instance answers calls."""
+    async with connect(endpoint, role="observer", instance="anna", key=read_key(key)) as mesh:
+        while True:
+            if instance in (await mesh.status()).serving.get("ask", {}):
+                return
+            await anyio.sleep(0.05)
