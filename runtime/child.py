@@ -112,9 +112,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
     )
     log = logging.getLogger(f"selu.{given.instance}")
-    crash.arm(given.role)
-    witness.begin(given.instance)
     try:
+        crash.arm(given.role)
+        witness.begin(given.instance)
         run = RunFolder.open(given.run)
         settings: Any = load(settings_type(), file=run.settings_file)
         if given.role == HUB:

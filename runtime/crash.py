@@ -12,6 +12,8 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 
+from runtime.settings import SettingsError
+
 POINTS = {
     "publish.TOPIC.before": "a message is made, and not sent",
     "publish.TOPIC.after": "the hub has acknowledged it",
@@ -48,13 +50,13 @@ def arm(role: str, environ: Mapping[str, str] = os.environ) -> None:
     """Takes what the environment says about this role's deaths.
 
     Raises:
-        ValueError: it names what is no such point.
+        SettingsError: it names what is no such point.
     """
     once = environ.get("SELU_CRASH_ONCE")
     for text in filter(None, environ.get("SELU_CRASH", "").split(",")):
         spec = _SPEC.fullmatch(text)
         if spec is None or not _KNOWN.fullmatch(spec["point"]):
-            raise ValueError(f"SELU_CRASH: {text!r} is no role/point[:count]; the points are {', '.join(POINTS)}")
+            raise SettingsError(f"SELU_CRASH: {text!r} is no role/point[:count]; the points are {', '.join(POINTS)}")
         mark = Path(once) / text.replace("/", "-") if once else None
         if spec["role"] == role and not (mark and mark.exists()):
             _left[spec["point"]] = int(spec["count"] or 1)

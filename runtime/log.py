@@ -144,20 +144,19 @@ class Log:
     def read(
         self, *, after: int = 0, topics: Sequence[str] | None = None, limit: int = limits.BATCH_MESSAGES
     ) -> list[Record]:
-        """Messages with offsets above `after`, oldest first, at most `limit`; of all topics where `topics` is None."""
-        if topics is None:
-            rows = self._db.execute(
-                'SELECT "offset", topic, id, envelope FROM messages WHERE "offset" > ? ORDER BY "offset" LIMIT ?',
-                (after, limit),
-            )
-        else:
-            marks = ",".join("?" * len(topics))
-            rows = self._db.execute(
-                f'SELECT "offset", topic, id, envelope FROM messages WHERE topic IN ({marks}) AND "offset" > ? '
-                'ORDER BY "offset" LIMIT ?',
-                (*topics, after, limit),
-            )
-        return [Record(*row) for row in rows]
+        """Messages with offsets above `after`, oldest first, at most `limit`; of all topics where `topics` is None.
+
+        Raises:
+            LogFormatError: the file is damaged.
+        """
+        only = "" if topics is None else f"topic IN ({','.join('?' * len(topics))}) AND "
+        statement = (
+            f'SELECT "offset", topic, id, envelope FROM messages WHERE {only}"offset" > ? ORDER BY "offset" LIMIT ?'
+        )
+        try:
+            return [Record(*row) for row in self._db.execute(statement, (*(topics or ()), after, limit))]
+        except sqlite3.DatabaseError as error:
+            raise LogFormatError(f"{self.path} is damaged: {error}: see selu doctor") from error
 
     def tail(self) -> int:
         """The newest offset, 0 for an empty log."""

@@ -59,6 +59,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, dump
+    from runtime.storage import is_full
     from scripts.launch.keys import give_keys
     from scripts.launch.plan import new_plan, resumed_plan
     from scripts.launch.preflight import problems
@@ -98,11 +99,16 @@ def run(given: argparse.Namespace) -> int:
             return _launch(plan, folder, lock, plain=given.plain)
     except (SettingsError, RunFolderError, LogFormatError, KeysError) as error:
         return _refuse(str(error))
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return _refuse(f"{error}: free space, and try again")
 
 
 def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int:
     import anyio
 
+    from runtime.storage import is_full
     from scripts.launch.ending import conclude, conclusion, tidy
     from scripts.launch.run import launch
     from scripts.launch.show import choose
@@ -111,8 +117,13 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
         show.event(f"run {folder.path}, profile {plan.profile}")
         outcome = anyio.run(launch, plan, folder, lock, show)
     folder.stop_listening()
-    tidy(folder, plan.settings)
-    summary = conclude(folder)
+    try:
+        tidy(folder, plan.settings)
+        summary = conclude(folder)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return _refuse(f"the report cannot be written: {error}: free space; then `selu report {folder.path}` writes it")
     sys.stdout.write(conclusion(summary, folder) + "\n")
     resume = f"selu up --resume {folder.path}"
     match outcome.how:

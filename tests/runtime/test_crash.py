@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime import crash
+from runtime.settings import SettingsError
 
 CODE = """
 from runtime import crash
@@ -56,5 +57,5 @@ def test_with_a_folder_each_death_is_died_once(tmp_path: Path) -> None:
     "text", ["critic", "critic/", "critic/nowhere", "critic/publish.verdicts", "critic/train.before:0"]
 )
 def test_a_point_that_does_not_exist_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match="the points are publish"):
+    with pytest.raises(SettingsError, match="the points are publish"):
         crash.arm("critic", {"SELU_CRASH": text})

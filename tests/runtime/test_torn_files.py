@@ -73,12 +73,19 @@ def test_a_log_that_is_damaged_in_the_middle_is_named_and_not_guessed_at(tmp_pat
     log = Log(tmp_path / "log")
     log.write([Append("a", str(id), bytes(900)) for id in range(60)])
     log.close()
-    data = bytearray((tmp_path / "log").read_bytes())
-    data[4096 : 4096 * 6] = bytes(4096 * 5)
-    (tmp_path / "log").write_bytes(bytes(data))
-    with pytest.raises(LogFormatError, match=r"is not a log|is damaged"):
-        log = Log(tmp_path / "log")
-        log.write([Append("a", "next", b"")])
+    whole = (tmp_path / "log").read_bytes()
+    for page in range(1, len(whole) // 4096):
+        spoilt = bytearray(whole)
+        spoilt[4096 * page : 4096 * (page + 1)] = b"\xff" * 4096
+        (tmp_path / "log").write_bytes(bytes(spoilt))
+        with pytest.raises(LogFormatError, match=r"is not a log|is damaged"):
+            log = Log(tmp_path / "log")
+            try:
+                assert [record.id for record in log.read()] == [str(id) for id in range(60)]
+                log.write([Append("a", "next", b"")])
+                raise LogFormatError(f"page {page} is not read by this: is damaged")
+            finally:
+                log.close()
 
 
 def test_half_a_blob_is_an_error_and_never_data(tmp_path: Path) -> None:
