@@ -36,7 +36,13 @@ class Group:
 
     @property
     def outstanding(self) -> int:
-        return len(self._leases)
+        """Messages read from the log and not yet done."""
+        return len(self._leases) + len(self._returned)
+
+    @property
+    def ahead(self) -> int:
+        """Messages done before they were read: by a life of the hub that this one does not remember."""
+        return len(self._acknowledged)
 
     def holds(self, session: bytes) -> list[int]:
         return sorted(offset for offset, holder in self._leases.items() if holder == session)

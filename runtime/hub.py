@@ -259,7 +259,7 @@ class Hub:
                     size, piece = await anyio.to_thread.run_sync(find)
                     reply, out = c.Piece(size=size), [piece]
                 case c.Status():
-                    reply, out = await self._report(), []
+                    reply, out = self._report(), []
                 case _:
                     raise NotFound(f"the hub has no command {type(command).__name__}")
             self._reply(session.key, number, reply, out)
@@ -322,7 +322,7 @@ class Hub:
         self._counts["calls_given_up"] += 1
         self._reply(waiting.caller, waiting.number, c.Refused(code=error.code, text=str(error)))
 
-    async def _report(self) -> c.Report:
+    def _report(self) -> c.Report:
         names = {session.key: session.instance for session in self._sessions.values()}
         serving = {
             method: {names.get(key, "?"): load for key, load in servers.items()}
@@ -330,7 +330,7 @@ class Hub:
         }
         return c.Report(
             tail=self._journal.tail,
-            lag=await self._readers.lag(),
+            lag=self._readers.lag(),
             sessions={session.instance: session.role for session in self._sessions.values()},
             serving=serving,
             counts={**self._counts, "redelivered": self._readers.redelivered, "commits": self._journal.commits},

@@ -5,7 +5,7 @@ shows. A message id is unique in its topic: appending it again returns the first
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -162,10 +162,9 @@ class Log:
         """The newest offset, 0 for an empty log."""
         return self._db.execute('SELECT COALESCE(MAX("offset"), 0) FROM messages').fetchone()[0]
 
-    def count(self, topic: str, after: int = 0) -> int:
-        """How many messages of the topic have offsets above `after`."""
-        found = self._db.execute('SELECT COUNT(*) FROM messages WHERE topic = ? AND "offset" > ?', (topic, after))
-        return found.fetchone()[0]
+    def places(self) -> Iterator[tuple[str, int]]:
+        """Topic and offset of every message, each topic's offsets rising."""
+        yield from self._db.execute('SELECT topic, "offset" FROM messages ORDER BY topic, "offset"')
 
     def marks(self) -> list[Mark]:
         """Every group's progress."""

@@ -77,10 +77,12 @@ class Readers:
         with anyio.CancelScope(shield=True):
             again += group.lease_returned(session, limit)
             records += await self._journal.at(again, group.topic)
-            if len(again) < limit:
-                fresh, upto = await self._journal.read(group.cursor, (group.topic,), limit - len(again))
+            while len(records) < limit:
+                fresh, upto = await self._journal.read(group.cursor, (group.topic,), limit - len(records))
                 taken = set(group.lease_new(session, [record.offset for record in fresh], through=upto))
                 records += [record for record in fresh if record.offset in taken]
+                if records or not fresh:  # else all that was read is done already: what comes after it may not be
+                    break
         return again, records
 
     def acknowledge(self, role: str, command: c.Acknowledge) -> Mark:
@@ -109,13 +111,13 @@ class Readers:
         if something:
             self._journal.notify()
 
-    async def lag(self) -> dict[str, int]:
+    def lag(self) -> dict[str, int]:
         """Messages not yet acknowledged, by "group:topic"."""
-        lag: dict[str, int] = {}
-        for (name, topic_name), group in list(self._groups.items()):  # others may come while this waits
-            unread = await self._journal.count(topic_name, group.cursor)
-            lag[f"{name}:{topic_name}"] = unread + group.outstanding + len(group.returned)
-        return lag
+        return {
+            f"{name}:{topic_name}": max(0, self._journal.count(topic_name, group.cursor) - group.ahead)
+            + group.outstanding
+            for (name, topic_name), group in self._groups.items()
+        }
 
     def _group(self, name: str, topic_name: str, start: int = 0) -> Group:
         group = self._groups.get((name, topic_name))
