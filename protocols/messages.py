@@ -282,7 +282,7 @@ class Act(Message, frozen=True, kw_only=True):
 
     ``version`` pins the adapter (0 is the base model); ``None`` takes the newest. An episode pins the version of its
     first answer, so that one version acts it from first to last. Of several ``samples`` the commonest action is the
-    answer. ``background`` requests yield to learning.
+    answer; those in ``without`` are taken only where there is no other. ``background`` requests yield to learning.
     """
 
     episode: Name
@@ -294,6 +294,7 @@ class Act(Message, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
     seed: int = 0
     samples: Samples = 1
+    without: tuple[Text, ...] = ()
     background: bool = False
 
 

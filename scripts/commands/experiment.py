@@ -69,7 +69,9 @@ def run(given: argparse.Namespace) -> int:
             assert runner is not None
             _write(folder, _results(experiment, setting, runner))
 
-        runner = Runner(todo, parallel=parallel, minutes=given.minutes, say=say, written=write)
+        runner = Runner(
+            todo, bases=setting.bases, parallel=parallel, minutes=given.minutes, say=say, written=write
+        )  # fmt: skip
         runner.look()
         if not given.report:
             done = len(runner.outcomes)

@@ -19,11 +19,13 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """``rounds`` begins with the base model. ``seconds`` is by stage, with all of it as "total"."""
+    """``rounds`` begins with the base model, ``base_model`` is what its engines called it. ``seconds`` is by stage,
+    with all of it as "total"."""
 
     base: str
     seed: int
     teaches: bool
+    base_model: str
     rounds: tuple[Standing, ...]
     trajectories: int
     seconds: dict[str, float]
@@ -61,6 +63,7 @@ def outcome(trial: Trial) -> Outcome | None:
         base=trial.base,
         seed=trial.seed,
         teaches=trial.teaches,
+        base_model=summary.engine.base_model if summary.engine else "",
         rounds=tuple(rounds),
         trajectories=summary.trajectories.collected,
         seconds=summary.seconds,

@@ -176,13 +176,17 @@ def settings_digest(settings: list[Settings]) -> str:
 
 
 def base_model(settings: Settings) -> str:
-    """The base model by its content.
+    """The base model by its content, as an engine calls it; of somebody's server its address.
 
     Raises:
         SettingsError: there is none.
     """
-    if settings.model.engine in ("scripted", "openai"):
-        return settings.model.url or settings.model.engine
+    if settings.model.engine == "openai":
+        return settings.model.url
+    if settings.model.engine == "scripted":
+        from services.models.scripted_engine import BASE_MODEL
+
+        return BASE_MODEL
     try:
         return base_model_name(model_folder(settings.model))
     except EngineError as error:

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import anyio.abc
 
+from runtime.settings import SettingsError
 from scripts.trials.outcome import Outcome, finished, outcome
 from scripts.trials.plan import Trial, check, to_toml
 from services.report.numbers import percent, seconds
@@ -26,14 +27,22 @@ Say = Callable[[str], None]
 class Runner:
     """``outcomes`` are those of finished trials, by their place among ``trials``; ``failed`` says why others are not.
 
-    ``minutes`` is how long the whole may take: no trial is started that would last longer, and at its end those that
-    run are stopped, to be gone on with another time.
+    ``bases`` are the base models by content, by label. ``minutes`` is how long the whole may take: no trial is started
+    that would last longer, and at its end those that run are stopped, to be gone on with another time.
     """
 
     def __init__(
-        self, trials: Sequence[Trial], *, parallel: int, minutes: float | None, say: Say, written: Callable[[], None]
+        self,
+        trials: Sequence[Trial],
+        *,
+        bases: Mapping[str, str],
+        parallel: int,
+        minutes: float | None,
+        say: Say,
+        written: Callable[[], None],
     ) -> None:
         self.trials = trials
+        self._bases = bases
         self.outcomes: dict[int, Outcome] = {}
         self.failed: dict[int, str] = {}
         self._say = say
@@ -48,10 +57,12 @@ class Runner:
         """Takes in what is finished already.
 
         Raises:
-            SettingsError: a trial was begun with other settings.
+            SettingsError: a trial was begun with other settings, or run with another base model.
         """
         for at, trial in enumerate(self.trials):
             if check(trial) and finished(trial) and (found := outcome(trial)):
+                if wrong := self._other_base(trial, found):
+                    raise SettingsError(wrong)
                 self.outcomes[at] = found
 
     async def run(self) -> None:
@@ -93,8 +104,9 @@ class Runner:
             self._say(f"{trial.name}: begins")
             code = await self._launch(trial)
             found = outcome(trial) if code == 0 and finished(trial) else None
-            if found is None:
-                self.failed[at] = f"{trial.name} ended with code {code}: see {_log(trial)}"
+            wrong = self._other_base(trial, found) if found else f"ended with code {code}: see {_log(trial)}"
+            if found is None or wrong:
+                self.failed[at] = f"{trial.name}: {wrong}"
                 self._say(self.failed[at])
                 return
             self.outcomes[at] = found
@@ -104,6 +116,13 @@ class Runner:
                 f"in {seconds(time.monotonic() - begun)} ({len(self.outcomes)}/{len(self.trials)})"
             )
             self._written()
+
+    def _other_base(self, trial: Trial, found: Outcome) -> str:
+        """Says so where a trial ran with another base model than the experiment is about."""
+        wanted = self._bases[trial.base]
+        if trial.settings.model.engine == "openai" or found.base_model == wanted:
+            return ""
+        return f"{trial.folder} was run with {found.base_model}, not {wanted}: move it away, and run it again"
 
     def _expected(self, trial: Trial) -> float | None:
         """How long this trial will last, by those that are over: of its own row, else of its kind."""

@@ -51,5 +51,5 @@ class Actor:
             seed=act.seed,
             background=act.background,
         )
-        said = majority(request, await self._serving.answer(ballots(request, act.samples)))
+        said = majority(request, await self._serving.answer(ballots(request, act.samples)), act.without)
         return Action(action=said.text.strip().lower(), version=said.version, log_prob=said.log_prob)

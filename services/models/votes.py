@@ -29,9 +29,10 @@ def _seed(request: Request, vote: int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
-def majority(request: Request, said: Sequence[Generation]) -> Generation:
-    """The commonest answer, the first of equally common ones. Between two choices the votes give its log-odds, each
-    counted with half a vote more, and a tie is the second choice."""
+def majority(request: Request, said: Sequence[Generation], without: Sequence[str] = ()) -> Generation:
+    """The commonest answer, the first of equally common ones; one in `without` only where all are. Between two choices
+    the votes give its log-odds, each counted with half a vote more, and a tie is the second choice."""
+    said = [one for one in said if _normal(one.text) not in without] or said
     if len(said) == 1:
         return said[0]
     votes = Counter(_normal(one.text) for one in said)

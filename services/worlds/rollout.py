@@ -28,8 +28,8 @@ class Mesh(Caller, Protocol):
 DONE = "done"
 """The actor's own end of an episode."""
 
-REFINING = 1.0
-"""The temperature at which an actor whose "done" was not believed tries another action."""
+REFINING_TEMPERATURE, REFINING_SAMPLES = 1.0, 8
+"""How an actor whose "done" was not believed tries another action: the commonest other one of so many samples."""
 
 Believes = Callable[[Task, Digest], Awaitable[bool]]
 """Whether the critic sees a task done in a third-person frame."""
@@ -123,9 +123,10 @@ async def play(
                     left -= 1
                     counts["refined"] += 1
                     again = msgspec.structs.replace(
-                        pilot, temperature=REFINING, seed_of=partial(sampling_seed, f"{episode}/refined/{left}")
-                    )
-                    action = await _ask(mesh, episode, given, seen, history, index, again, counts)
+                        pilot, temperature=REFINING_TEMPERATURE, samples=REFINING_SAMPLES,
+                        seed_of=partial(sampling_seed, f"{episode}/refined/{left}"),
+                    )  # fmt: skip
+                    action = await _ask(mesh, episode, given, seen, history, index, again, counts, without=(DONE,))
             after, terminated, truncated = await world.step(action)
             steps.append(Step(frame=seen.picture.digest, action=action, error=after.error, admissible=seen.admissible))
             if on_step is not None:
@@ -170,6 +171,7 @@ async def _ask(
     index: int,
     pilot: Pilot,
     counts: Counter[str],
+    without: tuple[str, ...] = (),
 ) -> str:
     act = Act(
         episode=episode,
@@ -181,6 +183,7 @@ async def _ask(
         temperature=pilot.temperature,
         seed=pilot.seed_of(index),
         samples=pilot.samples,
+        without=without,
         background=pilot.background,
     )
     try:

@@ -43,3 +43,8 @@ def test_between_two_choices_the_log_odds_are_those_of_the_votes(words: tuple[st
 def test_a_tie_is_a_no() -> None:
     counted = majority(CLOSED, said("yes", "no"))
     assert (counted.text, counted.log_odds) == ("no", 0.0)
+
+
+def test_an_answer_that_is_not_wanted_counts_only_where_there_is_no_other() -> None:
+    assert majority(OPEN, said("done", "Done", "find mug", "open fridge"), ("done",)).text == "find mug"
+    assert majority(OPEN, said("done", "done"), ("done",)).text == "done"

@@ -51,7 +51,9 @@ def sessions(folder: Path) -> int:
     return sum(row["kind"] == "session" and row["event"] == "start" for row in read_metrics(folder / "metrics.jsonl"))
 
 
-async def test_an_experiment_killed_at_any_point_goes_on_and_repeats_nothing(file: Path) -> None:
+async def test_an_experiment_killed_at_any_point_goes_on_and_repeats_nothing(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = file.parent / "out"
     argv = [sys.executable, "-m", "scripts.selu", "experiment", str(file), "--out", str(out)]
     with anyio.fail_after(SECONDS):
@@ -79,12 +81,18 @@ async def test_an_experiment_killed_at_any_point_goes_on_and_repeats_nothing(fil
     before = (out / "results.json").read_bytes()
     assert main(["experiment", str(file), "--out", str(out), "--report"]) == 0
     assert (out / "results.json").read_bytes() == before
+    capsys.readouterr()
+    metrics = trials / "selu" / "seed-1" / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().replace("scripted@1", "scripted@2"))
+    assert main(["experiment", str(file), "--out", str(out), "--report"]) == 2
+    assert "seed-1 was run with scripted@2, not scripted@1" in capsys.readouterr().err
 
 
 async def test_no_run_is_begun_that_would_not_end_in_time(file: Path) -> None:
     trials = plan.trials(plan.read(file), file.parent / "out", file=file)
     said: list[str] = []
-    runner = Runner(trials, parallel=2, minutes=1.0, say=said.append, written=lambda: None)
+    bases = {"micro": "scripted@1"}
+    runner = Runner(trials, bases=bases, parallel=2, minutes=1.0, say=said.append, written=lambda: None)
     runner.outcomes = {0: outcome("micro", 0, (1,), (1,)), 1: outcome("micro", 90, (1, 1), (1, 1))}  # 120 s
     with anyio.fail_after(10):
         await runner.run()

@@ -260,7 +260,9 @@ async def test_a_done_that_the_critic_does_not_believe_is_another_action_instead
     assert (rollout.ended, counts["refined"]) == ("done", 1)
     assert len(critic.shown) == 2 and all(frame in {digest(blob) for blob in actor.blobs} for frame in critic.shown)
     assert [act.temperature for act in actor.acts] == [1.0, 1.0, 1.0, 1.0]
-    assert actor.acts[2].seed != actor.acts[1].seed and actor.acts[2].history == ("forward",)
+    refined = actor.acts[2]
+    assert refined.seed != actor.acts[1].seed and refined.history == ("forward",)
+    assert (refined.samples, refined.without) == (8, ("done",)) and actor.acts[1].without == ()
 
 
 async def test_refinements_are_bounded_in_an_episode_and_then_the_actors_word_counts() -> None:
