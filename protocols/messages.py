@@ -140,7 +140,8 @@ class Adapter(Message, frozen=True, kw_only=True):
 
     ``files`` maps file names to blob digests; ``digest`` is `adapter_digest(files)`. A refused adapter has
     ``promoted=False`` and its ``reason``; the previous version goes on serving. ``parent`` is the version it was
-    trained from, 0 for the base model. ``dataset`` is the digest of the rows it was trained on.
+    trained from, 0 for the base model. ``dataset`` is the digest of the rows it was trained on, and ``balance`` counts
+    them by answer (the critic's) and by verb.
     """
 
     role: Role
@@ -152,6 +153,7 @@ class Adapter(Message, frozen=True, kw_only=True):
     base_model: Name
     dataset: Digest
     rows: Count
+    balance: dict[str, Count] = {}
     promoted: bool
     reason: Text | None = None
     metrics: dict[str, float] = {}
@@ -179,7 +181,7 @@ class Round(Message, frozen=True, kw_only=True):
     """trainer -> simulator, critic, relabeler, evaluator, dashboard: where the run stands.
 
     Said at each change of ``phase``. ``quota`` is the number of trajectories of the round; the versions are those that
-    act and judge in it.
+    act and judge from here on. A version lower than the one before it means that the newer one was withdrawn.
     """
 
     number: Count

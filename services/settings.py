@@ -149,6 +149,11 @@ class Trainer(Section, frozen=True, kw_only=True):
     ``cut``: a relabelled trajectory ends where its goal was reached. ``balance``: as many yes as no in D_c.
     ``negatives``: an answer that excludes a like object also makes a "no" for that object.
     ``continue_from``: each round trains the last promoted adapter further ("parent") or starts from the "base".
+    ``holdback``: the share of trajectories on whose verdicts no critic is trained, so that it can be tried on them.
+    ``critic_margin``: a tuned critic that agrees with the self-asked answers on these by more than this less than the
+    critic before it, and hardly by chance, is withdrawn before it teaches the actor (1: never).
+    ``actor_margin``: an actor in whose first round the success that the frozen base model sees in its own answers falls
+    by more than this below the former actor's, beyond the 95% interval, is withdrawn (1: never).
     """
 
     learner: Literal["auto", "peft", "scripted"] = "auto"
@@ -168,6 +173,28 @@ class Trainer(Section, frozen=True, kw_only=True):
     critic: Lora = Lora(learning_rate=1.5e-3, epochs=5)
     min_rows: Positive = 8
     collapse: Share = 0.98
+    holdback: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    critic_margin: Share = 0.05
+    actor_margin: Share = 0.05
+
+
+class Alarms(Section, frozen=True, kw_only=True):
+    """From when on a round's self-feedback is called unhealthy, on ``faults``. docs/FEEDBACK.md gives the reasons.
+
+    ``all_yes``, ``all_no``: the share of yes above and below which the critic tells nothing apart.
+    ``agreement``: how much of the round's verdicts a tuned critic must at least repeat.
+    ``few_rows``: of each answer in D_c, and of each of the round's verbs in D_a.
+    ``plateau_turned``, ``plateau_agreement``, ``plateau_gain``: no more verdicts turned by asking, at least as much
+    repeated by the tuned critic, and less gained in self-judged success than this.
+    """
+
+    all_yes: Share = 0.9
+    all_no: Share = 0.1
+    agreement: Share = 0.6
+    few_rows: Positive = 10
+    plateau_turned: Share = 0.05
+    plateau_agreement: Share = 0.95
+    plateau_gain: Share = 0.02
 
 
 class Evaluator(Section, frozen=True, kw_only=True):
@@ -235,6 +262,7 @@ class Settings(Section, frozen=True, kw_only=True):
     critic: Critic = Critic()
     relabeler: Relabeler = Relabeler()
     trainer: Trainer = Trainer()
+    alarms: Alarms = Alarms()
     evaluator: Evaluator = Evaluator()
     mesh: Mesh = Mesh()
     retention: Retention = Retention()

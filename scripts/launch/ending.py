@@ -27,11 +27,11 @@ def conclude(run: RunFolder) -> Summary:
         LogFormatError: there is no log that can be read.
         OSError: the folder cannot be written.
     """
-    state = load_state(run)
+    settings = load(Settings, file=run.settings_file)
+    state = load_state(run, holdback=settings.trainer.holdback)
     summary = state.summary(run=str(run.path), version=importlib.metadata.version("selu"))
     _replace(run.summary_file, to_json(summary))
-    settings = dump(load(Settings, file=run.settings_file))
-    _replace(run.report_file, render(gather(run, state, summary, settings)).encode())
+    _replace(run.report_file, render(gather(run, state, summary, dump(settings))).encode())
     return summary
 
 

@@ -6,6 +6,7 @@ from protocols.messages import Adapter, Estimate, Evaluation, Fault, Round, Swap
 from runtime.streams import Delivery
 from runtime.supervisor import Exit
 from scripts.launch.watch import Watch
+from services.feedback.figures import RoundFeedback
 from services.report.numbers import percent, points
 
 _PHASES = {
@@ -28,7 +29,9 @@ def event(delivery: Delivery, watch: Watch) -> str | None:
     match delivery.message:
         case Round() as m:
             text = _PHASES[m.phase].format(quota=m.quota, actor=m.actor_version, critic=m.critic_version)
-            return f"round {m.number}/{watch.settings.run.rounds}: {text}"
+            figures = watch.state.feedback.figures(m.number)
+            seen = {"train_critic": judged, "train_actor": judged_again}.get(m.phase, lambda _: "")(figures)
+            return f"round {m.number}/{watch.settings.run.rounds}: {text}{f'; {seen}' if seen else ''}"
         case Adapter() as m if m.promoted:
             return f"{m.role}@{m.version} trained on {m.rows} rows in {m.seconds:.1f} s{_loss(m)}"
         case Adapter() as m:
@@ -48,6 +51,34 @@ def event(delivery: Delivery, watch: Watch) -> str | None:
             return f"fault in {m.service}: {m.what}: {_first_line(m.why)}" + (f"; {m.do}" if m.do else "")
         case _:
             return None
+
+
+def judged(figures: RoundFeedback) -> str:
+    """How a round looks to the model itself, so far."""
+    parts = {
+        "critic says yes to {}": figures.yes,
+        "asking turned {}": figures.turned,
+        "{} succeeded": figures.success,
+        "{} of the failures relabelled": figures.relabelled,
+        "{} ended by done": figures.done,
+        "{} of the actions refused": figures.refused,
+    }
+    return ", ".join(text.format(whole(share)) for text, share in parts.items() if share is not None)
+
+
+def judged_again(figures: RoundFeedback) -> str:
+    """What came of judging a round again; nothing where no critic was tuned."""
+    if figures.agreement is None:
+        return ""
+    text = f"the tuned critic repeats {whole(figures.agreement)} of the verdicts"
+    if figures.held_after is None or figures.held_before is None:
+        return text
+    before, after, n = whole(figures.held_before), whole(figures.held_after), figures.held_after.n
+    return f"{text}, and {after} of the {n} held back (the critic before it: {before})"
+
+
+def whole(share: Estimate) -> str:
+    return f"{100 * share.value:.0f}%"
 
 
 def _loss(adapter: Adapter) -> str:

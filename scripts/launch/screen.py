@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from protocols.messages import Role
-from scripts.launch.lines import estimate, status
+from scripts.launch.lines import estimate, judged, judged_again, status
 from scripts.launch.watch import Member, Watch
 from services.report.numbers import seconds, size
 
@@ -41,7 +41,8 @@ class Screen:
 
     def draw(self, watch: Watch) -> RenderableType:
         elapsed = seconds(time.monotonic() - self._begun)
-        parts = [Text(status(watch), style="bold"), _progress(watch), _figures(watch), _members(watch)]
+        head = Text(status(watch), style="bold")
+        parts = [head, _progress(watch), _feedback(watch), _figures(watch), _members(watch)]
         return Panel(Group(*(part for part in parts if part is not None)), title="selu", subtitle=elapsed, expand=False)
 
 
@@ -61,6 +62,12 @@ def _progress(watch: Watch) -> RenderableType | None:
             bar = ProgressBar(total=progress.total, completed=progress.done, width=36)
             grid.add_row(f"{role}: {what}", bar, f"{progress.done}/{progress.total}")
     return grid
+
+
+def _feedback(watch: Watch) -> RenderableType | None:
+    now = watch.state.feedback.now
+    text = "; ".join(part for part in (judged(now), judged_again(now)) if part)
+    return Text(text, style="dim") if text else None
 
 
 def _figures(watch: Watch) -> RenderableType | None:

@@ -33,7 +33,7 @@ class Watch:
 
     def __init__(self, settings: Settings, members: Mapping[str, str]) -> None:
         self.settings = settings
-        self.state = ReportState()
+        self.state = ReportState(holdback=settings.trainer.holdback)
         self._evaluator = EvaluatorState()
         self.members = {instance: Member(instance, role) for instance, role in members.items()}
         self.progress: dict[tuple[str, str], Progress] = {}

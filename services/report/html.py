@@ -6,6 +6,7 @@ from pathlib import PurePath
 from protocols.messages import Role
 from services.proportions import difference
 from services.report.charts import curve
+from services.report.feedback import feedback
 from services.report.gallery import gallery
 from services.report.numbers import percent, points, seconds, size
 from services.report.page import FIGURES, ROLES, Material, bar, chip, section, table, tile, wide
@@ -22,7 +23,7 @@ _PHASES = {
 def render(material: Material) -> str:
     """The whole page. Nothing in it comes from elsewhere, and everything that was said in the run is escaped."""
     name = PurePath(material.summary.run).name or "run"
-    sections = (_head, _curves, _tiles, _rounds, _verbs, gallery, _adapters, _faults, _settings)
+    sections = (_head, _curves, _tiles, _rounds, _verbs, feedback, gallery, _adapters, _faults, _settings)
     body = "\n".join(part(material) for part in sections)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -14,6 +14,7 @@ from services.report.page import Material
 from services.report.samples import Gathering, choose
 from services.report.state import READS, ReportState
 from services.report.summary import Summary
+from services.settings import Trainer
 
 
 def deliveries(run: RunFolder, topics: tuple[str, ...] = READS, *, after: int = 0) -> Iterator[Delivery]:
@@ -37,9 +38,9 @@ def deliveries(run: RunFolder, topics: tuple[str, ...] = READS, *, after: int = 
         log.close()
 
 
-def load_state(run: RunFolder) -> ReportState:
+def load_state(run: RunFolder, *, holdback: float = Trainer().holdback) -> ReportState:
     """The state of a run: its log and its metrics, as they came in time. Raises as `deliveries`."""
-    state = ReportState()
+    state = ReportState(holdback=holdback)
     rows = read_metrics(run.metrics_file)
     row = next(rows, None)
     for found in deliveries(run):

@@ -18,6 +18,7 @@ from protocols.messages import (
     Verdict,
 )
 from runtime.streams import Delivery
+from services.feedback.figures import Feedback
 from services.report.summary import (
     AdapterFigures,
     AnswerFigures,
@@ -27,6 +28,7 @@ from services.report.summary import (
     Summary,
     TrajectoryFigures,
 )
+from services.settings import Trainer
 
 READS = ("trajectories", "verdicts", "relabels", "adapters", "swaps", "rounds", "dropped", "evaluations", "faults")
 """The topics a summary is made from. The world's own truth is not among them: it is the evaluator's alone."""
@@ -41,11 +43,12 @@ _LEARNING = ("train_critic", "rejudge", "train_actor", "finished")
 class ReportState:
     """`apply` each message of the log in its order and `note` each line of the metrics; ask `summary` at any time.
 
-    A message that comes twice changes nothing.
+    A message that comes twice changes nothing. ``holdback`` is the run's setting of that name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, holdback: float = Trainer().holdback) -> None:
         self.round: Round | None = None
+        self.feedback = Feedback(holdback)
         self.trajectories: dict[int, dict[int, str]] = defaultdict(dict)
         self.verdicts: dict[str, Verdict] = {}
         self.rejudged: set[str] = set()
@@ -56,6 +59,7 @@ class ReportState:
         self.evaluations: dict[tuple[Role, int], Evaluation] = {}
         self.faults: list[Fault] = []
         self._quota: dict[int, int] = {}
+        self._standing: dict[int, dict[Role, int]] = {}
         self._learned: set[int] = set()
         self._fault_ids: set[str] = set()
         self._clock = _Clock()
@@ -71,6 +75,7 @@ class ReportState:
     def apply(self, delivery: Delivery) -> None:
         """Takes in one message of the log."""
         self._clock.see(delivery.time)
+        self.feedback.apply(delivery.message)
         match delivery.message:
             case Round() as message:
                 self._apply_round(message, delivery.time)
@@ -100,6 +105,9 @@ class ReportState:
     def _apply_round(self, message: Round, time: float) -> None:
         self.round = message
         self._quota[message.number] = message.quota
+        if message.phase in ("collect", "finished"):
+            after = message.number - 1 if message.phase == "collect" else message.number
+            self._standing[after] = {"actor": message.actor_version, "critic": message.critic_version}
         if message.number and message.phase in _LEARNING:
             self._learned.add(message.number)
         self._clock.phase(message.number, message.phase, time)
@@ -182,16 +190,8 @@ class ReportState:
         return found
 
     def standing(self, number: int, role: Role) -> int:
-        """The version of a role that stands after a round: the newest one that was promoted and serves."""
-        served = (
-            version
-            for (kind, version), adapter in self.adapters.items()
-            if kind == role and version <= number and adapter.promoted and self._serves(role, version)
-        )
-        return max(served, default=0)
-
-    def _serves(self, role: Role, version: int) -> bool:
-        return any(swap.served for swap in self.swaps.get((role, version), {}).values())
+        """The version of a role that stands after a round, 0 being the base model's."""
+        return self._standing.get(number, {}).get(role, 0)
 
     def _figure(self, role: Role, version: int) -> Estimate | None:
         found = self.evaluations.get((role, version))
@@ -268,6 +268,7 @@ class ReportState:
             restarts=self._restarts,
             memory_peak_bytes=self._memory_peak,
             let_go=self._let_go,
+            feedback=self.feedback.rounds,
         )
 
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from protocols.messages import Count, Digest, Estimate, Role
+from services.feedback.figures import RoundFeedback
 
 
 class EngineFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +77,8 @@ class LetGo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run. ``finished`` is whether it came to its last round; ``seconds`` has one entry a phase and ``total``."""
+    """A run. ``finished`` is whether it came to its last round; ``seconds`` has one entry a phase and ``total``.
+    ``feedback`` is each round as the model saw itself."""
 
     run: str
     version: str
@@ -91,6 +93,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     restarts: Count = 0
     memory_peak_bytes: Count = 0
     let_go: LetGo = LetGo()
+    feedback: tuple[RoundFeedback, ...] = ()
 
 
 def to_json(summary: Summary) -> bytes:

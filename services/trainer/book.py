@@ -3,6 +3,7 @@
 import msgspec
 
 from protocols.messages import Digest, Dropped, Relabel, Round, Trajectory, Verdict
+from services.feedback.held import asked, frozen, held_back
 from services.trainer.dataset import Record
 
 
@@ -88,6 +89,25 @@ class RoundBook(msgspec.Struct):
             (id, "task") in self.again and (self._task(id) is None or (id, "relabel") in self.again)
             for id in self.learnable
         )
+
+    def held(self, share: float) -> list[tuple[bool, bool]]:
+        """Of the self-asked verdicts held back from training, whether each critic's own judgement agrees with the
+        answers: (of the critic before, of the tuned one)."""
+        return [
+            (first.judged == first.success, self.again[id, "task"].judged == first.success)
+            for id in sorted(self.learnable)
+            if asked(first := self.first[id]) and held_back(id, share)
+        ]
+
+    def seen_by_frozen(self) -> dict[int, list[bool]]:
+        """The successes and failures that the frozen base model sees, by the version that acted; those of versions of
+        which it was not asked about every trajectory are left out."""
+        found: dict[int, list[bool | None]] = {}
+        for id in sorted(self.learnable & self.first.keys()):
+            found.setdefault(self.trajectories[id].actor_version, []).append(frozen(self.first[id]))
+        return {
+            version: [one for one in seen if one is not None] for version, seen in found.items() if None not in seen
+        }
 
     def _task(self, id: str) -> object:
         relabel = self.relabels.get(id)

@@ -16,6 +16,7 @@ from protocols.codec import digest
 from protocols.messages import Count, Digest, Name, Relabel, Step, Task, Trajectory, Verdict
 from services.actor.prompts import next_action
 from services.critic.prompts import NO, YES, judge
+from services.feedback.held import held_back
 from services.settings import Trainer
 from services.trainer.learner import Row
 from services.worlds.verbs import VERBS
@@ -235,7 +236,9 @@ def balanced(examples: Sequence[Example], *, seed: str) -> list[Example]:
 
 
 def build_critic_set(rounds: Sequence[Sequence[Example]], settings: Trainer, *, seed: str) -> list[Example]:
-    """D_c from the rounds' examples, oldest first, the last being the round that is trained."""
+    """D_c from the rounds' examples, oldest first, the last being the round that is trained. What is held back for
+    trying critics is in none."""
+    rounds = [[row for row in rows if not held_back(row.trajectory, settings.holdback)] for rows in rounds]
     examples = newest(rounds if settings.replay else rounds[-1:], settings.critic.max_rows)
     return balanced(examples, seed=seed) if settings.balance else examples
 

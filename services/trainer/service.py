@@ -1,15 +1,21 @@
-"""The trainer: leads the rounds, and trains an adapter whenever its fold says that all it needs is there."""
+"""The trainer: leads the rounds, trains an adapter whenever its fold says that all it needs is there, and says how
+self-feedback fares."""
 
 import anyio
 import anyio.to_thread
 
 from protocols.messages import Adapter, Dropped, Relabel, Round, Swap, Trajectory, Verdict
 from runtime.service import Service
+from runtime.sockets import background
+from services.feedback.alarms import Alarm, alarms
+from services.feedback.figures import Feedback
 from services.settings import Settings
 from services.trainer.load import load_learner
 from services.trainer.state import Publish, TrainerState
 from services.trainer.training import Training
 
+GAUGE_SECONDS = 1.0
+"""How often the figures of self-feedback are brought up to date."""
 TOPICS = ("rounds", "trajectories", "verdicts", "relabels", "adapters", "swaps", "dropped")
 
 
@@ -18,9 +24,10 @@ async def main(service: Service) -> None:
     settings: Settings = service.settings
     learner = await anyio.to_thread.run_sync(load_learner, settings, abandon_on_cancel=True)
     leader = Leader(service, Training(service, learner))
-    async with service.mesh.subscribe(*TOPICS, start="start") as stream:
+    async with service.mesh.subscribe(*TOPICS, start="start") as stream, background() as tasks:
         async for delivery in stream.past():
             leader.apply(delivery.message)
+        tasks.start_soon(leader.gauge)
         service.set_ready()
         await leader.act()
         async for delivery in stream:
@@ -35,14 +42,36 @@ class Leader:
         self._service = service
         self._training = training
         self._state = TrainerState(service.settings)
+        self._feedback = Feedback(service.settings.trainer.holdback)
+        self._alarms: list[Alarm] = []
         self._taken: set[str] = set()
 
     def apply(self, message: object) -> None:
         assert isinstance(message, Round | Trajectory | Verdict | Relabel | Adapter | Swap | Dropped)
         self._state.apply(message)
+        self._feedback.apply(message)
+        if isinstance(message, Round):
+            rounds = self._feedback.rounds
+            over = rounds[:-1] if message.phase == "collect" else rounds
+            self._alarms = alarms(over, self._service.settings.alarms)
+
+    async def gauge(self) -> None:
+        """Keeps the figures of self-feedback among the service's gauges."""
+        gauges, said = self._service.gauges, dict[str, float]()
+        while True:
+            for name in said:
+                del gauges[name]
+            said = self._feedback.now.gauges()
+            gauges.update(said)
+            await anyio.sleep(GAUGE_SECONDS)
 
     async def act(self) -> None:
         """Carries out what is to be done now. Its effects come back as events."""
+        while self._alarms:
+            alarm = self._alarms.pop()
+            if alarm.id not in self._taken:
+                self._taken.add(alarm.id)
+                await self._service.fault(alarm.what, alarm.why, alarm.do, id=alarm.id)
         for decision in self._state.decide():
             key = f"{type(decision).__name__}/{decision.id}"
             if key in self._taken:

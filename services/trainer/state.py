@@ -1,15 +1,16 @@
 """The learning loop as a fold over the whole log: events in, decisions out, no I/O (paper, algorithm 1).
 
 A round collects, trains the critic, lets it judge the round again, trains the actor. An adapter that both share is
-trained in the critic's place, and nothing is judged again. Every decision has the id of the message that will record
-it, so a decision taken twice, before and after a crash, has one effect.
+trained in the critic's place, and nothing is judged again. A critic that the gate withdraws after judging again teaches
+no actor; an actor that it withdraws after a collection is followed by the one before it. Every decision has the id of
+the message that will record it, so a decision taken twice, before and after a crash, has one effect.
 """
 
 import hashlib
 
 import msgspec
 
-from protocols.messages import Adapter, Digest, Dropped, Message, Relabel, Role, Round, Swap, Trajectory, Verdict
+from protocols.messages import Adapter, Digest, Dropped, Fault, Message, Relabel, Role, Round, Swap, Trajectory, Verdict
 from services.settings import Settings
 from services.trainer.book import RoundBook
 from services.trainer.dataset import (
@@ -20,6 +21,7 @@ from services.trainer.dataset import (
     build_critic_set,
     critic_examples,
 )
+from services.trainer.standing import Standing
 
 PHASES = ("collect", "train_critic", "rejudge", "train_actor", "finished")
 
@@ -72,7 +74,7 @@ class TrainerState:
         self._books: dict[int, RoundBook] = {}
         self._adapters: dict[tuple[Role, int], Adapter] = {}
         self._served: dict[tuple[Role, int], bool] = {}
-        self._actor_versions: set[int] = set()
+        self._standing = Standing(settings.trainer)
         self._critic_rounds: list[list[Example]] = []
         self._actor_rounds: list[list[Example]] = []
 
@@ -113,13 +115,14 @@ class TrainerState:
         if self._round is not None and order(event) <= order(self._round):
             return
         previous, self._round = self._round, event
-        self._actor_versions.add(event.actor_version)
         if previous is not None and event.number > previous.number:
             self._close(previous)
+        self._standing.apply(event)
 
     def _close(self, last: Round) -> None:
         """Keeps a finished round's rows and lets go of its messages."""
         records = self.book(last.number).records(last.critic_version)
+        self._standing.close(self.book(last.number))
         trainer = self._settings.trainer
         self._critic_rounds.append(critic_examples(records, trainer, seed=self._settings.run.seed))
         self._actor_rounds.append(actor_examples(records, trainer, asked=self._asked))
@@ -148,7 +151,7 @@ class TrainerState:
             case "train_critic":
                 return self._train(now, "critic")
             case "rejudge":
-                return [self._announce(now, "train_actor")] if self.book(now.number).rejudged() else []
+                return self._rejudge(now)
             case "train_actor":
                 return self._train(now, "actor")
             case "finished":
@@ -160,11 +163,41 @@ class TrainerState:
         book = self.book(now.number)
         if not book.collected(now.quota):
             return []
-        if drops := book.to_drop(now, self._actor_versions):
+        if drops := book.to_drop(now, self._standing.actors):
             return [Publish(topic="dropped", id=drop.trajectory, message=drop) for drop in drops]
-        return [self._announce(now, "train_critic")] if book.judged() else []
+        if not book.judged():
+            return []
+        if why := self._standing.actor_falls(book):
+            return self._withdraw(now, "actor", why, phase="train_critic")
+        return [self._announce(now, "train_critic")]
+
+    def _rejudge(self, now: Round) -> list[Decision]:
+        book = self.book(now.number)
+        if not book.rejudged():
+            return []
+        if why := self._standing.critic_disagrees(book):
+            return self._withdraw(now, "critic", why, phase="train_actor")
+        return [self._announce(now, "train_actor")]
+
+    def _withdraw(self, now: Round, role: Role, why: str, *, phase: str) -> list[Decision]:
+        """Says why the version of a role that stands goes, and goes on with the one before it."""
+        before = self._standing.before(role)
+        if role == "actor":
+            gone, do = now.actor_version, f"actor@{before} acts again from the next round on, and this one teaches none"
+        else:
+            gone, do = now.critic_version, f"critic@{before} goes on, and this round's first verdicts choose D_a"
+        versions = {
+            f"{name}_version": before for name in (("actor", "critic") if self._settings.trainer.shared else (role,))
+        }
+        fault = Fault(service="trainer", what=f"{role}@{gone} was withdrawn", why=why, do=do)
+        return [
+            Publish(topic="faults", id=f"{role}@{gone}/withdrawn", message=fault),
+            self._announce(now, phase, **versions),
+        ]
 
     def _train(self, now: Round, role: Role) -> list[Decision]:
+        if role == "actor" and self._standing.actor_withdrawn_in(now.number):
+            return [self._next_round(now.number, now.actor_version, now.critic_version)]
         adapter = self._adapters.get((role, now.number))
         shared = self._settings.trainer.shared
         if adapter is None:
@@ -176,7 +209,7 @@ class TrainerState:
             return []
         if role == "critic":
             phase = "rejudge" if served and not shared else "train_actor"
-            return [self._announce(now, phase, critic_version=now.number if served else None)]
+            return [self._announce(now, phase, critic_version=now.number if served else now.critic_version)]
         return [self._next_round(now.number, now.number if served else now.actor_version, now.critic_version)]
 
     def _training(self, now: Round, role: Role) -> Train:
@@ -201,7 +234,8 @@ class TrainerState:
 
     def _actor_rows(self, records: list[Record]) -> list[Example]:
         trainer = self._settings.trainer
-        return build_actor_set([*self._actor_rounds, actor_examples(records, trainer, asked=self._asked)], trainer)
+        rounds = [*self._actor_rounds, actor_examples(records, trainer, asked=self._asked)]
+        return build_actor_set([self._standing.sound(rows) for rows in rounds], trainer)
 
     def _shared(self, adapter: Adapter) -> Publish:
         """The critic's adapter as the actor's: the same files under the actor's name."""
@@ -220,9 +254,8 @@ class TrainerState:
         )
         return _announcement(round)
 
-    def _announce(self, now: Round, phase: str, critic_version: int | None = None) -> Publish:
-        version = now.critic_version if critic_version is None else critic_version
-        return _announcement(msgspec.structs.replace(now, phase=phase, critic_version=version))
+    def _announce(self, now: Round, phase: str, **versions: int) -> Publish:
+        return _announcement(msgspec.structs.replace(now, phase=phase, **versions))
 
 
 def _announcement(round: Round) -> Publish:

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import anyio
@@ -60,8 +61,8 @@ class Training:
         adapter = Adapter(
             role=work.role, version=work.version, round=work.version, parent=work.parent.version if work.parent else 0,
             files=files, digest=adapter_digest(files), base_model=self._learner.base_model, dataset=dataset,
-            rows=len(work.rows), promoted=reason is None, reason=reason, metrics=_metrics(trained),
-            seconds=anyio.current_time() - begun,
+            rows=len(work.rows), balance=_balance(work), promoted=reason is None, reason=reason,
+            metrics=_metrics(trained), seconds=anyio.current_time() - begun,
         )  # fmt: skip
         if reason is not None:
             await self._service.fault(
@@ -103,6 +104,11 @@ class Training:
         async with background() as tasks:
             tasks.start_soon(say)
             return await when_there_is_room(lambda: anyio.to_thread.run_sync(train, abandon_on_cancel=True))
+
+
+def _balance(work: Train) -> dict[str, int]:
+    """How many rows there are of each answer, where it is yes or no."""
+    return dict(Counter(row.answer for row in work.rows)) if work.role == "critic" else {}
 
 
 def _metrics(trained: Trained | None) -> dict[str, float]:

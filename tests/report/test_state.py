@@ -111,14 +111,15 @@ def test_a_run_of_no_rounds_has_lost_nothing_and_shows_the_base() -> None:
     assert state.finished and state.lost == [] and [r.round for r in state.rounds()] == [0]
 
 
-def test_an_adapter_that_no_engine_would_serve_does_not_stand() -> None:
+def test_an_adapter_that_no_engine_would_serve_or_that_was_withdrawn_does_not_stand() -> None:
     story = two_rounds()
     for i, delivery in enumerate(story.told):
-        if delivery.topic == "swaps" and delivery.id == "actor-0/actor@2":
-            refused = msgspec.structs.replace(delivery.message, served=False, reason="the canary is dead")
-            story.told[i] = msgspec.structs.replace(delivery, message=refused)
+        if delivery.topic == "rounds" and delivery.id == "r2/finished":
+            story.told[i] = msgspec.structs.replace(
+                delivery, message=msgspec.structs.replace(delivery.message, actor_version=1)
+            )
     state = told(story)
-    assert state.standing(2, "actor") == 1
+    assert state.adapters["actor", 2].promoted and state.standing(2, "actor") == 1
     assert state.rounds()[2].actor_success == state.rounds()[1].actor_success
 
 

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterable
 
 from protocols.codec import adapter_digest, digest
-from protocols.messages import Adapter, Question, Relabel, Round, Step, Swap, Task, Trajectory, Verdict
+from protocols.messages import Adapter, Fault, Question, Relabel, Round, Step, Swap, Task, Trajectory, Verdict
 from services.settings import Settings
 from services.trainer.dataset import dataset_digest
 from services.trainer.state import Event, Publish, Train, TrainerState
@@ -76,6 +76,7 @@ class Story:
         self.arrange = arrange
         self.refused = refused
         self.events: list[Event] = []
+        self.faults: list[Fault] = []
         self._judging = 0
         self.trained: dict[str, Train] = {}
 
@@ -87,6 +88,9 @@ class Story:
         message = decision.message
         if isinstance(message, Adapter):
             return self._announced(message)
+        if isinstance(message, Fault):  # for a person: no fold of learning reads it
+            self.faults.append(message)
+            return []
         if not isinstance(message, Round):
             return [message]  # type: ignore[list-item]
         return [message, *self.arrange(list(self._round(message)))]
