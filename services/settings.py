@@ -183,7 +183,7 @@ class Alarms(Section, frozen=True, kw_only=True):
 
     ``all_yes``, ``all_no``: the share of yes above and below which the critic tells nothing apart.
     ``agreement``: how much of the round's verdicts a tuned critic must at least repeat.
-    ``few_rows``: of each answer in D_c, and of each of the round's verbs in D_a.
+    ``few_rows``: of each answer in D_c, and of each of the round's verbs in D_a (0: never).
     ``plateau_turned``, ``plateau_agreement``, ``plateau_gain``: no more verdicts turned by asking, at least as much
     repeated by the tuned critic, and less gained in self-judged success than this.
     """
@@ -191,7 +191,7 @@ class Alarms(Section, frozen=True, kw_only=True):
     all_yes: Share = 0.9
     all_no: Share = 0.1
     agreement: Share = 0.6
-    few_rows: Positive = 10
+    few_rows: Annotated[int, Meta(ge=0)] = 10
     plateau_turned: Share = 0.05
     plateau_agreement: Share = 0.95
     plateau_gain: Share = 0.02

@@ -4,14 +4,14 @@ self-feedback fares."""
 import anyio
 import anyio.to_thread
 
-from protocols.messages import Adapter, Dropped, Relabel, Round, Swap, Trajectory, Verdict
+from protocols.messages import Adapter, Dropped, Fault, Relabel, Round, Swap, Trajectory, Verdict
 from runtime.service import Service
 from runtime.sockets import background
 from services.feedback.alarms import Alarm, alarms
 from services.feedback.figures import Feedback
 from services.settings import Settings
 from services.trainer.load import load_learner
-from services.trainer.state import Publish, TrainerState
+from services.trainer.state import Train, TrainerState
 from services.trainer.training import Training
 
 GAUGE_SECONDS = 1.0
@@ -77,8 +77,10 @@ class Leader:
             if key in self._taken:
                 continue
             self._taken.add(key)
-            if isinstance(decision, Publish):
+            if isinstance(decision, Train):
+                await self._training.run(decision)
+            elif isinstance(said := decision.message, Fault):
+                await self._service.fault(said.what, said.why, said.do, id=decision.id)
+            else:
                 self._service.log.info("%s: %s", decision.topic, decision.id)
                 await self._service.mesh.publish(decision.topic, decision.message, id=decision.id)
-            else:
-                await self._training.run(decision)

@@ -15,6 +15,7 @@ from runtime import crash
 from runtime.service import Service
 from runtime.sockets import background
 from runtime.storage import is_full, when_there_is_room
+from services.critic.prompts import NO, YES
 from services.models.adapters import materialise, store
 from services.settings import Lora, Settings
 from services.trainer import gate
@@ -107,8 +108,9 @@ class Training:
 
 
 def _balance(work: Train) -> dict[str, int]:
-    """How many rows there are of each answer, where it is yes or no."""
-    return dict(Counter(row.answer for row in work.rows)) if work.role == "critic" else {}
+    """How many rows there are of each verb and, where they are yes and no, of each answer."""
+    answers = Counter(row.answer for row in work.rows if row.answer in (YES, NO))
+    return {**answers, **Counter(row.verb for row in work.rows)}
 
 
 def _metrics(trained: Trained | None) -> dict[str, float]:

@@ -15,7 +15,7 @@ from runtime.service import Service
 from runtime.sockets import background
 from runtime.streams import Delivery
 from services.evaluator.state import due
-from services.settings import Evaluator, Model, Run, Settings, Simulator
+from services.settings import Alarms, Evaluator, Model, Run, Settings, Simulator
 
 ROLES = ("simulator", "actor", "critic", "relabeler", "trainer", "evaluator")
 
@@ -24,6 +24,7 @@ SMALL = Settings(
     model=Model(engine="scripted"),
     simulator=Simulator(quota=30, episodes=8),
     evaluator=Evaluator(tasks=8, judgements=10, episodes=4),
+    alarms=Alarms(few_rows=0, agreement=0.0),  # so few trajectories are too few, and scripted critics forgetful
 )
 
 

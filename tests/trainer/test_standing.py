@@ -1,6 +1,7 @@
 """Withdrawals as a fold: who goes, who comes back, what is learned from, and that a replay decides the same."""
 
 from collections.abc import Iterable
+from typing import TypedDict
 
 import msgspec
 import pytest
@@ -12,6 +13,13 @@ from services.trainer.state import Event, Publish, Train, TrainerState
 from tests.trainer.story import Story
 
 SETTINGS = Settings(run=Run(rounds=4), simulator=Simulator(quota=60), trainer=Trainer(holdback=0.3))
+
+
+class Fate(TypedDict, total=False):
+    """Which versions fail."""
+
+    sabotaged: tuple[int, ...]
+    clumsy: tuple[int, ...]
 
 
 class Fallible(Story):
@@ -120,7 +128,7 @@ def test_a_shared_adapter_goes_as_a_whole() -> None:
 
 
 @pytest.mark.parametrize("fate", [{"sabotaged": (2,)}, {"clumsy": (2,)}])
-def test_a_replay_of_the_log_decides_the_same(fate: dict[str, tuple[int, ...]]) -> None:
+def test_a_replay_of_the_log_decides_the_same(fate: Fate) -> None:
     story = Fallible(SETTINGS, **fate)
     story.run()
     state, decided = TrainerState(SETTINGS), {}

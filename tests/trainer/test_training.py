@@ -62,6 +62,7 @@ async def test_an_adapter_is_published_with_its_files_its_rows_and_its_parent(jo
         assert first.digest == adapter_digest(first.files)
         assert await mesh.get_blob(first.dataset) == dataset_bytes(work().rows)
         assert first.base_model == "scripted@1"
+        assert first.balance == {"yes": 10, "no": 10, "open": 20}
         assert first.metrics["loss_last"] < first.metrics["loss_first"]
         second = await trainer.run(work(version=2, parent=first))
         assert second.parent == 1
