@@ -5,10 +5,11 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
+import anyio.abc
 
 from runtime.child import command, environment
 from runtime.keys import Key, read_key
@@ -25,7 +26,7 @@ class Hubs:
     def __init__(self, run: RunFolder, plan: Callable[[], str]) -> None:
         self.run = run
         self.deaths: Counter[str] = Counter()
-        self.pid = 0
+        self._process: anyio.abc.Process | None = None
         self.born = Changes()
         self._plan = plan
         self._output = run.log_of("hub")
@@ -36,11 +37,17 @@ class Hubs:
         file = self.run.key_of(name)
         return read_key(file if file.exists() else self.run.keys.make(name, role))
 
+    @property
+    def pid(self) -> int:
+        """The living one's process id, 0 where there is none."""
+        return 0 if self._process is None else self._process.pid
+
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Sends the hub a signal, if it lives."""
-        if self.pid:
-            self._killed |= how == signal.SIGKILL
-            os.kill(self.pid, how)
+        if self._process is not None:
+            with suppress(ProcessLookupError):  # it died just now, and is not missed yet
+                self._process.send_signal(how)
+                self._killed |= how == signal.SIGKILL
 
     async def keep(self) -> None:
         """Starts a hub whenever there is none, until cancelled."""
@@ -51,14 +58,14 @@ class Hubs:
             with self._output.open("ab") as output:
                 env = {**os.environ, **environment(), **crash}
                 process = await anyio.open_process(argv, stdout=output, stderr=subprocess.STDOUT, env=env)
-            self.pid, self._killed = process.pid, False
+            self._process, self._killed = process, False
             self.born.notify()
             died = False
             try:
                 await process.wait()
                 died = True
             finally:
-                self.pid = 0
+                self._process = None
                 if not died:
                     process.kill()
                     with anyio.CancelScope(shield=True):
