@@ -5,6 +5,9 @@ KIB, MIB = 1024, 1024 * 1024
 SCHEMA = 1
 """Version of the envelope and of every message. Raised when a field changes its meaning or a required one is added."""
 
+COUNT = 2**63 - 1
+"""The largest number, offsets among them: what 64 bits with a sign hold, as SQLite and most languages have it."""
+
 MESSAGE_BYTES = 1 * MIB
 """One encoded envelope. Pixels and weights are blobs, so a message that is larger is a mistake."""
 

@@ -14,7 +14,7 @@ from protocols import limits
 Name = Annotated[str, Meta(min_length=1, max_length=limits.ID_CHARS)]
 Text = Annotated[str, Meta(max_length=limits.TEXT_CHARS)]
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=limits.COUNT)]
 Seconds = Annotated[float, Meta(ge=0)]
 Samples = Annotated[int, Meta(ge=1, le=64)]
 Role = Literal["actor", "critic"]

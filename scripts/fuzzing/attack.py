@@ -3,9 +3,11 @@
 import random
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import msgspec
 import psutil
 import zmq
@@ -84,11 +86,11 @@ async def _throw(hub: Hubs, index: int, count: int, rng: random.Random, verdict:
             await socket.send(c.pack(1, c.Hello(role="simulator", instance=name, ticket=key.ticket)))
             batch = min(BATCH, count - thrown)
             sound = requests(name, key.ticket, thrown)
-            await _batch(socket, [mutated(rng, sound, 2 + n) for n in range(batch)], verdict)
+            await _batch(socket, (mutated(rng, sound, 2 + n) for n in range(batch)), verdict)
             thrown += batch
 
 
-async def _batch(socket: Socket, batch: list[list[bytes]], verdict: Verdict) -> None:
+async def _batch(socket: Socket, batch: Iterable[list[bytes]], verdict: Verdict) -> None:
     due = Counter([1])
     for frames in batch:
         verdict.sent += 1
@@ -98,6 +100,7 @@ async def _batch(socket: Socket, batch: list[list[bytes]], verdict: Verdict) -> 
         elif how == "never":
             verdict.unheard += len(frames) - 3
         await socket.send(frames)
+        await anyio.lowlevel.checkpoint()  # the neighbour lives in this process too
     with anyio.move_on_after(ANSWER_SECONDS):
         while due.total():
             frames = await socket.receive()

@@ -23,8 +23,8 @@ WEIRD: tuple[Any, ...] = (
     "../../etc/passwd", "\U0001f916", b"\xff\xfe", [], {}, [[]] * 8, {"op": "hello"}, ["a"] * 600, "gossip", FRAME[:-1],
 )  # fmt: skip
 LIKELY: tuple[Any, ...] = (
-    0, 1, 2, 7, 512, 513, 4096, 0.0, 0.01, True, "fuzz", "fuzz/2", "trajectories", "outcomes", "faults", "steps", "act",
-    "ask", "simulator", "observer", "open", FRAME, [1], [2, 2, 2], list(range(1, 500)), ["verdicts", "faults"],
+    0, 1, 2, 7, 512, 513, 4096, (1 << 63) - 1, 0.0, 0.01, True, "fuzz", "fuzz/2", "trajectories", "outcomes", "faults",
+    "steps", "act", "ask", "simulator", "observer", "open", FRAME, [1], [2, 2, 2], list(range(1, 500)), ["faults"],
 )  # fmt: skip
 """Values that may well fit where they come to stand."""
 OPS = tuple(str(kind.__struct_config__.tag) for kind in c.Request.__args__)
@@ -49,6 +49,7 @@ def requests(instance: str, ticket: str, number: int) -> list[tuple[c.Command, F
     def sealed(topic: str, body: Any) -> bytes:
         return seal(topic, body, id=f"{instance}/{number}", producer=instance, seq=number)
 
+    group = f"fuzz/{number // 100 % 50}"  # a new one now and then: how it begins is mutated too
     live = LiveStep(trajectory="r1-00001", task=TASK, index=1, action="done")
     fault = Fault(service=instance, what="w", why="y", offending=FRAME)
     return [
@@ -59,9 +60,9 @@ def requests(instance: str, ticket: str, number: int) -> list[tuple[c.Command, F
         (c.Emit(), [sealed("steps", live)]),
         (c.Emit(), [sealed("progress", Progress(role="simulator", what="x", done=1, total=2))]),
         (c.Fetch(topics=("trajectories", "faults"), after=number % 50, limit=8), []),
-        (c.Pull(group="fuzz", topic="trajectories", limit=4), []),
-        (c.Acknowledge(group="fuzz", topic="trajectories", offsets=(1, 2, number)), []),
-        (c.Release(group="fuzz", topic="trajectories", offsets=(1, 2, number)), []),
+        (c.Pull(group=group, topic="trajectories", limit=4), []),
+        (c.Acknowledge(group=group, topic="trajectories", offsets=(1, 2, number)), []),
+        (c.Release(group=group, topic="trajectories", offsets=(1, 2, number)), []),
         (c.Serve(method="act", capacity=1), []),
         (c.Call(method="act", timeout=0.001), [encode(Act(episode="e", frame=FRAME, task=TASK))]),
         (c.Result(call=number, text="t"), [b"\x80"]),

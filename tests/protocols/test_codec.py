@@ -11,33 +11,8 @@ from protocols import limits
 from protocols.codec import adapter_digest, decoder, digest, seal, unseal
 from protocols.commands import MAGIC, Hello, Publish, pack, parse_request, split
 from protocols.errors import DecodeError, ProtocolError, SchemaError, TooLarge, UnknownTopic, from_code
-from protocols.messages import Fault, Round, Task, Trajectory, Verdict
+from protocols.messages import Fault, Round, Task, Trajectory
 from tests.builders import FRAME, round_, task, trajectory, verdict
-
-names = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=40)
-texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=80)
-counts = st.integers(0, 2**40)
-tasks = st.builds(Task, id=names, instruction=texts, verb=names, object=names, target=st.none() | names)
-verdicts = st.builds(
-    Verdict,
-    trajectory=names,
-    round=counts,
-    task=tasks,
-    subject=st.sampled_from(["task", "relabel"]),
-    frame=st.binary(max_size=8).map(digest),
-    judged=st.booleans(),
-    log_odds=st.floats(allow_nan=False),
-    success=st.booleans(),
-    questions=st.just(()),
-    critic_version=counts,
-)
-
-
-@given(body=verdicts, id=names, producer=names, seq=counts)
-def test_what_is_sealed_comes_out_equal(body: Verdict, id: str, producer: str, seq: int) -> None:
-    envelope = unseal(seal("verdicts", body, id=id, producer=producer, seq=seq))
-    assert envelope.body == body
-    assert (envelope.id, envelope.producer, envelope.seq, envelope.topic) == (id, producer, seq, "verdicts")
 
 
 @settings(max_examples=300)

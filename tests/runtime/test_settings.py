@@ -5,12 +5,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from msgspec import Meta
+from msgspec.structs import fields
 
 from runtime.settings import SettingsError, dump, load
 from services.settings import Lora, Settings
+from tests.strategies import values
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -124,6 +127,34 @@ def test_the_default_settings_read_back(tmp_path: Path) -> None:
     assert load(Settings, file=write(tmp_path, dump(Settings(), "what\nthis is"))) == Settings()
 
 
+@hypothesis_settings(max_examples=60, deadline=None)
+@given(values(Settings))
+def test_any_settings_of_the_product_read_back_and_are_written_the_same_again(
+    tmp_path_factory: pytest.TempPathFactory, value: Settings
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "product.toml"
+    file.write_text(dump(value), encoding="utf-8", newline="")
+    read = load(Settings, file=file)
+    assert read == value and dump(read) == dump(value)
+
+
+PATHS = st.sampled_from([f"{s.name}.{f.name}" for s in fields(Settings) for f in fields(s.type)]) | st.text(max_size=20)
+
+ODD = st.sampled_from(["-1", "1e999", "nan", "0x10", "[1]", "{a=1}", "''", "1_0", "true", "1979-05-27"])
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(path=PATHS, text=st.text(max_size=20) | ODD)
+def test_whatever_is_set_on_the_command_line_is_read_or_refused_with_what_was_typed(path: str, text: str) -> None:
+    override = f"{path}={text}"
+    try:
+        loaded = load(Settings, overrides=[override])
+    except SettingsError as error:
+        assert f"--set {override}" in str(error)
+    else:
+        assert dump(loaded).count("[") >= len(fields(Settings))
+
+
 Word = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 Number = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -144,7 +175,7 @@ class Outer(msgspec.Struct, frozen=True, kw_only=True):
     last: float = 0.0
 
 
-@settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150, deadline=None)
 @given(
     st.builds(
         Outer,
@@ -163,7 +194,7 @@ def test_any_settings_written_read_back_the_same(tmp_path_factory: pytest.TempPa
     assert load(Outer, file=file) == value
 
 
-@settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100, deadline=None)
 @given(
     st.recursive(
         st.booleans() | st.integers() | st.floats() | Word,
