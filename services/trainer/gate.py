@@ -39,8 +39,9 @@ def refusal(trained: Trained, rows: Sequence[Row], settings: Trainer) -> str | N
     return None
 
 
-CHANCE = 0.05
-"""How likely a loss may be at most, were the tuned critic as good as the one before, to be no accident."""
+CHANCE = 0.1
+"""How likely a loss at least as large may be by accident, were both critics equally good. Not stricter: to withdraw
+wrongly costs a round whose first verdicts stand alone, to let pass wrongly an actor that is taught the opposite."""
 
 
 def disagrees(held: Sequence[tuple[bool, bool]], settings: Trainer) -> str | None:

@@ -64,8 +64,8 @@ def test_a_critic_that_contradicts_the_answers_it_was_not_taught_is_withdrawn() 
 
 
 def test_a_loss_that_may_be_chance_or_lies_within_the_margin_withdraws_no_critic() -> None:
-    assert disagrees(held(both=5, lost=4), Trainer()) is None, "4 of 4 lost: 1 in 16"
-    assert disagrees(held(both=5, lost=5), Trainer()) is not None, "5 of 5 lost: 1 in 32"
+    assert disagrees(held(both=5, lost=3), Trainer()) is None, "3 of 3 lost: 1 in 8"
+    assert disagrees(held(both=5, lost=4), Trainer()) is not None, "4 of 4 lost: 1 in 16"
     assert disagrees(held(both=200, lost=8), Trainer()) is None, "4 points"
 
 
