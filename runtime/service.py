@@ -6,6 +6,7 @@ or is cancelled when the process is asked to stop; what it must finish then it s
 
 import logging
 import os
+import resource
 import signal
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -178,6 +179,7 @@ async def run_hub(run: RunFolder, *, keys: KeysFolder | None, session_seconds: f
         SettingsError: other machines could reach it without keys.
     """
     endpoint, fanout = run.listening
+    _take_descriptors()
     settings = HubSettings(
         endpoint=endpoint,
         fanout=fanout,
@@ -190,3 +192,9 @@ async def run_hub(run: RunFolder, *, keys: KeysFolder | None, session_seconds: f
     )
     async with until_signalled(), serve_hub(settings):
         await anyio.sleep_forever()
+
+
+def _take_descriptors() -> None:
+    """As many connections as the system lets us have: those half-open must not use up what files need."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -26,6 +26,7 @@ from scripts.launch.keeping import Keeper
 from scripts.launch.pages import MetricsPages
 from scripts.launch.plan import Plan
 from scripts.launch.show import Show
+from scripts.launch.speak import harmless
 from scripts.launch.watch import Watch
 from services.report.state import READS
 
@@ -148,7 +149,7 @@ class Launch:
             async for delivery in stream:
                 self._hear(delivery)
                 if text := lines.event(delivery, self._watch):
-                    self._show.event(text)
+                    self._show.event(harmless(text))
                 await self._look()
 
     def _hear(self, delivery: Delivery) -> None:

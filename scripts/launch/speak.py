@@ -36,7 +36,12 @@ def as_json(delivery: Delivery) -> str:
 
 def as_text(delivery: Delivery) -> str:
     place = f"{delivery.offset:>7}" if delivery.offset else "   live"
-    return f"{place}  {_told(delivery)}"
+    return f"{place}  {harmless(_told(delivery))}"
+
+
+def harmless(text: str) -> str:
+    """Without characters that would make a terminal do something: the text is a model's, or another machine's."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
 def _told(delivery: Delivery) -> str:

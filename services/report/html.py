@@ -12,6 +12,9 @@ from services.report.numbers import percent, points, seconds, size
 from services.report.page import FIGURES, ROLES, Material, bar, chip, section, table, tile, wide
 from services.report.style import CSS
 
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What a browser may load or run for the page: its own pictures and styles."""
+
 _PHASES = {
     "collect": "collect and judge",
     "train_critic": "train critic",
@@ -28,6 +31,7 @@ def render(material: Material) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f"<title>{escape(name)}: SELU run</title><style>{CSS}</style></head><body><main>{body}</main></body></html>\n"
     )
 

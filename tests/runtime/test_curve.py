@@ -12,8 +12,9 @@ from protocols import limits
 from protocols.errors import DeadlineExceeded, NotAdmitted, ProtocolError
 from runtime.hub import serve_hub
 from runtime.keys import Key, KeysFolder, read_key
+from runtime.mesh import connect
 from runtime.settings import SettingsError
-from runtime.sockets import open_socket
+from runtime.sockets import Context, Curve, open_socket
 from tests.builders import round_
 from tests.runtime.keyed import Keyed, curve, drained, hears, keyed_hub, keyed_settings, say
 
@@ -79,6 +80,24 @@ async def test_the_public_half_of_a_key_is_worth_nothing(keyed: Keyed) -> None:
     with anyio.fail_after(SECONDS), pytest.raises(ProtocolError):
         async with keyed.show(stolen, timeout=0.5):
             pass
+
+
+async def test_without_anybody_to_ask_about_keys_nobody_gets_in(short_path: Path) -> None:
+    """ZeroMQ by itself lets any key in where nothing answers for the hub."""
+    keys = KeysFolder(short_path / "keys")
+    keys.create()
+    hub = keys.hub_key()
+    key = read_key(keys.make("anna", "observer", hub=hub.public))
+    context = Context()
+    with anyio.fail_after(SECONDS):
+        async with open_socket(
+            zmq.ROUTER, bind="tcp://127.0.0.1:0", curve=Curve(hub.public, hub.secret), context=context
+        ) as router:
+            with pytest.raises(ProtocolError):
+                async with connect(router.address, role="observer", instance="anna", key=key, timeout=0.5):
+                    pass
+            assert not router.raw.poll(0)
+    context.term()
 
 
 async def test_a_key_for_another_hub_does_not_talk_to_this_one(keyed: Keyed, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from protocols.errors import DecodeError, TooLarge
 from runtime.hub import HubSettings, serve_hub
 from runtime.mesh import connect
 from tests.builders import round_, trajectory, verdict
-from tests.runtime.keyed import Keyed
+from tests.runtime.keyed import Keyed, keyed_hub
 from tests.runtime.tap import tapped
 
 pytestmark = pytest.mark.anyio
@@ -88,6 +88,19 @@ async def test_half_open_connections_by_the_hundred_keep_nobody_out(keyed: Keyed
     finally:
         for one in floods:
             one.close()
+
+
+async def test_a_connection_that_does_not_say_who_it_is_is_ended(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runtime.sockets.HANDSHAKE_MS", 100)
+    with anyio.fail_after(SECONDS):
+        async with keyed_hub(short_path) as keyed:
+            for said in (b"", GREETING):
+                async with await anyio.connect_tcp(*keyed.place) as raw:
+                    if said:
+                        await raw.send(said)
+                    await ended(raw)
 
 
 async def test_a_huge_frame_that_is_only_announced_costs_nothing(keyed: Keyed) -> None:

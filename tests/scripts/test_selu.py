@@ -22,7 +22,7 @@ def selu(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[in
     return code, said.out, said.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["up"], ["attach"], ["doctor"], ["report"]])
+@pytest.mark.parametrize("arguments", [[], ["up"], ["attach"], ["join"], ["keys"], ["doctor"], ["report"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom scripts.selu import main\n"
@@ -64,6 +64,9 @@ def test_a_dry_run_prints_settings_that_read_back_and_makes_nothing(
         (["--set", "world.options.colour=red"], "the household has no option 'colour': its options are"),
         (["--set", "model.engine=openai"], "model.url is empty"),
         (["--set", "mesh.endpoint=tcp://0.0.0.0:5555"], "mesh.endpoint 'tcp://0.0.0.0:5555' is not allowed"),
+        (["--set", "mesh.endpoint=tcp://0.0.0.0:5555", "--set", "mesh.keys=/nowhere"], "no keys in /nowhere"),
+        (["--set", "mesh.keys=/nowhere"], "mesh.keys is for a tcp endpoint"),
+        (["--set", "model.engine=openai", "--set", "model.url=http://gpu1:8000"], "lacks https and a key"),
         (["--resume", "/nowhere/run"], "/nowhere/run does not exist"),
     ],
 )
@@ -99,6 +102,44 @@ def test_a_port_in_use_is_named(capsys: pytest.CaptureFixture[str], tmp_path: Pa
         )
         code, _, err = selu(capsys, "up", *arguments)
     assert code == 2 and f"cannot listen at {endpoint} (Address already in use)" in err
+
+
+def test_keys_are_made_listed_and_revoked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    keys = ("--keys", tmp_path / "keys")
+    code, file, _ = selu(capsys, "keys", "make", "anna", *keys)
+    assert code == 0 and Path(file.strip()).stat().st_mode & 0o777 == 0o600
+    code, listed, _ = selu(capsys, "keys", "list", *keys)
+    assert code == 0 and listed.startswith("anna  observer  curve:") and listed.count("\n") == 1
+    assert selu(capsys, "keys", "revoke", "anna", *keys)[0] == 0
+    assert selu(capsys, "keys", "list", *keys) == (0, "", "")
+    for wrong, said in (
+        (("revoke", "anna", *keys), "no key 'anna'"),
+        (("make", "ben", "--role", "king", *keys), "no role 'king'"),
+        (("make", "../ben", *keys), "no key can be named"),
+        (("list", "--keys", tmp_path / "none"), "no keys in"),
+        (("list", "--run", tmp_path), "not a run folder"),
+    ):
+        code, _, err = selu(capsys, "keys", *wrong)
+        assert code == 2 and said in err
+
+
+def test_a_key_with_the_name_of_a_process_of_the_run_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    assert selu(capsys, "keys", "make", "critic-0", "--role", "critic", "--keys", keys)[0] == 0
+    settings = ("--set", "mesh.endpoint=tcp://127.0.0.1:5555", "--set", f"mesh.keys={keys}")
+    code, _, err = selu(capsys, "up", "--profile", "scripted", "--run", tmp_path / "r", *settings, "--dry-run")
+    assert code == 2 and "'critic-0'" in err and "revoke it" in err
+
+
+def test_joining_needs_a_key_for_a_service(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _, file, _ = selu(capsys, "keys", "make", "anna", "--keys", tmp_path / "keys")
+    join = ("join", "--connect", "tcp://127.0.0.1:1", "--settings", tmp_path / "none.toml", "--key")
+    code, _, err = selu(capsys, *join, file.strip())
+    assert code == 2 and "no role 'observer'" in err
+    code, _, err = selu(capsys, *join, tmp_path / "none.key")
+    assert code == 2 and "cannot read the key" in err
 
 
 def test_a_folder_in_use_or_of_another_version_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

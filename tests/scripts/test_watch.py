@@ -12,6 +12,7 @@ from scripts.launch import lines
 from scripts.launch.ending import table
 from scripts.launch.plan import new_plan
 from scripts.launch.screen import Screen
+from scripts.launch.speak import harmless
 from scripts.launch.watch import Watch
 from services.report.numbers import seconds, size
 from services.report.state import ReportState
@@ -140,3 +141,7 @@ def test_durations_are_said_as_people_say_them(time: float, text: str) -> None:
 
 def test_sizes_are_said_in_binary_units() -> None:
     assert [size(n) for n in (5, 2048, 3 << 20, 5 << 29)] == ["5 bytes", "2 KiB", "3 MiB", "2.5 GiB"]
+
+
+def test_what_a_model_says_does_nothing_to_a_terminal() -> None:
+    assert harmless("open \x1b[2Jfridge\r\n\x07 \u202e é 開") == "open \ufffd[2Jfridge\ufffd\ufffd\ufffd \ufffd é 開"
