@@ -2,7 +2,8 @@
 
 capability: what it can tell about the world (success, states of objects) against what it can do in it, with controls.
 templates: every question of self-asking and relabelling in several wordings: accuracy, and answers that name what is
-not there.
+not there. horizon: compound tasks of one to five dependent goals in at most 40 steps, told whole or one after another;
+with --run also by the actor that the run has taught.
 """
 
 import argparse
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from runtime.runfolder import RunFolder
     from services.settings import Settings
 
 HELP = "ask a base model what it can tell and do in the household"
 
 ABOUT = {
     "capability": "What the model can tell about the world against what it can do in it.",
+    "horizon": "How far the model gets with several dependent goals, and what helps.",
     "templates": "How much hangs on the wording of self-asking's and relabelling's questions.",
 }
 
@@ -24,6 +27,7 @@ ABOUT = {
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("probe", choices=tuple(ABOUT))
     parser.add_argument("--model", type=Path, metavar="DIR", help="the model's folder (default: the micro model)")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="horizon: a run, whose settings and newest actor count")
     parser.add_argument("--profile", default="household", metavar="NAME|FILE", help="whose world and model settings")
     parser.add_argument("--episodes", type=int, default=200, metavar="N", help="how many (default: 200)")
     parser.add_argument("--split", choices=("dev", "heldout"), default="dev", help="which seeds (default: dev)")
@@ -34,6 +38,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     import anyio
 
+    from runtime.log import LogFormatError
+    from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, load
     from scripts.launch.plan import profile_file
     from services.models.engine import EngineError
@@ -41,13 +47,15 @@ def run(given: argparse.Namespace) -> int:
 
     path = [] if given.model is None else [f"model.path={given.model}"]
     try:
-        settings = load(Settings, file=profile_file(given.profile), overrides=[*path, *given.overrides])
+        folder = RunFolder.open(given.run) if given.run else None
+        file = folder.settings_file if folder else profile_file(given.profile)
+        settings = load(Settings, file=file, overrides=[*path, *given.overrides])
         if settings.world.name != "household":
             raise SettingsError("probes ask about the household, whose every state is known: set world.name to it")
         if given.episodes < 2:
             raise SettingsError("give --episodes 2 at least")
-        text, figures = anyio.run(_probe, given, settings)
-    except (SettingsError, EngineError, ValueError) as error:
+        text, figures = anyio.run(_probe, given, settings, folder)
+    except (SettingsError, EngineError, RunFolderError, LogFormatError, ValueError) as error:
         sys.stderr.write(f"selu: {error}\n")
         return 2
     out = given.out or Path("runs/probes")
@@ -58,26 +66,38 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
-async def _probe(given: argparse.Namespace, settings: "Settings") -> tuple[str, bytes]:
+async def _probe(given: argparse.Namespace, settings: "Settings", run: "RunFolder | None") -> tuple[str, bytes]:
     """The page and the JSON."""
     import msgspec
 
     from scripts.probing import page
     from scripts.probing.bench import Bench
     from scripts.probing.capability import capability
+    from scripts.probing.horizon import ALL_STEPS, horizon
     from scripts.probing.templates import templates
     from scripts.trials.machine import describe
     from services.models.load import load_engine
     from services.worlds.household.options import read_options
 
-    options = read_options({"max_steps": settings.simulator.max_steps, **settings.world.options})
+    steps = ALL_STEPS if given.probe == "horizon" else settings.simulator.max_steps
+    options = read_options({"max_steps": steps, **settings.world.options})
     first = getattr(settings.world.seeds, f"{given.split}_judge")
-    engine = await load_engine(settings.model, role="critic", max_versions=1)
+    taught = _newest_actor(run) if run else None
+    rank = settings.trainer.actor.rank
+    engine = await load_engine(settings.model, role="actor", max_versions=1, max_rank=rank)
     try:
         bench = Bench(engine, options, range(first, first + given.episodes))
         if given.probe == "capability":
             lines = await capability(bench)
             sections, figures = [page.lines_table(lines)], page.lines_figures(lines)
+        elif given.probe == "horizon":
+            names = {0: "base"}
+            if taught:
+                version, place = taught
+                await engine.load(version, place)
+                names[version] = f"actor@{version}"
+            scores = await horizon(bench, list(names))
+            sections, figures = page.scores_sections(scores, names), page.scores_figures(scores, names)
         else:
             wordings = await templates(bench)
             sections, figures = page.wordings_sections(wordings), page.wordings_figures(wordings)
@@ -86,6 +106,22 @@ async def _probe(given: argparse.Namespace, settings: "Settings") -> tuple[str, 
     made = page.Made(
         probe=given.probe, about=ABOUT[given.probe], base_model=engine.identity.base_model,
         world=msgspec.to_builtins(settings.world), split=given.split, first_seed=first, episodes=given.episodes,
-        hardware=describe(), command=f"selu probe {given.probe} --episodes {given.episodes} --split {given.split}",
+        hardware=describe(), command=f"selu probe {given.probe} --episodes {given.episodes} --split {given.split}"
+        + (f" --run {given.run}" if run else ""),
     )  # fmt: skip
     return page.page(made, sections), page.to_json(made, figures)
+
+
+def _newest_actor(run: "RunFolder") -> tuple[int, Path] | None:
+    """The version of the actor that stands at a run's end, and its folder; None where only the base model does.
+
+    Raises:
+        LogFormatError: there is no log that can be read.
+    """
+    from services.report.load import load_state
+
+    state = load_state(run)
+    version = state.standing(state.round.number if state.round else 0, "actor")
+    if not version:
+        return None
+    return version, run.adapters / f"actor@{version}-{state.adapters['actor', version].digest[:12]}"

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from scripts.probing.bench import Line
+from scripts.probing.horizon import MODES, Score
 from scripts.probing.templates import Wording
 from services.proportions import wilson
 
@@ -118,7 +119,48 @@ def _named(one: Wording) -> str:
     return f"{one.name} {100 * _right(one):.1f}"
 
 
-# -- both
+# -- horizon
+
+
+def scores_sections(scores: Sequence[Score], names: Mapping[int, str]) -> list[str]:
+    """One table a version: how often all goals hold at the end, by mode and number of goals."""
+    lengths = sorted({score.goals for score in scores})
+    sections = ["\n".join(f"- {mode}: {words}." for mode, words in MODES.items())]
+    for version, name in names.items():
+        of = {(score.mode, score.goals): score for score in scores if score.version == version}
+        rows = (
+            (mode, *(f"{share(found.done, found.n)} ({found.n})" for length in lengths if (found := of[mode, length])))
+            for mode in MODES
+        )
+        goals = (
+            (
+                mode,
+                *(
+                    f"{100 * found.reached / max(1, found.n * length):.1f}"
+                    for length in lengths
+                    if (found := of[mode, length])
+                ),
+            )
+            for mode in MODES
+        )
+        head = ("", *(f"{length} goal{'s' * (length > 1)}" for length in lengths))
+        sections += [f"## {name}: all goals hold at the end", _table(head, rows)]
+        sections += [f"## {name}: share of goals that hold at the end", _table(head, goals)]
+    return sections
+
+
+def scores_figures(scores: Sequence[Score], names: Mapping[int, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for score in scores:
+        mine = {
+            **_figure(score.done, score.n), "goals_held": score.reached / max(1, score.n * score.goals),
+            "steps": score.steps / max(1, score.n),
+        }  # fmt: skip
+        found.setdefault(names[score.version], {}).setdefault(score.mode, {})[str(score.goals)] = mine
+    return found
+
+
+# -- all
 
 
 def share(hits: int, n: int) -> str:
