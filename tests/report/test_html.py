@@ -93,6 +93,20 @@ def test_it_shows_curves_samples_questions_adapters_faults_and_settings(tmp_path
         assert part in said, part
 
 
+def test_it_shows_each_round_as_the_model_saw_itself(tmp_path: Path) -> None:
+    shown = page(folder(tmp_path, two_rounds()))
+    section = shown[shown.index("<h2>Self-feedback</h2>") :]
+    first = section[section.index("<tbody><tr>") : section.index("</tr>", section.index("<tbody><tr>"))]
+    assert [cell.split("%")[0] for cell in first.split("<td>")[2:]][:6] == [
+        "33.3",
+        "50.0",
+        "50.0",
+        "33.3",
+        "</td>",
+        "83.3",
+    ]
+
+
 def test_what_was_said_in_the_run_is_text_and_never_markup(tmp_path: Path) -> None:
     text = page(folder(tmp_path, two_rounds()))
     assert "the hand is &lt;full&gt;" in text and "<full>" not in text

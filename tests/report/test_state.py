@@ -31,6 +31,9 @@ def test_a_run_is_summed_up_from_its_log() -> None:
     assert (counts.collected, counts.judged, counts.asked, counts.flipped) == (2 * QUOTA, 11, 11, 6)
     assert (counts.relabeled, counts.dropped_stale, counts.dropped_other, counts.lost) == (2, 0, 1, 0)
     assert summary.faults == 1
+    assert [(f.round, f.success and f.success.n, f.agreement and f.agreement.n) for f in summary.feedback] == [
+        (1, 6, 6), (2, 5, None),
+    ]  # fmt: skip
 
 
 def test_round_0_is_the_base_and_a_refused_adapter_leaves_the_former_figures_standing() -> None:

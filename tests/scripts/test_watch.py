@@ -59,6 +59,8 @@ def test_a_run_is_told_in_lines() -> None:
     said = "\n".join(told)
     for part in (
         "round 1/2: collecting 6 trajectories with actor@0, judged by critic@0",
+        "training the critic; critic says yes to 33%, asking turned 50%, 50% succeeded, 33% of the failures relabelled",
+        "training the actor; the tuned critic repeats 83% of the verdicts",
         "critic@1 trained on 48 rows in 3.5 s",
         "critic@1 serves in critic-0 after 0.20 s, with 7 requests in flight",
         "actor@1: held-out success 56.0% [50.0, 62.0] (n=200), +10.0 points against the base",
