@@ -14,7 +14,7 @@ from runtime.runfolder import RunFolder
 from services.settings import Settings
 from services.trainer.book import VerdictMissing
 from services.trainer.dataset import Example, dataset_digest
-from services.trainer.state import Publish, Train, TrainerState
+from services.trainer.state import Publish, TrainerState
 
 TOPICS = ("rounds", "trajectories", "verdicts", "relabels", "adapters", "swaps", "dropped")
 """What the trainer reads (services/trainer/service.py)."""
@@ -72,24 +72,23 @@ def _compare(id: str, adapter: Adapter, state: TrainerState, blobs: BlobStore, l
     work, folded, difference = None, None, lost
     if not lost:
         try:
-            decided = next((found for found in state.decide() if found.id == name), None)
-            if isinstance(decided, Publish) and decided.message == adapter:  # both roles share the critic's
-                folded = adapter.dataset
-            elif isinstance(decided, Train):
-                work = decided
-            else:
-                difference = "the log before it does not lead to this training"
+            work = next((found for found in state.decide() if found.id == name), None)
+            difference = "" if work else "the log before it does not lead to this training"
         except VerdictMissing as error:
             difference = str(error)
-    if work is not None:
+    if isinstance(work, Publish):  # the critic's, which both share, under the actor's name
+        same = isinstance(work.message, Adapter) and work.message.digest == adapter.digest
+        folded = work.message.dataset if isinstance(work.message, Adapter) else None
+        difference = "" if same and folded == adapter.dataset else "it is not the adapter that both share"
+    elif work is not None:
         folded = dataset_digest(work.rows)
         parent = work.parent.version if work.parent else 0
-        if id != name:
-            difference = f"it is recorded as {id!r}"
-        elif parent != adapter.parent:
+        if parent != adapter.parent:
             difference = f"it was trained from version {adapter.parent}, the log says {parent}"
         elif folded != adapter.dataset:
             difference = _first(_recorded(blobs, adapter.dataset), work.rows)
+    if not difference and id != name:
+        difference = f"it is recorded as {id!r}"
     return Compared(
         adapter=name,
         dataset="D_c" if adapter.role == "critic" else "D_a",

@@ -11,7 +11,14 @@ from typing import Any, TypeVar
 import anyio
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from protocols import commands as c
 from runtime.journal import Commit, Journal, Write
@@ -276,5 +283,7 @@ class DurableModel(RuleBasedStateMachine):
             assert sorted(got) == due
 
 
-TestDurableModel = DurableModel.TestCase
-TestDurableModel.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+def test_log_groups_and_leases_do_what_a_plain_reference_does() -> None:
+    run_state_machine_as_test(
+        DurableModel, settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from protocols.errors import ProtocolError
 from scripts.fuzzing.attack import attack
 from scripts.fuzzing.mutations import mutated, requests
 
-MESSAGES, SEED = 12_000, 20241003
+MESSAGES, SEED = 30_000, 20241003
 SECONDS = 120
 
 

@@ -30,6 +30,18 @@ def test_an_untouched_log_gives_the_recorded_datasets(tmp_path: Path, capsys: py
     assert "all 6 datasets are those that were recorded" in capsys.readouterr().out
 
 
+def test_an_adapter_that_both_roles_share_is_followed_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shared = msgspec.structs.replace(SETTINGS, trainer=Trainer(shared=True))
+    run, _ = make_run(tmp_path / "run", shared)
+    code, differences = replayed(run, capsys)
+    assert code == 0 and len(differences) >= 2
+    with sqlite3.connect(run.log_file) as log:
+        log.execute("UPDATE messages SET id = 'actor@8' WHERE topic = 'adapters' AND id = 'actor@1'")
+    log.close()
+    code, differences = replayed(run, capsys)
+    assert code == 1 and "actor@8" in differences["actor@1"]
+
+
 def test_a_changed_verdict_is_found_in_the_first_set_it_reaches_and_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
