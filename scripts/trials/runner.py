@@ -25,7 +25,8 @@ Say = Callable[[str], None]
 
 
 class Runner:
-    """``outcomes`` are those of finished trials, by their place among ``trials``; ``failed`` says why others are not.
+    """``outcomes`` are those of finished trials, by their place among ``trials``; ``over`` is called whenever there is
+    one more.
 
     ``bases`` are the base models by content, by label. ``minutes`` is how long the whole may take: no trial is started
     that would last longer, and at its end those that run are stopped, to be gone on with another time.
@@ -39,14 +40,13 @@ class Runner:
         parallel: int,
         minutes: float | None,
         say: Say,
-        written: Callable[[], None],
+        over: Callable[[Mapping[int, Outcome]], None],
     ) -> None:
         self.trials = trials
         self._bases = bases
         self.outcomes: dict[int, Outcome] = {}
-        self.failed: dict[int, str] = {}
         self._say = say
-        self._written = written
+        self._trial_over = over
         self._slots = anyio.CapacityLimiter(parallel)
         self._begun = time.monotonic()
         self._seconds = None if minutes is None else 60 * minutes
@@ -106,8 +106,7 @@ class Runner:
             found = outcome(trial) if code == 0 and finished(trial) else None
             wrong = self._other_base(trial, found) if found else f"ended with code {code}: see {_log(trial)}"
             if found is None or wrong:
-                self.failed[at] = f"{trial.name}: {wrong}"
-                self._say(self.failed[at])
+                self._say(f"{trial.name}: {wrong}")
                 return
             self.outcomes[at] = found
             last = found.rounds[-1]
@@ -115,7 +114,7 @@ class Runner:
                 f"{trial.name}: actor {percent(last.actor.score.value)}, critic {percent(last.critic.score.value)}, "
                 f"in {seconds(time.monotonic() - begun)} ({len(self.outcomes)}/{len(self.trials)})"
             )
-            self._written()
+            self._trial_over(self.outcomes)
 
     def _other_base(self, trial: Trial, found: Outcome) -> str:
         """Says so where a trial ran with another base model than the experiment is about."""

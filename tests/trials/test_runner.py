@@ -62,6 +62,8 @@ async def test_an_experiment_killed_at_any_point_goes_on_and_repeats_nothing(
             said = ""
             while "(1/3)" not in said or said.count("begins") < 3:
                 said += (await process.stdout.receive()).decode()
+            assert main(["experiment", str(file), "--out", str(out)]) == 2
+            assert "in use by another selu experiment" in capsys.readouterr().err
             process.kill()
         assert "micro base: actor" in said
         assert json.loads((out / "results.json").read_text())["missing"] == ["micro selu seed 0", "micro selu seed 1"]
@@ -92,7 +94,7 @@ async def test_no_run_is_begun_that_would_not_end_in_time(file: Path) -> None:
     trials = plan.trials(plan.read(file), file.parent / "out", file=file)
     said: list[str] = []
     bases = {"micro": "scripted@1"}
-    runner = Runner(trials, bases=bases, parallel=2, minutes=1.0, say=said.append, written=lambda: None)
+    runner = Runner(trials, bases=bases, parallel=2, minutes=1.0, say=said.append, over=lambda _: None)
     runner.outcomes = {0: outcome("micro", 0, (1,), (1,)), 1: outcome("micro", 90, (1, 1), (1, 1))}  # 120 s
     with anyio.fail_after(10):
         await runner.run()

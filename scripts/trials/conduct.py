@@ -1,0 +1,106 @@
+"""An experiment's folder: which base models it is about, who may work on it, and its results as they come in.
+
+<folder>/bases.json    the base models by content, fixed when it is begun
+<folder>/judgements/   the judgement sets that its runs share
+<folder>/trials/       the runs, as <base>/<row>/seed-<n>, each with its settings and its log beside it
+<folder>/results.*     what came of those that are over: md, json and png
+<folder>/lock          held by the one command that works on it
+"""
+
+import fcntl
+import importlib.metadata
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from runtime.settings import SettingsError
+from scripts.trials import machine, plan
+from scripts.trials.chart import draw
+from scripts.trials.outcome import Outcome
+from scripts.trials.plan import Experiment, Trial
+from scripts.trials.results import Setting, results, to_json
+from scripts.trials.table import page
+
+
+class Conduct:
+    """Making one fixes the base models, if the folder is new.
+
+    Raises:
+        SettingsError: there is no such base model, or it has changed since.
+    """
+
+    def __init__(self, experiment: Experiment, trials: Sequence[Trial], *, file: Path, folder: Path) -> None:
+        self._experiment = experiment
+        self._trials = trials
+        self._folder = folder
+        bases = {trial.base: trial for trial in trials}
+        models = self._fixed({label: plan.base_model(trial.settings) for label, trial in bases.items()})
+        world, measured = trials[0].settings.world.seeds, trials[0].settings.evaluator
+        self.setting = Setting(
+            name=file.stem,
+            about=experiment.about,
+            split=experiment.split,
+            heldout_seeds={
+                "tasks": (getattr(world, experiment.split), measured.tasks),
+                "judgements": (getattr(world, f"{experiment.split}_judge"), measured.judgements),
+            },
+            final_round=max(trial.settings.run.rounds for trial in trials),
+            quota=experiment.quota,
+            seeds=experiment.seeds,
+            bases=models,
+            settings_digest=plan.settings_digest([trial.settings for trial in trials]),
+            hardware=machine.describe(),
+            software=f"selu {importlib.metadata.version('selu')}",
+            command=f"selu experiment {file}" + (" --heldout" if experiment.split == "heldout" else ""),
+        )
+
+    def _fixed(self, models: dict[str, str]) -> dict[str, str]:
+        file = self._folder / "bases.json"
+        before = msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.exists() else {}
+        for label, model in models.items():
+            if before.get(label, model) != model:
+                raise SettingsError(
+                    f"the base model {label} was {before[label]} when {self._folder} was begun, and is {model} now: "
+                    "give --out another folder"
+                )
+        self._folder.mkdir(parents=True, exist_ok=True)
+        _replace(file, msgspec.json.encode({**before, **models}))
+        return models
+
+    @contextmanager
+    def locked(self) -> Generator[None]:
+        """Keeps others from working on the folder.
+
+        Raises:
+            SettingsError: somebody does.
+        """
+        with (self._folder / "lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise SettingsError(
+                    f"{self._folder} is in use by another selu experiment: wait for it, or give --out another folder"
+                ) from None
+            yield
+
+    def write(self, outcomes: Mapping[int, Outcome]) -> None:
+        """Writes the results anew, from the outcomes by their place among the trials."""
+        rows = dict.fromkeys(trial.row for trial in sorted(self._trials, key=lambda trial: trial.teaches))
+        found = results(
+            self.setting,
+            {row: plan.about(self._experiment, row) for row in rows},
+            {row: [outcomes[at] for at in sorted(outcomes) if self._trials[at].row == row] for row in rows},
+            [trial.name for at, trial in enumerate(self._trials) if at not in outcomes],
+        )
+        _replace(self._folder / "results.json", to_json(found))
+        _replace(self._folder / "results.md", page(found).encode())
+        _replace(self._folder / "results.png", draw(found))
+
+
+def _replace(file: Path, data: bytes) -> None:
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    scratch.write_bytes(data)
+    scratch.replace(file)
