@@ -86,7 +86,7 @@ class Group:
 
     def release(self, session: bytes, offsets: Iterable[int] | None = None) -> bool:
         """Takes leases back from a session (all of them by default). Returns whether anything came back."""
-        back = [o for o in (self.holds(session) if offsets is None else offsets) if self._leases.get(o) == session]
+        back = {o for o in (self.holds(session) if offsets is None else offsets) if self._leases.get(o) == session}
         for offset in back:
             del self._leases[offset]
             self._returned.add(offset)

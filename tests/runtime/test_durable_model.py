@@ -202,7 +202,7 @@ class DurableModel(RuleBasedStateMachine):
 
     def _acknowledge(self, key: Key, offsets: set[int]) -> None:
         group = self.groups[key]
-        command = c.Acknowledge(group=key[0], topic=key[1], offsets=tuple(sorted(offsets)))
+        command = c.Acknowledge(group=key[0], topic=key[1], offsets=(*sorted(offsets), min(offsets)))
         mark = self.hub.readers.acknowledge("observer", command)
         self.do(self.hub.write([], mark))
         group.persisted = True
@@ -217,7 +217,7 @@ class DurableModel(RuleBasedStateMachine):
         held = [(key, at, session) for key, group in self.groups.items() for at, session in group.held.items()]
         key, at, session = data.draw(st.sampled_from(sorted(held)))
         stranger = data.draw(st.booleans())
-        command = c.Release(group=key[0], topic=key[1], offsets=(at,))
+        command = c.Release(group=key[0], topic=key[1], offsets=(at, at, at + 100))
         self.hub.readers.release(b"a stranger" if stranger else session, command)
         if not stranger:
             del self.groups[key].held[at]

@@ -31,6 +31,15 @@ def test_what_a_lost_session_held_is_handed_out_again_oldest_first() -> None:
     assert group.holds(b"b") == [1, 3]
 
 
+def test_an_offset_that_is_named_twice_counts_once() -> None:
+    group = Group("g", "t")
+    group.lease_new(b"a", [1, 2, 3], through=3)
+    assert group.release(b"a", (2, 2, 9))
+    assert group.lease_returned(b"b", 10) == [2]
+    assert group.acknowledge((1, 1, 2)).committed == 2
+    assert group.outstanding == 1
+
+
 def test_until_is_reached_when_everything_before_it_is_done() -> None:
     group = Group("g", "t")
     group.lease_new(b"a", [1, 2], through=4)
