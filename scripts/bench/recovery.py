@@ -29,7 +29,7 @@ from scripts.soaking.rounds import SERVICES
 
 WAIT_SECONDS = 60.0
 """How long anything may take before the benchmark gives up."""
-PUBLISHERS = 8
+PUBLISHERS = 32
 TEXT = "y" * 300
 SETTLE_SECONDS = 2.0
 """How long the load lasts before the hub is killed."""

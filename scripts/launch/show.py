@@ -4,6 +4,7 @@ import sys
 import time
 from typing import Protocol, TextIO
 
+from runtime.storage import is_full
 from scripts.launch.watch import Watch
 
 STATUS_SECONDS = 5.0
@@ -35,11 +36,18 @@ class Plain:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._out.flush()
+        self._write("")
 
     def event(self, text: str) -> None:
-        self._out.write(f"{time.monotonic() - self._begun:7.1f}s  {text}\n")
-        self._out.flush()
+        self._write(f"{time.monotonic() - self._begun:7.1f}s  {text}\n")
+
+    def _write(self, text: str) -> None:
+        try:
+            self._out.write(text)
+            self._out.flush()
+        except OSError as error:
+            if not is_full(error):  # a run is not ended for a line
+                raise
 
     def tick(self, watch: Watch) -> None:
         from scripts.launch.lines import status

@@ -2,7 +2,6 @@
 
 import resource
 import subprocess
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,15 +50,6 @@ class LimitedFiles:
 
 Disk = SmallDisk | LimitedFiles
 KINDS = ("small disk", "files that may not grow")
-
-
-def best() -> str:
-    """The kind that is most like a full disk, of those that can be had here."""
-    with tempfile.TemporaryDirectory() as folder:
-        if not _mount(Path(folder)):
-            return KINDS[1]
-        _unmount(Path(folder))
-    return KINDS[0]
 
 
 def _mount(folder: Path) -> bool:
