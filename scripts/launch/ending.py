@@ -84,6 +84,7 @@ def conclusion(summary: Summary, run: RunFolder) -> str:
     t, a = summary.trajectories, summary.answers
     engine = f" by {summary.engine.name} {summary.engine.version} ({summary.engine.device})" if summary.engine else ""
     promoted = sum(adapter.promoted for adapter in summary.adapters)
+    withdrawn = sum(adapter.withdrawn for adapter in summary.adapters)
     gone = summary.let_go
     rounds = ", ".join(map(str, gone.rounds)) or "none"
     kept = [f"let go        {gone.blobs} frames of {size(gone.bytes)}, rounds {rounds}"] if gone.blobs else []
@@ -95,7 +96,8 @@ def conclusion(summary: Summary, run: RunFolder) -> str:
             f"trajectories  {t.collected} collected, {t.judged} judged, {t.asked} self-asked, {t.flipped} verdicts "
             f"turned, {t.relabeled} relabelled, {t.dropped_stale} too stale, {t.lost} lost",
             f"answers       {a.total}{engine}; {a.wrong_version} of a wrong version, {a.failed} failed",
-            f"adapters      {promoted} promoted, {len(summary.adapters) - promoted} refused; "
+            f"adapters      {promoted} promoted, {len(summary.adapters) - promoted} refused, "
+            f"{withdrawn} withdrawn; "
             f"{summary.faults} faults, {summary.restarts} restarts",
             f"time, memory  {seconds(summary.seconds.get('total', 0))}; at most {size(summary.memory_peak_bytes)}",
             *kept,

@@ -169,11 +169,15 @@ def _missing(messages: Mapping[str, Mapping[str, Message]]) -> list[str]:
     failed = set[str]()
     trajectories = {m.id: m for m in messages.get("trajectories", {}).values() if isinstance(m, Trajectory)}
     judged = set[str]()
+    acts = 0
     for message in (message for by_id in messages.values() for message in by_id.values()):
         match message:
             case Round(phase="collect") as m:
                 wanted |= {("trajectory", m.number, index) for index in range(m.quota)}
                 wanted |= {("adapter", role, m.number) for role in ("critic", "actor")}
+                acts = m.actor_version
+            case Round(phase="train_critic") as m if m.actor_version < acts:  # withdrawn: the round teaches no actor
+                wanted.discard(("adapter", "actor", m.number))
             case Verdict(subject="task") as m if m.critic_version < m.round:
                 judged.add(m.trajectory)
                 failed |= set() if m.success else {m.trajectory}

@@ -11,6 +11,7 @@ from services.report.gallery import gallery
 from services.report.numbers import percent, points, seconds, size
 from services.report.page import FIGURES, ROLES, Material, bar, chip, section, table, tile, wide
 from services.report.style import CSS
+from services.report.summary import AdapterFigures
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load or run for the page: its own pictures and styles."""
@@ -147,7 +148,7 @@ def _adapters(material: Material) -> str:
     rows = [
         [
             f"{a.role}@{a.version}",
-            chip("promoted", "good") if a.promoted else chip("refused", "bad"),
+            _fate(a),
             str(a.rows),
             seconds(a.train_seconds),
             "" if a.swap_seconds is None else seconds(a.swap_seconds),
@@ -162,6 +163,12 @@ def _adapters(material: Material) -> str:
     heads = ("adapter", "", "rows", "training", "swap", "in flight", "digest", "")
     note = "Swapped into running engines: what was in flight then finished on the version it had started with."
     return section("Adapters", note, table(heads, rows))
+
+
+def _fate(adapter: AdapterFigures) -> str:
+    if adapter.withdrawn:
+        return chip("withdrawn", "bad")
+    return chip("promoted", "good") if adapter.promoted else chip("refused", "bad")
 
 
 def _faults(material: Material) -> str:

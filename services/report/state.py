@@ -58,6 +58,7 @@ class ReportState:
         self.swaps: dict[tuple[Role, int], dict[str, Swap]] = defaultdict(dict)
         self.evaluations: dict[tuple[Role, int], Evaluation] = {}
         self.faults: list[Fault] = []
+        self._withdrawn: set[tuple[str, int]] = set()
         self._quota: dict[int, int] = {}
         self._standing: dict[int, dict[Role, int]] = {}
         self._learned: set[int] = set()
@@ -103,6 +104,10 @@ class ReportState:
                 pass
 
     def _apply_round(self, message: Round, time: float) -> None:
+        if self.round is not None:
+            stood = {"actor": self.round.actor_version, "critic": self.round.critic_version}
+            now = {"actor": message.actor_version, "critic": message.critic_version}
+            self._withdrawn |= {(role, version) for role, version in stood.items() if now[role] < version}
         self.round = message
         self._quota[message.number] = message.quota
         if message.phase in ("collect", "finished"):
@@ -225,6 +230,7 @@ class ReportState:
             round=adapter.round,
             digest=adapter.digest,
             promoted=adapter.promoted,
+            withdrawn=(adapter.role, adapter.version) in self._withdrawn,
             reason=adapter.reason,
             rows=adapter.rows,
             train_seconds=round(adapter.seconds, 3),

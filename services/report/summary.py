@@ -32,13 +32,15 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 class AdapterFigures(msgspec.Struct, frozen=True, kw_only=True):
     """A trained adapter. ``swap_seconds`` is from its announcement's arrival to its first canary answer, the slowest
-    engine's; ``in_flight`` the requests other versions were answering then; both ``None`` if it never served."""
+    engine's; ``in_flight`` the requests other versions were answering then; both ``None`` if it never served.
+    ``withdrawn``: it served, and self-feedback then told against it."""
 
     role: Role
     version: Count
     round: Count
     digest: Digest
     promoted: bool
+    withdrawn: bool = False
     reason: str | None
     rows: Count
     train_seconds: float

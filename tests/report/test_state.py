@@ -126,6 +126,15 @@ def test_an_adapter_that_no_engine_would_serve_or_that_was_withdrawn_does_not_st
     assert state.rounds()[2].actor_success == state.rounds()[1].actor_success
 
 
+def test_a_version_that_a_later_announcement_does_without_was_withdrawn() -> None:
+    story = two_rounds()
+    assert not any(adapter.withdrawn for adapter in told(story).summary().adapters)
+    story.round(3, "collect", 2, 1)
+    story.round(3, "train_critic", 1, 1)
+    adapters = told(story).summary().adapters
+    assert [(a.role, a.version) for a in adapters if a.withdrawn] == [("actor", 2)]
+
+
 def test_answers_are_summed_over_the_lives_of_each_service_and_memory_has_a_peak() -> None:
     state = ReportState()
     for row in metrics():
