@@ -14,19 +14,21 @@ from services.settings import Settings
 
 HINDSIGHT_OFF = {"relabeler.enabled": False, "trainer.relabels": "off", "trainer.negatives": False}
 PLAIN = {"trainer.drop": 0.0, "trainer.prune": False, "trainer.rare": 1}
+GATE_OFF = {"trainer.holdback": 0.0, "trainer.critic_margin": 1.0, "trainer.actor_margin": 1.0}
 CHANGES: dict[str, dict[str, Any]] = {
     "base": {"run.rounds": 0},
     "sc": {"run.rounds": 0, "evaluator.samples": 5},
     "self-refine": {"run.rounds": 0, "evaluator.refine": 3},
     "lmsi": {
         "actor.samples": 5, "critic.samples": 5, "critic.self_ask": "off", "trainer.accept": "all", **HINDSIGHT_OFF,
-        **PLAIN,
+        **PLAIN, **GATE_OFF,
     },
     "selu": {},
     "selu-paper": {
         "critic.self_ask": "paper", "critic.asker": "critic", "relabeler.verbs": "own", "relabeler.trace": False,
         "relabeler.asker": "critic", "trainer.relabels": "all", "trainer.accept": "critic", "trainer.cut": False,
         "trainer.balance": False, "trainer.negatives": False, "trainer.replay": False, "critic.questions": 1, **PLAIN,
+        **GATE_OFF,
     },
     "selu-no-self-ask": {"critic.self_ask": "off"},
     "selu-no-hindsight": HINDSIGHT_OFF,
@@ -43,6 +45,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "selu-no-drop": {"trainer.drop": 0.0},
     "selu-no-prune": {"trainer.prune": False},
     "selu-no-rare": {"trainer.rare": 1},
+    "selu-no-gate": GATE_OFF,
     "selu-own-verb": {"relabeler.verbs": "own"},
     "selu-hindsight-critic": {"trainer.relabels": "critic"},
     "selu-hindsight-direct": {"trainer.relabels": "direct"},
