@@ -3,6 +3,7 @@
 import logging
 import os
 import time
+import uuid
 from collections.abc import Callable
 
 from protocols.codec import seal
@@ -30,6 +31,7 @@ class StorageAlarm:
         self._why = ""
         self._said = self._last = 0.0
         self._spoken = 0
+        self._life = uuid.uuid4().hex
 
     async def look(self) -> None:
         """Says what has changed, and what still lasts."""
@@ -51,7 +53,7 @@ class StorageAlarm:
                 do="nothing was lost: what was not acknowledged was sent again",
             )  # fmt: skip
             self._spoken += 1
-            id = f"hub/{os.getpid()}/storage-{self._spoken}"
+            id = f"hub/{self._life}/{self._spoken}"
             envelope = seal("faults", fault, id=id, producer="hub", seq=self._spoken)
             await self._journal.write(Write([Append("faults", id, envelope)], None, lambda _: None))
 
@@ -60,5 +62,5 @@ class StorageAlarm:
             role="hub", instance="hub", pid=os.getpid(), ready=not full, rss_bytes=0, gauges={STORAGE_FULL: float(full)}
         )
         self._spoken += 1
-        id = f"hub/{os.getpid()}/{self._spoken}"
+        id = f"hub/{self._life}/{self._spoken}"
         self._fanout.send_nowait([b"health", seal("health", health, id=id, producer="hub", seq=self._spoken)])
