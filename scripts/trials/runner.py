@@ -12,7 +12,9 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
+from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError
 from scripts.trials.outcome import Outcome, finished, outcome
 from scripts.trials.plan import Trial, check, to_toml
@@ -20,6 +22,8 @@ from services.report.numbers import percent, seconds
 
 STOP_SECONDS = 30.0
 """How long a trial may take to end when it is asked to; it can be gone on with in any case."""
+FREE_SECONDS = 30.0
+"""How long the processes of an experiment that was killed may take to let go of a trial's folder."""
 
 Say = Callable[[str], None]
 
@@ -137,6 +141,7 @@ class Runner:
         settings = trial.folder.with_suffix(".toml")
         settings.parent.mkdir(parents=True, exist_ok=True)
         if check(trial):
+            await anyio.to_thread.run_sync(_until_free, trial, abandon_on_cancel=True)
             given = ["--resume", str(trial.folder)]
         else:
             shutil.rmtree(trial.folder, ignore_errors=True)  # a folder that was not even given its settings
@@ -153,6 +158,12 @@ class Runner:
             finally:
                 with anyio.CancelScope(shield=True):
                     await _stop(process)
+
+
+def _until_free(trial: Trial) -> None:
+    """Waits for what a killed experiment left to end, which it does by itself; if it does not, the launcher says so."""
+    with suppress(RunFolderError), RunFolder(trial.folder).locked(wait_seconds=FREE_SECONDS):
+        pass
 
 
 async def _stop(process: anyio.abc.Process) -> None:
