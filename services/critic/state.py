@@ -35,6 +35,7 @@ class CriticState:
 
     def __init__(self) -> None:
         self._last: Round | None = None
+        self._stands = 0
         self._opened: dict[int, tuple[int, Round]] = {}
         self._books: defaultdict[int, _Book] = defaultdict(_Book)
         self.rejudging: Rejudging | None = None
@@ -62,7 +63,9 @@ class CriticState:
             for number in [number for number in self._opened if number < round.number - round.max_staleness]:
                 del self._opened[number]
         self.rejudging = None
-        if round.phase == "rejudge":
+        if round.phase != "rejudge":
+            self._stands = round.critic_version
+        else:  # the tuned critic is on trial: it may be withdrawn for what it says now
             # Trajectories of a round may be older than its announcement by as many rounds as staleness allows.
             start = self._opened.get(max(1, round.number - round.max_staleness), (1, round))[0]
             self.rejudging = Rejudging(round.number, round.critic_version, start, offset)
@@ -73,11 +76,12 @@ class CriticState:
     # -- answers
 
     def version(self, trajectory: Trajectory) -> int | None:
-        """The version that gives a trajectory's first verdict: that of its round, or of the newest round announced if
-        it comes early. None before any round was announced that it could belong to."""
+        """The version that gives a trajectory's first verdict: that of its round, or if it comes early the newest that
+        is not on trial. None before any round was announced that it could belong to."""
         if self._last is None or self._last.number < trajectory.round - self._last.max_staleness:
             return None
-        return self._opened.get(trajectory.round, (0, self._last))[1].critic_version
+        opened = self._opened.get(trajectory.round)
+        return opened[1].critic_version if opened else self._stands
 
     def judged(self, trajectory: Trajectory) -> bool:
         """Whether nobody waits for its first verdict any more."""
