@@ -11,6 +11,7 @@ import anyio
 import msgspec
 import pytest
 
+from runtime.metrics import read_metrics
 from runtime.runfolder import RunFolder
 from scripts.selu import main
 from services.report.summary import Summary
@@ -69,6 +70,9 @@ async def test_a_scripted_run_shows_itself_while_it_goes_and_leaves_its_figures(
     assert (summary.answers.wrong_version, summary.answers.failed) == (0, 0) and summary.answers.total > 100
     assert all(adapter.swap_seconds is not None for adapter in summary.adapters if adapter.promoted)
     assert summary.seconds["total"] > summary.seconds["collect"] > 0 and summary.memory_peak_bytes > 0
+    assert [(f.round, f.yes and f.yes.n, f.done and f.done.n) for f in summary.feedback] == [(1, 12, 12), (2, 12, 12)]
+    rows = [row for row in read_metrics(folder / "metrics.jsonl") if row.get("service") == "trainer-0"]
+    assert {"feedback_yes", "feedback_turned", "feedback_action_entropy_bits"} <= rows[-1].keys()
 
     assert main(["report", str(folder)]) == 0
     assert msgspec.json.decode((folder / "summary.json").read_bytes(), type=Summary) == summary
