@@ -66,6 +66,8 @@ def run(given: argparse.Namespace) -> int:
     except (SettingsError, LogFormatError) as error:
         return _refuse(str(error))
     _say(f"{len(runner.outcomes)} of {len(trials)} runs are in {folder / 'results.md'}")
+    if runner.stopped:
+        return 128 + runner.stopped
     return 0 if given.report or len(runner.outcomes) == len(trials) else 1
 
 

@@ -28,7 +28,9 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
 class MethodFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One row: its last round's figures, what it gained over round 0 of the same runs, and how it came there.
 
-    ``trajectories`` and ``seconds`` (by stage) are means over runs, ``by_base`` the figures for each base model alone.
+    ``actor_against`` and ``critic_against`` are the differences to the last figures of `Results.reference`, paired by
+    base model and seed. ``trajectories`` and ``seconds`` (by stage) are means over runs, ``by_base`` the figures for
+    each base model alone.
     """
 
     about: str
@@ -41,6 +43,8 @@ class MethodFigures(msgspec.Struct, frozen=True, kw_only=True):
     critic_tnr: Figure | None
     actor_gain: Figure | None
     critic_gain: Figure | None
+    actor_against: Figure | None
+    critic_against: Figure | None
     actor_by_task: dict[str, Figure]
     critic_by_task: dict[str, Figure]
     rounds: tuple[RoundFigures, ...]
@@ -68,10 +72,16 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     command: str
 
 
+REFERENCE = "selu"
+"""The row that others are held against, where there is one; else the last."""
+
+
 class Results(Setting, frozen=True, kw_only=True):
-    """``missing`` names the trials without an outcome yet; the figures are those of the others."""
+    """``reference`` is the row that the others are held against. ``missing`` names the trials without an outcome yet;
+    the figures are those of the others."""
 
     methods: dict[str, MethodFigures]
+    reference: str
     missing: tuple[str, ...]
 
 
@@ -79,11 +89,15 @@ def results(
     setting: Setting, abouts: Mapping[str, str], outcomes: Mapping[str, Sequence[Outcome]], missing: Sequence[str]
 ) -> Results:
     """The results of these outcomes, by row, in the rows' order. Rows without any are only among the missing."""
-    rows = {row: _method(abouts[row], found) for row, found in outcomes.items() if found}
-    return Results(**msgspec.structs.asdict(setting), methods=rows, missing=tuple(missing))
+    there = {row: found for row, found in outcomes.items() if found}
+    reference = REFERENCE if REFERENCE in there else next(reversed(there), "")
+    rows = {
+        row: _method(abouts[row], found, [] if row == reference else there[reference]) for row, found in there.items()
+    }
+    return Results(**msgspec.structs.asdict(setting), methods=rows, reference=reference, missing=tuple(missing))
 
 
-def _method(about: str, runs: Sequence[Outcome]) -> MethodFigures:
+def _method(about: str, runs: Sequence[Outcome], reference: Sequence[Outcome]) -> MethodFigures:
     last = {name: _samples(runs, -1, name) for name in METRICS}
     first = {name: _samples(runs, 0, name) for name in METRICS}
     taught = len(runs[0].rounds) > 1
@@ -96,6 +110,8 @@ def _method(about: str, runs: Sequence[Outcome]) -> MethodFigures:
         **_metrics(runs, -1),
         actor_gain=gain(last["actor_success"], first["actor_success"]) if taught else None,
         critic_gain=gain(last["critic_accuracy"], first["critic_accuracy"]) if taught else None,
+        actor_against=_against(runs, reference, "actor_success"),
+        critic_against=_against(runs, reference, "critic_accuracy"),
         actor_by_task=_grouped(runs, lambda run: run.rounds[-1].actor.by_task),
         critic_by_task=_grouped(runs, lambda run: run.rounds[-1].critic.by_task),
         rounds=tuple(
@@ -110,6 +126,18 @@ def _method(about: str, runs: Sequence[Outcome]) -> MethodFigures:
         seconds={stage: round(mean(run.seconds.get(stage, 0.0) for run in runs), 1) for stage in stages},
         by_base={label: _named([run for run in runs if run.base == label]) for label in labels},
     )
+
+
+def _against(runs: Sequence[Outcome], reference: Sequence[Outcome], name: str) -> Figure | None:
+    """By how much these runs are above the reference's: of the same base model, and the same seed where both have
+    one."""
+    pairs = [
+        (msgspec.structs.replace(mine, seed=other.seed if other.teaches else mine.seed), other)
+        for other in reference
+        for mine in runs
+        if mine.base == other.base and (mine.seed == other.seed or not (mine.teaches and other.teaches))
+    ]
+    return gain(_samples([mine for mine, _ in pairs], -1, name), _samples([other for _, other in pairs], -1, name))
 
 
 def _named(runs: Sequence[Outcome]) -> dict[str, Figure]:

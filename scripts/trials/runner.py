@@ -30,7 +30,7 @@ Say = Callable[[str], None]
 
 class Runner:
     """``outcomes`` are those of finished trials, by their place among ``trials``; ``over`` is called whenever there is
-    one more.
+    one more. ``stopped`` is the signal that ended `run`, if one did.
 
     ``bases`` are the base models by content, by label. ``minutes`` is how long the whole may take: no trial is started
     that would last longer, and at its end those that run are stopped, to be gone on with another time.
@@ -49,6 +49,7 @@ class Runner:
         self.trials = trials
         self._bases = bases
         self.outcomes: dict[int, Outcome] = {}
+        self.stopped = 0
         self._say = say
         self._trial_over = over
         self._slots = anyio.CapacityLimiter(parallel)
@@ -86,6 +87,7 @@ class Runner:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
                 self._say(f"stopped by {number.name}: what runs is stopped too, and goes on where it was next time")
+                self.stopped = number
                 scope.cancel()
                 return
 

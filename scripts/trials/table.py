@@ -28,6 +28,7 @@ def page(found: Results) -> str:
     if found.methods:
         parts += [
             "## After the last round", _main(found),
+            *([f"## Against {found.reference}", _AGAINST, _against(found)] if len(found.methods) > 1 else []),
             *(["## By base model", _by_base(found)] if len(found.bases) > 1 else []),
             "## By round", _by_round(found),
             "## Actor success by task", _by_task(found, lambda row: row.actor_by_task),
@@ -39,6 +40,8 @@ def page(found: Results) -> str:
         ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
+
+_AGAINST = "Differences of the last figures in points, paired by base model and seed."
 
 _LABELS = (
     "How right the rows of each round were, by the world's truth, which learning never sees: D_c's labels (all, its "
@@ -83,6 +86,14 @@ def _main(found: Results) -> str:
             shown(row.critic_tnr), str(row.runs), f"{row.trajectories:.0f}", seconds(row.seconds.get("total", 0.0)),
         )
         for name, row in found.methods.items()
+    ))  # fmt: skip
+
+
+def _against(found: Results) -> str:
+    return _table(("method", "actor success", "critic accuracy"), (
+        (name, shown(row.actor_against, signed=True), shown(row.critic_against, signed=True))
+        for name, row in found.methods.items()
+        if name != found.reference
     ))  # fmt: skip
 
 

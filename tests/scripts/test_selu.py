@@ -22,7 +22,10 @@ def selu(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[in
     return code, said.out, said.err
 
 
-@pytest.mark.parametrize("arguments", [[], ["up"], ["attach"], ["join"], ["keys"], ["doctor"], ["report"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["up"], ["attach"], ["join"], ["keys"], ["doctor"], ["report"], ["experiment"], ["probe"]],
+)
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom scripts.selu import main\n"

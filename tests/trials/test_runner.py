@@ -110,4 +110,4 @@ async def test_a_signal_stops_the_runs_and_the_command(file: Path) -> None:
             while "begins" not in said:
                 said += (await process.stdout.receive()).decode()
             os.kill(process.pid, signal.SIGTERM)
-            assert await process.wait() == 1
+            assert await process.wait() == 143
