@@ -2,6 +2,7 @@
 
 checker    a log held against what was acknowledged, and every effect against its cause
 proxy      a network that delays, cuts, tears, stops and forgets
+disk       a disk that is full for some
 launched   a real run, watched and hurt from outside
 hubs       a hub that is killed and started again
 storm      publishers and consumers around such a hub, behind such a network

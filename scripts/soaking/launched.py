@@ -39,6 +39,13 @@ class Launched:
                         found[argv[3]] = child
         return found
 
+    @property
+    def pids(self) -> list[int]:
+        """The launcher's process id, if it runs, and then its children's."""
+        if self.process.returncode is not None:
+            return []
+        return [self.process.pid, *(process.pid for process in self.processes.values())]
+
     def kill(self, instance: str, how: signal.Signals = signal.SIGKILL) -> bool:
         """Sends a signal to one process of the run; returns whether it was there to take it."""
         found = self.processes.get(instance)

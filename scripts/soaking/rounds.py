@@ -14,6 +14,7 @@ import psutil
 from runtime import witness
 from runtime.runfolder import RunFolder
 from scripts.soaking.checker import Findings, examine
+from scripts.soaking.disk import fill, free
 from scripts.soaking.launched import Launched, launch
 
 SETTINGS = (
@@ -42,6 +43,8 @@ PAUSES = (0.2, 1.0)
 FAULTS, INTERRUPTIONS = 40, 3
 """How many others a run suffers at most, and how many of those end its launcher: a run that is never left alone for as
 long as it takes to start does not end."""
+REFUSED = 2
+"""The launcher's exit code where it could not begin, or not write its report: on a full disk, among others."""
 RUN_SECONDS = 180.0
 """How long one run may take under all this."""
 
@@ -65,20 +68,21 @@ async def undisturbed(folder: Path) -> Findings:
 
 
 class Trouble:
-    """Hurts one run, through all its launchers' lives. ``injected`` counts by kind."""
+    """Hurts one run, through all its launchers' lives. ``injected`` counts by kind; ``resumes`` and ``filled`` say whether
+    the launcher was ended on purpose in its present life, and whether its disk was full."""
 
     def __init__(self, chance: random.Random) -> None:
         self.injected: Counter[str] = Counter()
-        self.resumes = False
+        self.resumes = self.filled = False
         self._interruptions = INTERRUPTIONS
         self._chance = chance
 
     async def make(self, run: Launched) -> None:
         """Faults at random until cancelled, or until the launcher is ended by one."""
-        self.resumes = False
+        self.resumes = self.filled = False
         kinds = {
             "service killed": 6, "service stopped": 2, "service asked to end": 2, "hub killed": 3,
-            "launcher killed": 1, "launcher asked to end": 1,
+            "disk full": 1, "launcher killed": 1, "launcher asked to end": 1,
         }  # fmt: skip
         while not self.resumes and self.injected.total() < FAULTS:
             await anyio.sleep(self._chance.uniform(*PAUSES))
@@ -95,6 +99,8 @@ class Trouble:
                 return run.kill(service, signal.SIGTERM)
             case "service stopped":
                 return await self._stop(run.processes.get(service))
+            case "disk full":
+                return await self._fill(run)
             case "hub killed":
                 return run.kill("hub")
             case _:
@@ -104,6 +110,18 @@ class Trouble:
                 self.resumes = True
                 run.process.send_signal(signal.SIGKILL if kind == "launcher killed" else signal.SIGTERM)
                 return True
+
+    async def _fill(self, run: Launched) -> bool:
+        """For all of them, also those that are started meanwhile."""
+        if not run.run.log_file.exists():
+            return False
+        self.filled = True
+        fill(run.pids)
+        try:
+            await anyio.sleep(self._chance.uniform(0.1, 1.5))
+        finally:
+            free(run.pids)
+        return True
 
     async def _stop(self, process: psutil.Process | None) -> bool:
         """For a while, some longer than the hub waits for a session's word."""
@@ -145,7 +163,7 @@ async def disturbed(folder: Path, *, seed: int) -> tuple[Findings, Counter[str]]
                     tasks.cancel_scope.cancel()
                 if code == 0:
                     break
-                if not trouble.resumes:
+                if not trouble.resumes and not (trouble.filled and code == REFUSED):
                     raise RunFailed(f"ended with {code}:\n{output.read_text()[-4000:]}")
                 arguments = ("--resume", str(folder))
     except TimeoutError:

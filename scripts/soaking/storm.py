@@ -21,6 +21,7 @@ from runtime.mesh import Mesh, connect
 from runtime.sockets import Socket, background, open_socket
 from runtime.witness import Acknowledged
 from scripts.soaking.checker import Findings, examine, records
+from scripts.soaking.disk import fill, free
 from scripts.soaking.hubs import Hubs, hubs
 from scripts.soaking.proxy import Proxy, proxied
 from services.patience import Changes
@@ -118,6 +119,7 @@ class Storm:
             "half-open": (1, self._forget),
             "partition": (2, self._hold),
             "slow network": (1, self._slow),
+            "disk full": (1, self._fill),
             "malformed requests": (3, self._garble),
             "member left": (3, self._leave),
         }
@@ -160,6 +162,12 @@ class Storm:
         self._proxy.delay, self._proxy.bytes_per_second = 0.01, 200_000
         await anyio.sleep(0.3)
         self._proxy.delay, self._proxy.bytes_per_second = 0.0, 0
+
+    async def _fill(self) -> None:
+        pid = self._hub.pid
+        fill([pid] if pid else [])
+        await anyio.sleep(self._chance.uniform(0.05, 0.8))
+        free([pid] if pid else [])
 
     async def _garble(self) -> None:
         async with open_socket(zmq.DEALER, connect=self._proxy.endpoint) as raw:

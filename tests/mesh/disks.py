@@ -1,12 +1,13 @@
 """A disk that fills up on demand: a small one of its own where this machine lets us, else files that may not grow."""
 
-import resource
 import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from scripts.soaking.disk import fill, free
 
 TMPFS = "256m"
 
@@ -40,12 +41,10 @@ class LimitedFiles:
         self.folder = folder
 
     def fill(self, pids: Iterable[int]) -> None:
-        for pid in pids:
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        fill(pids)
 
     def free(self, pids: Iterable[int]) -> None:
-        for pid in pids:
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        free(pids)
 
 
 Disk = SmallDisk | LimitedFiles

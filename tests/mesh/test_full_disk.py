@@ -116,12 +116,11 @@ async def test_a_run_waits_for_space_and_learns_the_same(tmp_path: Path) -> None
             async with launched(small.folder / "run") as run:
                 if full:
                     await seen(run, "verdicts", 3)
-                    pids = [run.process.pid, *(process.pid for process in run.processes.values())]
-                    small.fill(pids)
+                    small.fill(run.pids)
                     async with connect(run.run.endpoint, role="observer", instance="o", timeout=SECONDS) as mesh:
                         for _ in range(3):  # long enough for all to have tried again
                             await alarm(mesh, full=True)
-                    small.free(pids)
+                    small.free(run.pids)
                 assert await run.process.wait() == 0, (small.folder / "launcher.txt").read_text()
             found = examine(run.run)
             assert found.sound, found
