@@ -68,8 +68,11 @@ async def undisturbed(folder: Path) -> Findings:
 
 
 class Trouble:
-    """Hurts one run, through all its launchers' lives. ``injected`` counts by kind; ``resumes`` and ``filled`` say whether
-    the launcher was ended on purpose in its present life, and whether its disk was full."""
+    """Hurts one run, through all its launchers' lives. ``injected`` counts by kind.
+
+    Of the launcher's present life, ``resumes`` says whether it was ended on purpose, ``filled`` whether its disk was
+    full.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self.injected: Counter[str] = Counter()
