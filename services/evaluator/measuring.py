@@ -45,6 +45,7 @@ class Measuring:
         self._changes = changes
         wanted = self._settings.evaluator
         folder = service.run.path / "evaluation"
+        self._left = anyio.Event()
         self._set = JudgementSet(folder / f"{wanted.split}_judge.jsonl", wanted.judgements)
         self._playing = anyio.CapacityLimiter(min(TRICKLE, wanted.episodes))
         self._asking = anyio.CapacityLimiter(TRICKLE)
@@ -74,7 +75,9 @@ class Measuring:
             await self._take(shared)
         for index in self._set.missing:
             tasks.start_soon(self._collect, index)
-        if shared is not None:
+        if shared is None:
+            self._left.set()
+        else:
             tasks.start_soon(self._leave, shared)
 
     async def measure(self, role: Role, version: int) -> Measured:
@@ -186,10 +189,10 @@ class Measuring:
         """Shares the set once it is whole, if nobody did before. One with failed episodes is this run's own."""
         held = [await self._set.item(index) for index in range(self._settings.evaluator.judgements)]
         names = [one.frame for one in held if one.frame is not None]
-        if shared.file.exists() or len(names) < len(held):
-            return
-        frames = [await self._service.mesh.get_blob(name) for name in names]
-        await anyio.to_thread.run_sync(shared.write, held, frames)
+        if not shared.file.exists() and len(names) == len(held):
+            frames = [await self._service.mesh.get_blob(name) for name in names]
+            await anyio.to_thread.run_sync(shared.write, held, frames)
+        self._left.set()
 
     async def _measure_critic(self, version: int) -> Measured:
         total = self._settings.evaluator.judgements
@@ -214,6 +217,7 @@ class Measuring:
         async with anyio.create_task_group() as tasks:
             for index in range(total):
                 tasks.start_soon(one, index)
+        await self._left.wait()  # a run is over with its last measurement, and others wait for the set
         right = [(verb, said == so) for verb, said, so in judged]
         rates = judge_rates([(said, so) for _, said, so in judged])
         return estimate([hit for _, hit in right]), by_group(right), rates
