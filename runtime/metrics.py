@@ -26,10 +26,10 @@ class Metrics:
         self._file = run.metrics_file
         self._instance = instance
 
-    def write(self, kind: str, **fields: Value) -> None:
+    def write(self, kind: str, **fields: Value) -> bool:
         """Appends one line. A figure that is not finite is written as null: JSON has no word for it.
 
-        A line that the disk refuses is lost: a run is not ended for a figure.
+        A line that the disk refuses is lost: a run is not ended for a figure. Returns whether it was written.
         """
         row: dict[str, Value] = {"time": round(time.time(), 3), "kind": kind, "instance": self._instance, **fields}
         finite = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
@@ -37,11 +37,12 @@ class Metrics:
         try:
             descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                os.write(descriptor, line.encode())
+                return os.write(descriptor, line.encode()) == len(line.encode())
             finally:
                 os.close(descriptor)
         except OSError as error:
             log.warning("a figure is lost: cannot write %s: %s", self._file, error.strerror)
+            return False
 
 
 def read_metrics(file: Path) -> Iterator[dict[str, Any]]:

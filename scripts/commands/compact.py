@@ -45,7 +45,7 @@ def run(given: argparse.Namespace) -> int:
                     log.compact()
                 finally:
                     log.close()
-    except (RunFolderError, LogFormatError, SettingsError, Unreadable, StorageFull) as error:
+    except (RunFolderError, LogFormatError, SettingsError, Unreadable, StorageFull, OSError) as error:
         sys.stderr.write(f"selu: {error}\n")
         return 2
     would = "would go" if given.dry_run else "are gone"

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -38,7 +39,9 @@ def conclude(run: RunFolder) -> Summary:
 def tidy(run: RunFolder, settings: Settings) -> None:
     """Lets go of what ``retention`` lets go, at once: nobody uses the folder any more. The caller holds its lock."""
     if settings.retention.rounds or settings.retention.gib:
-        with suppress(Unreadable, LogFormatError):  # then all is kept, and `selu doctor` says why
+        with suppress(
+            Unreadable, LogFormatError, sqlite3.Error, OSError
+        ):  # then all is kept, and `selu doctor` says why
             Sweeper(run, settings, grace=0.0).sweep()
 
 

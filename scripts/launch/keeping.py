@@ -1,5 +1,6 @@
 """Lets frames of old rounds go while the mesh runs, as ``retention`` says."""
 
+import sqlite3
 from functools import partial
 
 import anyio
@@ -33,7 +34,7 @@ class Keeper:
             groups = [(name, topic) for name, _, topic in (key.rpartition(":") for key in lag)]
             try:
                 self.tell(await anyio.to_thread.run_sync(partial(self._sweeper.sweep, groups=groups)))
-            except (Unreadable, LogFormatError, OSError) as error:
+            except (Unreadable, LogFormatError, sqlite3.Error, OSError) as error:
                 self._once(f"nothing is let go: {error}")
             await anyio.sleep(LOOK_SECONDS)
 

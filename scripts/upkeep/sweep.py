@@ -1,5 +1,6 @@
 """Letting go of frames: a plan carried out, while the mesh runs or offline, without taking what somebody is using."""
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -90,6 +91,7 @@ class Sweeper:
         Raises:
             LogFormatError: there is no log that can be read.
             Unreadable: a message of it cannot be.
+            OSError: what would be let go cannot be recorded; nothing went.
         """
         entries = list(self._blobs.entries())  # first, so that whatever is said of them later is heard below
         log = Log(self._run.log_file, readonly=True)
@@ -121,7 +123,8 @@ class Sweeper:
         size = sum(stored.size for stored in due)
         if due and not pretend:
             told = " ".join(map(str, rounds))
-            Metrics(self._run, "retention").write(KIND, rounds=told, blobs=len(due), bytes=size)
+            if not Metrics(self._run, "retention").write(KIND, rounds=told, blobs=len(due), bytes=size):
+                raise OSError(errno.ENOSPC, f"what would be let go cannot be recorded in {self._run.metrics_file}")
             _sync(self._run.metrics_file)
             self._said.update(rounds)
             gone = [stored for stored in due if self._blobs.drop(stored)]

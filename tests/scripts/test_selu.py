@@ -22,10 +22,7 @@ def selu(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[in
     return code, said.out, said.err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [[], ["up"], ["attach"], ["join"], ["keys"], ["doctor"], ["report"], ["experiment"], ["probe"]],
-)
+@pytest.mark.parametrize("arguments", [[], *([name] for name in COMMANDS)])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom scripts.selu import main\n"

@@ -177,6 +177,16 @@ def test_a_message_that_cannot_be_read_stops_all_letting_go(made: Made) -> None:
     assert there(made[0]) == before
 
 
+def test_what_cannot_be_recorded_is_not_let_go(
+    made: Made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = made
+    before = there(run)
+    monkeypatch.setattr(Metrics, "write", lambda *what, **fields: False)  # as on a full disk
+    assert main(["compact", str(run.path)]) == 2
+    assert "cannot be recorded" in capsys.readouterr().err and there(run) == before
+
+
 def test_by_default_nothing_that_a_message_names_is_let_go(made: Made) -> None:
     run, _ = made
     before = there(run)
