@@ -24,7 +24,7 @@ from tests.builders import round_
 from tests.conftest import Joiner
 
 pytestmark = pytest.mark.anyio
-SECONDS = 60
+SECONDS = 120
 MESSAGES, TEXT = 6000, limits.TEXT_CHARS
 """120 MB in all, twice what the hub may remember."""
 COUNT = 60

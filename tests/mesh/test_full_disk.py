@@ -19,7 +19,7 @@ from tests.mesh.disks import KINDS, disk
 from tests.mesh.launched import launched, seen
 
 pytestmark = pytest.mark.anyio
-SECONDS = 60
+SECONDS = 120
 
 
 async def alarm(mesh: Mesh, full: bool) -> None:

@@ -17,7 +17,7 @@ from scripts.soaking.launched import Launched
 from tests.mesh.launched import launched, producers, seen
 
 pytestmark = pytest.mark.anyio
-SECONDS = 90
+SECONDS = 180
 
 POINTS = {
     "before": (

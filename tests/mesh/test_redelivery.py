@@ -13,7 +13,7 @@ from services.settings import Evaluator, Simulator, Trainer
 from tests.mesh.whole import SMALL, of, until_over, whole_mesh
 
 pytestmark = pytest.mark.anyio
-SECONDS = 60
+SECONDS = 120
 TINY = msgspec.structs.replace(
     SMALL,
     simulator=Simulator(quota=12, episodes=4),
