@@ -41,13 +41,16 @@ def alarms(rounds: Sequence[RoundFeedback], settings: Alarms) -> list[Alarm]:
 
 
 def _one_answer(now: RoundFeedback, settings: Alarms) -> Iterator[Alarm]:
-    labels = "the critic's own judgements", "the verdicts that stand after asking"
-    for name, share in zip(labels, (now.yes, now.success), strict=True):
+    shares = (
+        ("all-yes", "all-no", "the critic's own judgements", now.yes),
+        ("all-success", "no-success", "the verdicts that stand after asking", now.success),
+    )
+    for high, low, name, share in shares:
         if share is None:
             continue
         if share.ci95[0] > settings.all_yes:
             yield Alarm(
-                id="all-yes" if share is now.yes else "all-success",
+                id=high,
                 what="self-feedback says yes to nearly everything",
                 why=f"yes in {_said(share)} of {name}, above alarms.all_yes = {settings.all_yes}",
                 do="either all is learned, or the critic drifts: look at its answers in the report, and let it "
@@ -55,7 +58,7 @@ def _one_answer(now: RoundFeedback, settings: Alarms) -> Iterator[Alarm]:
             )
         elif share.ci95[1] < settings.all_no:
             yield Alarm(
-                id="all-no" if share is now.yes else "no-success",
+                id=low,
                 what="self-feedback says no to nearly everything",
                 why=f"yes in {_said(share)} of {name}, below alarms.all_no = {settings.all_no}",
                 do="there is hardly a success to learn from: collect more (simulator.quota), explore more "
