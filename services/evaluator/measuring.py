@@ -12,6 +12,7 @@ import msgspec.structs
 from protocols.errors import ProtocolError
 from protocols.messages import Answer, Ask, Digest, Estimate, Role, Task
 from runtime.service import Service
+from runtime.storage import when_there_is_room
 from services.critic.prompts import NO, YES, judge
 from services.evaluator.judgements import Held, JudgementSet
 from services.evaluator.shared_set import SharedSet
@@ -191,7 +192,7 @@ class Measuring:
         names = [one.frame for one in held if one.frame is not None]
         if not shared.file.exists() and len(names) == len(held):
             frames = [await self._service.mesh.get_blob(name) for name in names]
-            await anyio.to_thread.run_sync(shared.write, held, frames)
+            await when_there_is_room(lambda: anyio.to_thread.run_sync(shared.write, held, frames))
         self._left.set()
 
     async def _measure_critic(self, version: int) -> Measured:
