@@ -4,9 +4,12 @@ import json
 import signal
 import socket
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.abc
 import pytest
 
 from protocols.errors import NotAdmitted
@@ -42,6 +45,20 @@ async def selu(*arguments: str | Path) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout.decode(), ended.stderr.decode()
 
 
+@asynccontextmanager
+async def joined(*arguments: str | Path) -> AsyncGenerator[anyio.abc.Process]:
+    """`selu join` while the block runs."""
+    argv = [sys.executable, "-m", "scripts.selu", "join", *map(str, arguments)]
+    process = await anyio.open_process(argv, stdout=None, stderr=None)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        with anyio.CancelScope(shield=True), anyio.move_on_after(SECONDS):
+            await process.aclose()
+
+
 async def undisturbed(folder: Path, settings: Settings) -> Learned:
     """What the same settings learn within one process, without any key."""
     async with whole_mesh(folder, settings) as whole, whole.connect("onlooker", "onlooker-0") as mesh:
@@ -63,15 +80,14 @@ async def test_a_round_over_an_encrypted_network_learns_from_the_same(tmp_path: 
                 if run.kill("simulator-0", signal.SIGSTOP):
                     break
                 await anyio.sleep(0.02)
-            joining = ("--connect", endpoint, "--key", keys.file_of("critic-far"), "--settings", run.run.settings_file)
-            argv = [sys.executable, "-m", "scripts.selu", "join", *joining, "--run", tmp_path / "far"]
-            async with await anyio.open_process([*map(str, argv)], stdout=None, stderr=None) as far:
+            settings = ("--settings", run.run.settings_file, "--run", tmp_path / "far")
+            async with joined("--connect", endpoint, "--key", keys.file_of("critic-far"), *settings) as far:
                 attach = ("attach", "rounds", "--from", "start", "--json", "--count", "1")
                 for way in (("--connect", endpoint, "--key", keys.file_of("anna")), ("--run", run.run.path)):
-                    code, said, _ = await selu(*attach, *way)
-                    assert code == 0 and json.loads(said)["message"]["number"] == 1
+                    code, said, complaint = await selu(*attach, *way)
+                    assert (code, complaint) == (0, "") and json.loads(said)["message"]["number"] == 1
                 code, _, complaint = await selu(*attach, "--connect", endpoint)
-                assert code == 2 and "asks for a key" in complaint
+                assert "asks for a key" in complaint and code == 2
                 await serves("critic-far", endpoint, keys.file_of("anna"))
                 run.kill("simulator-0", signal.SIGCONT)
                 assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
