@@ -163,13 +163,9 @@ class BlobStore:
                     continue
                 yield Stored(path.name, found.st_size, found.st_mtime_ns)
 
-    def strays(self) -> list[Path]:
-        """Files that are no blobs: halves that a killed process left, and what others put there."""
-        return sorted(
-            path
-            for path in self._files()
-            if path != self._lock and not (_NAME.fullmatch(path.name) and path.name[:2] == path.parent.name)
-        )
+    def halves(self) -> list[Path]:
+        """What killed processes left of blobs they were writing. Only for a store that nobody writes to."""
+        return sorted(path for path in self._files() if _HALF.fullmatch(path.name))
 
     def drop(self, stored: Stored) -> bool:
         """Deletes a blob unless somebody has put it again since it was looked at; returns whether it is gone."""
@@ -214,6 +210,7 @@ class BlobStore:
 
 
 _NAME = re.compile("[0-9a-f]{64}")
+_HALF = re.compile("\\.[0-9a-f]{8}-[0-9a-f]{32}")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -35,6 +35,10 @@ class Found(msgspec.Struct, kw_only=True):
     leftovers: list[Path] = []
     damaged_blobs: list[Digest] = []
     damaged_adapters: list[Path] = []
+    restorable: list[Path] = []
+    """Files of unpacked adapters whose blobs are missing or damaged."""
+    sound: set[Digest] = set()
+    """The blobs that are there and what their names say."""
     torn_lines: list[Path] = []
     stale_sockets: bool = False
     beyond: int | None = None
@@ -178,7 +182,9 @@ def _blobs(run: RunFolder, contents: Contents, found: Found) -> None:
             continue
         there.add(stored.digest)
         bytes_there += stored.size
-        if digest_of(data) != stored.digest:
+        if digest_of(data) == stored.digest:
+            found.sound.add(stored.digest)
+        else:
             found.damaged_blobs.append(stored.digest)
     holdings = contents.holdings
     gone_rounds = rounds_let_go(run)
@@ -192,7 +198,7 @@ def _blobs(run: RunFolder, contents: Contents, found: Found) -> None:
         "blobs",
         f"{len(missing)} missing: {shortly(told)}" if missing else "",
         f"{len(there)} of {size(bytes_there)}, every one that is needed is there",
-        "copy them back into blobs/ under their names; without them what they show cannot be looked at again",
+        "copy them back into blobs/ under their names; `--repair` does so where an unpacked adapter has them",
     )
     found.say(
         "digests",
@@ -227,11 +233,17 @@ def _adapters(run: RunFolder, contents: Contents, found: Found) -> None:
         shape = re.fullmatch(r"(.+@\d+)-([0-9a-f]{12})", folder.name)
         adapter = contents.adapters.get(shape[1]) if shape else None
         if shape is None or adapter is None or not adapter.digest.startswith(shape[2]):
-            strange.append(folder.name)
-        elif {file.name: digest_of(file.read_bytes()) for file in folder.iterdir()} != adapter.files:
+            strange.append(f"{folder.name} is in no message")
+            continue
+        files = {file: digest_of(file.read_bytes()) for file in folder.iterdir()}
+        lost = set(adapter.files.values()) - found.sound
+        found.restorable += [file for file, digest in files.items() if digest in lost]
+        if {file.name: digest for file, digest in files.items()} == adapter.files:
+            intact += 1
+        elif not lost:
             found.damaged_adapters.append(folder)
         else:
-            intact += 1
+            strange.append(f"{folder.name} is damaged, and so are its blobs")
     found.say(
         "adapters",
         f"damaged: {shortly([folder.name for folder in found.damaged_adapters])}" if found.damaged_adapters else "",
@@ -240,7 +252,7 @@ def _adapters(run: RunFolder, contents: Contents, found: Found) -> None:
     )
     if strange:
         found.say(
-            "adapters", f"in no message: {shortly(strange)}", "", "look at them and remove them by hand", state="warn"
+            "adapters", shortly(strange), "", "look at them by hand: here may be all that is left of them", state="warn"
         )
 
 
@@ -249,7 +261,7 @@ def _adapters(run: RunFolder, contents: Contents, found: Found) -> None:
 
 def _leftovers(run: RunFolder, found: Found) -> None:
     if not found.live:  # a running mesh's halves are not left over
-        found.leftovers += BlobStore(run.blobs).strays() if run.blobs.is_dir() else []
+        found.leftovers += BlobStore(run.blobs).halves() if run.blobs.is_dir() else []
         found.leftovers += sorted(run.path.glob("*.part"))
         found.leftovers += sorted(run.path.glob(".summary.json.*")) + sorted(run.path.glob(".report.html.*"))
         found.torn_lines = [

@@ -27,6 +27,8 @@ def repair(run: RunFolder, found: Found) -> Iterator[str]:
         aside.parent.mkdir(exist_ok=True)
         store.path(digest).replace(aside)
         yield f"set blob {digest[:12]} aside in {aside.parent.name}/"
+    for file in found.restorable:
+        yield f"restored blob {store.put(file.read_bytes())[:12]} from {file.relative_to(run.path)}"
     for folder in found.damaged_adapters:
         shutil.rmtree(folder)
         yield f"removed the copy {folder.relative_to(run.path)}"

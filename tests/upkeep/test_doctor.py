@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from protocols.codec import digest as digest_of
 from protocols.messages import Adapter, Trajectory
 from runtime.blobs import BlobStore
 from runtime.log import Log, Mark
@@ -144,6 +145,29 @@ def test_a_damaged_copy_of_an_adapter_is_removed_and_nothing_is_lost(
     assert code == 1 and folder.name in findings["adapters"][1]
     code, findings = doctor("--repair")
     assert code == 0 and not folder.exists() and folder.name in findings["repaired"][1]
+
+
+def test_an_adapters_blob_is_restored_from_its_unpacked_copy_and_the_last_copy_is_never_removed(
+    told: tuple[RunFolder, Story], doctor: Doctor
+) -> None:
+    run, story = told
+    folder, blobs = unpack(run, story), BlobStore(run.blobs)
+    (file,) = folder.iterdir()
+    whole = file.read_bytes()
+    blobs.path(digest_of(whole)).unlink()
+    assert doctor()[0] == 1
+    code, findings = doctor("--repair")
+    assert code == 0 and "restored blob" in findings["repaired"][1] and blobs.get(digest_of(whole)) == whole
+    blobs.path(digest_of(whole)).write_bytes(b"damaged")
+    file.write_bytes(whole + b"damaged too")
+    code, findings = doctor("--repair")
+    assert code == 1 and file.exists() and "and so are its blobs" in findings["adapters"][1]
+
+
+def test_a_file_that_is_not_ours_stays(told: tuple[RunFolder, Story], doctor: Doctor) -> None:
+    strange = told[0].blobs / "notes.txt"
+    strange.write_text("mine")
+    assert doctor("--repair")[0] == 0 and strange.exists()
 
 
 def test_what_killed_processes_leave_is_found_and_removed(told: tuple[RunFolder, Story], doctor: Doctor) -> None:

@@ -137,7 +137,7 @@ def test_a_blob_that_is_put_again_between_look_and_deletion_stays(tmp_path: Path
     assert not blobs.drop(seen) and blobs.get(digest) == b"a frame"
     (seen,) = blobs.entries()
     assert blobs.drop(seen) and not blobs.has(digest) and not blobs.drop(seen)
-    assert blobs.put(b"a frame") == digest and blobs.strays() == []
+    assert blobs.put(b"a frame") == digest and blobs.halves() == []
 
 
 def test_frames_to_measure_on_stay_though_no_message_names_them_and_other_orphans_go(made: Made) -> None:
