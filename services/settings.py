@@ -72,7 +72,8 @@ class Simulator(Section, frozen=True, kw_only=True):
     does not depend on their number. ``max_staleness`` is how many actor versions old a trajectory may be when it is
     learned from (0: the paper's sequential loop). ``step_seconds`` bounds a call into a
     world of the simulator's own process; ``restarts`` is how often a failing world is started again before it is given
-    up, counted since it last brought an episode to its end."""
+    up, counted since it last brought an episode to its end. ``refine``: how often in an episode a "done" becomes
+    another action, because the base model's answer about the object's state contradicts it."""
 
     quota: Annotated[int, Meta(ge=1, le=10_000)] = 300
     episodes: Positive = 48
@@ -82,6 +83,7 @@ class Simulator(Section, frozen=True, kw_only=True):
     temperature: Annotated[float, Meta(ge=0, le=2)] = 1.0
     step_seconds: Rate = 30.0
     restarts: Annotated[int, Meta(ge=0, le=1000)] = 5
+    refine: Annotated[int, Meta(ge=0, le=200)] = 0
 
 
 class Actor(Section, frozen=True, kw_only=True):

@@ -6,10 +6,12 @@ import anyio
 import anyio.to_thread
 import msgspec.structs
 
-from protocols.messages import LiveStep, Outcome, Round, Step, Task, Trajectory
+from protocols.errors import ProtocolError
+from protocols.messages import Answer, Ask, Digest, LiveStep, Outcome, Round, Step, Task, Trajectory
 from runtime.service import Service
 from runtime.settings import SettingsError
-from services.patience import Changes
+from services.critic.prompts import NO, YES, self_ask
+from services.patience import Changes, call_patiently
 from services.settings import Settings
 from services.simulator.share import share_of
 from services.simulator.state import Collection, Episode
@@ -118,6 +120,8 @@ class Collector:
             temperature=settings.simulator.temperature,
             seed_of=partial(sampling_seed, f"{settings.run.seed}/{episode.id}"),
             samples=settings.actor.samples,
+            refinements=settings.simulator.refine,
+            believes=self._believes if settings.simulator.refine else None,
             max_steps=settings.simulator.max_steps,
             call_seconds=settings.mesh.call_seconds,
         )
@@ -140,6 +144,21 @@ class Collector:
             await self._truncate(episode, failure, anyio.current_time() - begun)
         else:
             await self._publish(episode, rollout)
+
+    async def _believes(self, task: Task, frame: Digest) -> bool:
+        """Whether the base model's answer about the object's state says that the task is done; without an answer the
+        actor's word counts."""
+        text, expected = self_ask(task, self._settings.critic.phrasing)
+        choices = (YES, NO) if expected == YES else ()
+        ask = Ask(frame=frame, question=text, version=0, choices=choices)
+        try:
+            said: Answer = await call_patiently(
+                self._service.mesh, "ask", ask, timeout=self._settings.mesh.call_seconds
+            )  # fmt: skip
+        except ProtocolError:
+            self._service.counts["answers_failed"] += 1
+            return True
+        return said.answer == expected
 
     async def _publish(self, episode: Episode, rollout: Rollout) -> None:
         trajectory = Trajectory(

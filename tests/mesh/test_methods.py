@@ -12,7 +12,10 @@ from runtime.runfolder import RunFolder
 from runtime.settings import load
 from runtime.streams import Delivery
 from scripts.launch.plan import method_file
+from services.critic.prompts import self_ask
 from services.evaluator.judgements import Held
+from services.models.scripted_engine import BASE_SKILL
+from services.models.scripted_household import answer
 from services.settings import Settings
 from services.trainer.dataset import Example
 from tests.mesh.whole import of, until_over, whole_mesh
@@ -112,6 +115,20 @@ async def test_the_papers_variant_questions_a_no_only_and_keeps_the_instructions
     assert labels["actor", 0] == labels["critic", 0] == {}
     assert labels["critic", 1]["d_c_accuracy"].n == len(run.rows["critic@1"])
     assert labels["actor", 1]["d_a_precision_rollout"].n == len(accepted)
+
+
+async def test_an_actor_that_checks_itself_is_not_done_where_the_answer_contradicts_it(short_path: Path) -> None:
+    contradicted = {}
+    for method in ("selu-no-both", "selu-refine"):
+        (short_path / method).mkdir()
+        played = of((await ran(short_path / method, method)).log, Trajectory)
+        assert len(played) == 16 and all(t.final_frame for t in played)
+        contradicted[method] = 0
+        for one in played:
+            prompt, expected = self_ask(one.task)
+            said = answer(prompt, one.final_frame or "", skill=BASE_SKILL, seed=0, temperature=0.0)
+            contradicted[method] += one.ended == "done" and said != expected
+    assert contradicted["selu-refine"] < contradicted["selu-no-both"]
 
 
 async def test_one_adapter_serves_both_roles(short_path: Path) -> None:

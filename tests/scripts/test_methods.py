@@ -46,6 +46,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "selu-no-prune": {"trainer.prune": False},
     "selu-no-rare": {"trainer.rare": 1},
     "selu-no-gate": GATE_OFF,
+    "selu-refine": {"simulator.refine": 3},
     "selu-own-verb": {"relabeler.verbs": "own"},
     "selu-hindsight-critic": {"trainer.relabels": "critic"},
     "selu-hindsight-direct": {"trainer.relabels": "direct"},
