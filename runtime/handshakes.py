@@ -14,6 +14,9 @@ _AUTH, _PROTOCOL, _BROKEN = (
     int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL),
 )
 
+KEYED = "is the key one for this hub, and does that hub take keys?"
+UNKEYED = "is it a hub, and does it ask for a key?"
+
 
 async def watch_handshakes(socket: Socket, link: Link, keyed: bool, *, task_status: TaskStatus[None]) -> None:
     """Tells the link why it gets no answer, until cancelled. A key that is turned away ends it."""
@@ -29,12 +32,8 @@ async def watch_handshakes(socket: Socket, link: Link, keyed: bool, *, task_stat
                     link.refuse(NotAdmitted(f"{link.endpoint} does not let this key in: it is not known, or revoked"))
                 elif event == _PROTOCOL and not keyed:
                     link.refuse(NotAdmitted(f"{link.endpoint} asks for a key: give one made with `selu keys make`"))
-                else:
-                    link.trouble = (
-                        "the handshake failed: is the key one for this hub, and does that hub take keys?"
-                        if keyed
-                        else "what listens there is no hub"
-                    )
+                else:  # as when the network cuts it: no reason to give up, and one to guess
+                    link.trouble = f"the handshake was ended there: {KEYED if keyed else UNKEYED}"
     finally:
         socket.raw.disable_monitor()
         raw.close(linger=0)

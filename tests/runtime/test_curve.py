@@ -60,8 +60,9 @@ async def test_with_its_key_a_process_takes_part_as_what_the_key_says(keyed: Key
 
 
 async def test_without_a_key_nobody_gets_in_and_is_told_what_is_missing(keyed: Keyed) -> None:
-    with anyio.fail_after(SECONDS), pytest.raises(NotAdmitted, match="asks for a key"):
-        async with keyed.show(None):
+    # Whether the hub's greeting is read before its end of the connection is seen is the network's choice.
+    with anyio.fail_after(SECONDS), pytest.raises(ProtocolError, match=r"asks? for a key"):
+        async with keyed.show(None, timeout=2):
             pass
 
 
