@@ -112,8 +112,10 @@ class Watch:
 
     @property
     def done(self) -> bool:
-        """The last round is over and every figure is there."""
-        return self.state.finished and not self.evaluations_due
+        """The last round is over and every figure is there; a run that was given more rounds has them before it."""
+        now = self.state.round
+        more = now is not None and now.number < self.settings.run.rounds
+        return self.state.finished and not more and not self.evaluations_due
 
     def against_base(self, evaluation: Evaluation) -> float | None:
         """How much better than the base model, in points of a hundred."""

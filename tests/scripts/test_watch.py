@@ -72,6 +72,14 @@ def test_a_run_is_told_in_lines() -> None:
     assert watch.done
 
 
+def test_a_finished_run_that_is_given_more_rounds_goes_on() -> None:
+    longer = new_plan("scripted", overrides=["run.rounds=3"]).settings
+    watch = Watch(longer, {})
+    for at, delivery in enumerate(two_rounds().told):
+        watch.hear(delivery, float(at))
+    assert watch.state.finished and not watch.done
+
+
 def test_a_run_is_not_done_before_its_figures_are_there() -> None:
     watch = fresh()
     for delivery in two_rounds().told:
