@@ -174,6 +174,7 @@ def _durable(name: str) -> bool:
 
 def _blobs(run: RunFolder, contents: Contents, found: Found) -> None:
     store = BlobStore(run.blobs)
+    measured = measured_on(run)  # before the blobs: what is named is there before it is named
     there, bytes_there = set[Digest](), 0
     for stored in store.entries():
         try:
@@ -188,7 +189,6 @@ def _blobs(run: RunFolder, contents: Contents, found: Found) -> None:
             found.damaged_blobs.append(stored.digest)
     holdings = contents.holdings
     gone_rounds = rounds_let_go(run)
-    measured = measured_on(run)
     kept = [number for number in holdings.rounds if number not in gone_rounds]
     wanted = holdings.permanent | holdings.to_learn_from | holdings.frames(kept) | measured
     missing = sorted(wanted - there)
