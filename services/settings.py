@@ -152,10 +152,10 @@ class Trainer(Section, frozen=True, kw_only=True):
     ``negatives``: an answer that excludes a like object also makes a "no" for that object.
     ``continue_from``: each round trains the last promoted adapter further ("parent") or starts from the "base".
     ``holdback``: the share of trajectories on whose verdicts no critic is trained, so that it can be tried on them.
-    ``critic_margin``: a tuned critic that agrees with the self-asked answers on these by more than this less than the
-    critic before it, and hardly by chance, is withdrawn before it teaches the actor (1: never).
-    ``actor_margin``: an actor in whose first round the success that the frozen base model sees in its own answers falls
-    by more than this below the former actor's, beyond the 95% interval, is withdrawn (1: never).
+    ``critic_margin``: a tuned critic is withdrawn where it agrees with the self-asked answers on these less often than
+    the critic before it, by more than this and hardly by chance (1: never).
+    ``actor_margin``: an actor is withdrawn where the success that the frozen base model's answers see lies below that
+    of the actor before it, by more than this and beyond the 95% interval (1: never). docs/FEEDBACK.md has both.
     """
 
     learner: Literal["auto", "peft", "scripted"] = "auto"

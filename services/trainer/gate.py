@@ -65,7 +65,7 @@ def disagrees(held: Sequence[tuple[bool, bool]], settings: Trainer) -> str | Non
 def falls(now: Sequence[bool], before: Sequence[bool], settings: Trainer) -> str | None:
     """Why an actor must be withdrawn, or None.
 
-    ``now`` are the successes and failures of its first round, ``before`` those of the actor before it, both as the
+    ``now`` are the successes and failures of its trajectories, ``before`` those of the actor before it, both as the
     frozen base model answered the questions about them.
     """
     later, earlier = estimate(now), estimate(before)

@@ -126,6 +126,7 @@ class TrainerState:
         trainer = self._settings.trainer
         self._critic_rounds.append(critic_examples(records, trainer, seed=self._settings.run.seed))
         self._actor_rounds.append(actor_examples(records, trainer, asked=self._asked))
+        self._actor_rounds = [self._standing.sound(rows) for rows in self._actor_rounds]
         for rounds, limit in (
             (self._critic_rounds, trainer.critic.max_rows),
             (self._actor_rounds, trainer.actor.max_rows),

@@ -73,7 +73,7 @@ def test_whenever_it_is_let_go_nothing_goes_that_somebody_still_looks_at(
                 assert kept or gib, "by default all are kept"
                 yet_to_read = isinstance(past, Verdict) and offset > acknowledged
                 assert not (group.startswith("mine") and yet_to_read), "the group has yet to read of it"
-        assert gone.isdisjoint(plan.needed), "what went is not asked for again"
+        assert gone.isdisjoint(holdings.to_learn_from), "what went is not asked for again"
         assert done <= plan.needed
         gone |= going
     if kept == 1 and not trainer.replay and not group.startswith("mine"):
