@@ -6,6 +6,7 @@ to it, before it goes on. Without, it costs one comparison a message.
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -30,9 +31,10 @@ def begin(instance: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def acknowledged(topic: str, id: str, offset: int) -> None:
-    """Writes down that the hub has this message."""
+    """Writes down that the hub has this message, unless the disk refuses."""
     if _descriptor is not None:
-        os.write(_descriptor, f"{topic} {offset} {id}\n".encode())
+        with suppress(OSError):
+            os.write(_descriptor, f"{topic} {offset} {id}\n".encode())
 
 
 def read(folder: Path) -> Iterator[Acknowledged]:
