@@ -89,6 +89,8 @@ class Log:
             self._db.close()
             if _by_the_disk(error) and not readonly:
                 raise StorageFull(f"cannot open {path}: {error}: free space or check the disk") from error
+            if _by_the_disk(error):
+                raise LogFormatError(f"cannot read {path}: {error}: free space or check the disk") from error
             raise LogFormatError(f"{path} is not a log: {error}") from error
         if found != (FORMAT,):
             self._db.close()

@@ -25,6 +25,7 @@ class Metrics:
     def __init__(self, run: RunFolder, instance: str) -> None:
         self._file = run.metrics_file
         self._instance = instance
+        self._lost = False
 
     def write(self, kind: str, **fields: Value) -> bool:
         """Appends one line. A figure that is not finite is written as null: JSON has no word for it.
@@ -37,12 +38,16 @@ class Metrics:
         try:
             descriptor = os.open(self._file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                return os.write(descriptor, line.encode()) == len(line.encode())
+                whole = os.write(descriptor, line.encode()) == len(line.encode())
             finally:
                 os.close(descriptor)
         except OSError as error:
-            log.warning("a figure is lost: cannot write %s: %s", self._file, error.strerror)
+            if not self._lost:
+                log.warning("figures are lost: cannot write %s: %s", self._file, error.strerror)
+            self._lost = True
             return False
+        self._lost = False
+        return whole
 
 
 def read_metrics(file: Path) -> Iterator[dict[str, Any]]:

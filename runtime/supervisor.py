@@ -12,11 +12,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import anyio
 import anyio.abc
 import msgspec
+
+from runtime.storage import is_full
 
 WINDOW_SECONDS = 600.0
 """Deaths longer ago than this no longer count against the budget."""
@@ -216,9 +218,7 @@ class Supervisor:
         return self._account(child, returncode, time.monotonic() - since, tail, pid=process.pid)
 
     async def _spawn(self, child: _Child, log_file: Path) -> anyio.abc.Process:
-        with log_file.open("ab") as log:
-            log.write(f"--- {child.spec.instance} starts at {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
-            log.flush()
+        with _log(log_file, child.spec.instance) as log:
             return await anyio.open_process(
                 [*child.spec.argv],
                 stdin=subprocess.DEVNULL,
@@ -300,6 +300,19 @@ async def supervise(
         finally:
             await supervisor.stop()
             supervisor.release()
+
+
+def _log(file: Path, instance: str) -> BinaryIO:
+    """The child's log with a line about its start. On a full disk a child is started without either."""
+    try:
+        log = file.open("ab", buffering=0)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        return Path(os.devnull).open("ab", buffering=0)
+    with suppress(OSError):
+        log.write(f"--- {instance} starts at {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
+    return log
 
 
 def _kill_group(pid: int) -> None:

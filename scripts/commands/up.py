@@ -6,6 +6,7 @@ cleanly; `selu up --resume FOLDER` goes on where it stopped.
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,11 +121,12 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
     try:
         tidy(folder, plan.settings)
         summary = conclude(folder)
+        sys.stdout.write(conclusion(summary, folder) + "\n")
+        sys.stdout.flush()
     except OSError as error:
         if not is_full(error):
             raise
         return _refuse(f"the report cannot be written: {error}: free space; then `selu report {folder.path}` writes it")
-    sys.stdout.write(conclusion(summary, folder) + "\n")
     resume = f"selu up --resume {folder.path}"
     match outcome.how:
         case "finished":
@@ -139,6 +141,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
 
 def _refuse(*reasons: str) -> int:
     """Says what is wrong; 0 where nothing is."""
-    for reason in reasons:
-        sys.stderr.write(f"selu: {reason}\n")
+    with suppress(OSError):  # on a full disk there may be nowhere to say it
+        for reason in reasons:
+            sys.stderr.write(f"selu: {reason}\n")
     return 2 if reasons else 0

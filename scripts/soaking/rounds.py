@@ -43,8 +43,8 @@ PAUSES = (0.2, 1.0)
 FAULTS, INTERRUPTIONS = 40, 3
 """How many others a run suffers at most, and how many of those end its launcher: a run that is never left alone for as
 long as it takes to start does not end."""
-REFUSED = 2
-"""The launcher's exit code where it could not begin, or not write its report: on a full disk, among others."""
+REFUSED = (2, 120)
+"""The launcher's exit codes where it could not begin, or not write its report, or not say so: on a full disk."""
 RUN_SECONDS = 180.0
 """How long one run may take under all this."""
 
@@ -166,7 +166,7 @@ async def disturbed(folder: Path, *, seed: int) -> tuple[Findings, Counter[str]]
                     tasks.cancel_scope.cancel()
                 if code == 0:
                     break
-                if not trouble.resumes and not (trouble.filled and code == REFUSED):
+                if not trouble.resumes and not (trouble.filled and code in REFUSED):
                     raise RunFailed(f"ended with {code}:\n{output.read_text()[-4000:]}")
                 arguments = ("--resume", str(folder))
     except TimeoutError:

@@ -1,6 +1,7 @@
 """Supervision with real processes: restarts, budgets, orderly ends, and nothing left over."""
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import AsyncGenerator
@@ -270,3 +271,16 @@ async def test_a_child_that_lived_for_a_while_is_started_again_without_the_wait_
                 os.kill(supervisor.pids["a"], signal.SIGKILL)
                 waits.append((await receive.receive()).again_in)
             assert waits == [0.01, 0.02, 0.01, 0.02]
+
+
+async def test_on_a_full_disk_a_child_that_died_is_started_again_without_its_log(tmp_path: Path) -> None:
+    async with watched(tmp_path) as w:
+        await w.start("critic-0", SAY + "say('up'); signal.pause()")
+        await w.ear.line()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        try:
+            os.kill(w.supervisor.pids["critic-0"], signal.SIGKILL)
+            assert (await w.exits.receive()).signal == "SIGKILL"
+            assert await w.ear.line() == "up"
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
