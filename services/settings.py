@@ -176,7 +176,7 @@ class Trainer(Section, frozen=True, kw_only=True):
     min_rows: Positive = 8
     collapse: Share = 0.98
     holdback: Annotated[float, Meta(ge=0, lt=1)] = 0.1
-    critic_margin: Share = 0.05
+    critic_margin: Share = 0.15
     actor_margin: Share = 0.05
 
 

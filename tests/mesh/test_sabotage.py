@@ -130,6 +130,8 @@ async def test_an_actor_after_which_less_succeeds_gives_way_to_the_one_before_it
     log, rows = await played(short_path, monkeypatch, Disappointed, 3)
     (fault,) = [fault for fault in of(log, Fault) if "withdrawn" in fault.what]
     assert fault.what == "actor@1 was withdrawn"
+    alarms = [fault.what for fault in of(log, Fault) if fault.what.startswith("round 2")]
+    assert alarms == ["round 2: self-feedback says no to nearly everything"]
     found = phases(log)
     assert found[2, "collect"].actor_version == 1
     assert found[2, "train_critic"].actor_version == found[3, "collect"].actor_version == 0
