@@ -172,7 +172,7 @@ class Trainer(Section, frozen=True, kw_only=True):
     replay: bool = True
     continue_from: Literal["parent", "base"] = "parent"
     actor: Lora = Lora(learning_rate=2e-3, epochs=3)
-    critic: Lora = Lora(learning_rate=1.5e-3, epochs=5)
+    critic: Lora = Lora(learning_rate=3e-3, epochs=8)
     min_rows: Positive = 8
     collapse: Share = 0.98
     holdback: Annotated[float, Meta(ge=0, lt=1)] = 0.1
