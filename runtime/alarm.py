@@ -6,6 +6,8 @@ import time
 import uuid
 from collections.abc import Callable
 
+import anyio
+
 from protocols.codec import seal
 from protocols.messages import Fault, Health
 from runtime.fanout import Fanout
@@ -45,17 +47,27 @@ class StorageAlarm:
                 self._said = now
                 self._emit(full=True)
         elif self._since is not None and now - self._last >= SAY_SECONDS:  # not between one failure and the next
-            seconds, self._since = self._last - self._since, None
-            log.warning("there is space again after %.1f s", seconds)
             self._emit(full=False)
-            fault = Fault(
-                service="hub", what=f"nothing could be written for {seconds:.1f} s", why=self._why,
-                do="nothing was lost: what was not acknowledged was sent again",
-            )  # fmt: skip
-            self._spoken += 1
-            id = f"hub/{self._life}/{self._spoken}"
-            envelope = seal("faults", fault, id=id, producer="hub", seq=self._spoken)
-            await self._journal.write(Write([Append("faults", id, envelope)], None, lambda _: None))
+            await self._record(self._last - self._since)
+
+    async def end(self) -> None:
+        """Records what was over and not yet on record. The journal must still be running."""
+        if self._since is not None and self._journal.refused is None:
+            await (await self._record(time.monotonic() - self._since)).wait()
+
+    async def _record(self, seconds: float) -> anyio.Event:
+        """Ends the alarm, and says for how long it lasted. Returns an event that is set once that is on disk."""
+        self._since, done = None, anyio.Event()
+        log.warning("there is space again after %.1f s", seconds)
+        fault = Fault(
+            service="hub", what=f"nothing could be written for {seconds:.1f} s", why=self._why,
+            do="nothing was lost: what was not acknowledged was sent again",
+        )  # fmt: skip
+        self._spoken += 1
+        id = f"hub/{self._life}/{self._spoken}"
+        envelope = seal("faults", fault, id=id, producer="hub", seq=self._spoken)
+        await self._journal.write(Write([Append("faults", id, envelope)], None, lambda _: done.set()))
+        return done
 
     def _emit(self, *, full: bool) -> None:
         health = Health(

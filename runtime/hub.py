@@ -50,6 +50,8 @@ SESSIONS = 1024
 """Sessions of one key, or of all that need none, before the next is told `Busy`."""
 STRANGER = "a stranger"
 """Who has not said hello."""
+END_SECONDS = 2.0
+"""What the hub may still write when it is asked to end."""
 TICK_SECONDS = 0.1
 """How often sessions and deadlines are looked at."""
 LATE_TICKS = 100
@@ -181,6 +183,10 @@ class Hub:
                     self._give_up(waiting, DeadlineExceeded(f"no answer to {waiting.method!r} in time"))
                 else:
                     self._give_up(waiting, Unavailable(f"nobody serves {waiting.method!r}"))
+
+    async def end(self) -> None:
+        """Puts on record what would be forgotten with this process."""
+        await self._alarm.end()
 
     # -- sessions
 
@@ -370,6 +376,10 @@ async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
             tasks.start_soon(fan_out, committed, doors.fanout)
             tasks.start_soon(hub.watch)
             tasks.start_soon(hub.read_requests, tasks)
-            yield hub
+            try:
+                yield hub
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(END_SECONDS):
+                    await hub.end()
     finally:
         records.close()

@@ -29,6 +29,7 @@ MICRO_LEARNS = (
     "model.threads=1",
     "trainer.threads=1",
     "trainer.collapse=1.0",
+    "alarms.few_rows=0",
     "simulator.episodes=2",
     "simulator.max_steps=4",
     "evaluator.tasks=2",

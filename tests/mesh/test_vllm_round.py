@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from protocols.messages import Act, Action, Adapter, Answer, Ask, Trajectory
-from runtime.mesh import Mesh
+from runtime.keys import read_key
+from runtime.mesh import Mesh, connect
 from services.critic.prompts import NO, YES, judge
 from tests.mesh.launched import launched, observer
 
@@ -79,8 +80,10 @@ def watch_actor(mesh: Mesh, of: Trajectory) -> Watched:
 async def test_answers_before_and_after_a_swap_come_from_different_adapters(tmp_path: Path) -> None:
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run", *SMALL, profile="household") as run:
+            async with observer(run):  # then there is a hub, and keys that it lets in
+                key = read_key(run.run.keys.make("watcher", "relabeler"))
             async with (
-                observer(run) as mesh,
+                connect(run.run.endpoint, role="relabeler", instance="watcher", key=key, run=run.run) as mesh,
                 mesh.subscribe("trajectories", start="start") as trajectories,
                 mesh.subscribe("adapters", start="start") as adapters,
             ):
