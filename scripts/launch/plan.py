@@ -69,12 +69,7 @@ def profile_file(name: str) -> Path:
     Raises:
         SettingsError: there is neither.
     """
-    known = profiles()
-    if name in known:
-        return known[name]
-    if Path(name).is_file():
-        return Path(name)
-    raise SettingsError(f"no profile {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
+    return _file("profile", name, profiles())
 
 
 def methods() -> dict[str, Path]:
@@ -88,12 +83,15 @@ def method_file(name: str) -> Path:
     Raises:
         SettingsError: there is neither.
     """
-    known = methods()
+    return _file("method", name, methods())
+
+
+def _file(kind: str, name: str, known: dict[str, Path]) -> Path:
     if name in known:
         return known[name]
     if Path(name).is_file():
         return Path(name)
-    raise SettingsError(f"no method {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
+    raise SettingsError(f"no {kind} {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
 
 
 def family_settings(model: Path) -> list[Path]:

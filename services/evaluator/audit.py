@@ -4,7 +4,8 @@ import msgspec
 
 from protocols.messages import Estimate, Outcome, Relabel, Role, Verdict
 from services.critic.prompts import NO, YES
-from services.evaluator.stats import estimate, precision_recall
+from services.evaluator.stats import precision_recall
+from services.proportions import estimate
 
 
 class Learned(msgspec.Struct, frozen=True):
