@@ -13,11 +13,10 @@ from protocols.messages import Fault, Health
 from runtime.fanout import Fanout
 from runtime.journal import Journal, Write
 from runtime.log import Append
+from runtime.storage import STORAGE_FULL
 
 SAY_SECONDS = 1.0
 """How often it is said again while it lasts."""
-STORAGE_FULL = "storage_full"
-"""The gauge of the hub's `Health` that is 1 while nothing can be written."""
 
 log = logging.getLogger("selu.hub")
 

@@ -76,7 +76,7 @@ class Mesh:
         id = id or uuid.uuid4().hex
         envelope = self._seal(topic_name, message, id)
         crash.at("publish", topic_name, "before")
-        offset = await when_there_is_room(partial(self._publish, envelope, timeout))
+        offset = await when_there_is_room(partial(self._publish, envelope, timeout), own=False)
         witness.acknowledged(topic_name, id, offset)
         crash.at("publish", topic_name, "after")
         return offset
@@ -215,7 +215,7 @@ class Mesh:
 
         Raises `TooLarge`, `StorageFull`.
         """
-        return await when_there_is_room(partial(self._put_blob, data))
+        return await when_there_is_room(partial(self._put_blob, data), own=self._blobs is not None)
 
     async def _put_blob(self, data: bytes) -> str:
         if self._blobs is not None:

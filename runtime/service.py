@@ -24,11 +24,14 @@ from runtime.mesh import Mesh, connect
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
 from runtime.sockets import background
+from runtime.storage import HERE, STORAGE_FULL
 
 HEALTH_SECONDS = 1.0
 """How often a service says how it is."""
 CONNECT_SECONDS = 30.0
 """How long a service waits for the hub at its start: the hub may still be replaying."""
+LAST_WORDS_SECONDS = 2.0
+"""How long what is put on record at the end may take."""
 
 
 class Service:
@@ -77,7 +80,11 @@ class Service:
             ready=self._ready,
             rss_bytes=self._memory(),
             loop_lag_seconds=self._lag,
-            gauges={**self.gauges, **{name: float(count) for name, count in self.counts.items()}},
+            gauges={
+                **self.gauges,
+                **{name: float(count) for name, count in self.counts.items()},
+                STORAGE_FULL: float(bool(HERE)),
+            },
         )
 
     def _memory(self) -> int:
@@ -101,6 +108,20 @@ class Service:
     async def say_health(self) -> None:
         """One heartbeat now."""
         await self.mesh.emit("health", self.health())
+
+    async def record_waits(self) -> None:
+        """Puts waits for space on record once they are over, until cancelled."""
+        while True:
+            await self.record_past_waits()
+            await anyio.sleep(HEALTH_SECONDS)
+
+    async def record_past_waits(self) -> None:
+        """Puts those on record that are over now."""
+        for waited in HERE.take_over():
+            await self.fault(
+                f"nothing could be written for {waited.seconds:.1f} s", waited.why,
+                "nothing was lost: it was written when there was space",
+            )  # fmt: skip
 
 
 Main = Callable[[Service], Awaitable[None]]
@@ -148,18 +169,21 @@ async def run_service(
         service = Service(role=role, instance=instance, mesh=mesh, run=run, settings=settings)
         async with background() as tasks:
             tasks.start_soon(service.beat)
+            tasks.start_soon(service.record_waits)
             try:
                 await main(service)
             except Exception as error:
                 if not stopping():
                     await _last_words(service, error)
                 raise
+            with anyio.move_on_after(LAST_WORDS_SECONDS):
+                await service.record_past_waits()
             await service.say_health()
 
 
 async def _last_words(service: Service, error: Exception) -> None:
     why = "; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves(error))
-    with anyio.move_on_after(2), suppress(ProtocolError):
+    with anyio.move_on_after(LAST_WORDS_SECONDS), suppress(ProtocolError):
         await service.fault(f"{service.instance} failed", why, "see its log in the run folder")
 
 

@@ -145,7 +145,7 @@ class Consumption:
     async def acknowledge(self, offset: int) -> None:
         crash.at("acknowledge", self._topic, "before")
         command = c.Acknowledge(group=self._group, topic=self._topic, offsets=(offset,))
-        await when_there_is_room(partial(self._link.request, command, timeout=REPLY_SECONDS))
+        await when_there_is_room(partial(self._link.request, command, timeout=REPLY_SECONDS), own=False)
         crash.at("acknowledge", self._topic, "after")
         self._held.discard(offset)
         self._freed.set()

@@ -172,8 +172,8 @@ class Launch:
             async for delivery in stream:
                 before = self._watch.storage_full
                 self._watch.hear_live(delivery, self._now)
-                if self._watch.storage_full and not before:
-                    self._show.event(lines.status(self._watch))
+                if self._watch.storage_full != before:
+                    self._show.event("there is space again" if before else lines.status(self._watch))
                 self._heard.set()
                 self._heard = anyio.Event()
                 if waiting and not self._watch.unready:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from protocols.messages import Adapter, Evaluation, Health, Progress, Role, Round, Swap
-from runtime.alarm import STORAGE_FULL
+from runtime.storage import STORAGE_FULL
 from runtime.streams import Delivery
 from runtime.supervisor import Exit
 from services.evaluator.state import EvaluatorState
@@ -38,7 +38,7 @@ class Watch:
         self.members = {instance: Member(instance, role) for instance, role in members.items()}
         self.progress: dict[tuple[str, str], Progress] = {}
         self.moved = 0.0
-        self.storage_full = False
+        self._full: set[str] = set()
 
     # -- events
 
@@ -53,8 +53,9 @@ class Watch:
         """A live message: heartbeats and progress count, others are passed over."""
         match delivery.message:
             case Health(role="hub") as health:  # it speaks only of its disk
-                self.storage_full = health.gauges.get(STORAGE_FULL, 0.0) > 0
+                self._look_at_disk(health)
             case Health() as health if health.instance in self.members:
+                self._look_at_disk(health)
                 self._beat(self.members[health.instance], health, now)
             case Progress() as progress:
                 key = (progress.role, progress.what)
@@ -63,6 +64,12 @@ class Watch:
                 self.progress[key] = progress
             case _:
                 pass
+
+    def _look_at_disk(self, health: Health) -> None:
+        if health.gauges.get(STORAGE_FULL, 0.0) > 0:
+            self._full.add(health.instance)
+        else:
+            self._full.discard(health.instance)
 
     def _beat(self, member: Member, health: Health, now: float) -> None:
         before = member.health
@@ -77,6 +84,7 @@ class Watch:
         """A process ended; where it is started again that counts as a restart."""
         member = self.members[exit.instance]
         member.rate = 0.0
+        self._full.discard(exit.instance)
         if member.health is not None:
             member.health = msgspec.structs.replace(member.health, ready=False)
         if exit.again_in is None:
@@ -86,6 +94,11 @@ class Watch:
         self.moved = now
 
     # -- what it comes to
+
+    @property
+    def storage_full(self) -> bool:
+        """Whether some process waits for space on its disk: the hub with what all say, a service with its own files."""
+        return bool(self._full)
 
     @property
     def unready(self) -> list[str]:

@@ -8,10 +8,10 @@ import anyio.lowlevel
 import pytest
 
 from protocols.messages import Fault, Health, Round
-from runtime.alarm import STORAGE_FULL
 from runtime.mesh import Mesh, connect
 from runtime.runfolder import RunFolder
 from runtime.sockets import background
+from runtime.storage import STORAGE_FULL
 from scripts.soaking.checker import examine, read
 from scripts.soaking.hubs import Hubs, hubs
 from tests.builders import round_

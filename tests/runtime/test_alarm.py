@@ -7,8 +7,9 @@ import pytest
 
 from protocols.codec import unseal
 from protocols.messages import Fault, Health
-from runtime.alarm import STORAGE_FULL, StorageAlarm
+from runtime.alarm import StorageAlarm
 from runtime.journal import Write
+from runtime.storage import STORAGE_FULL
 
 pytestmark = pytest.mark.anyio
 

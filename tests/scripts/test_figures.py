@@ -11,6 +11,7 @@ from protocols.commands import Report
 from protocols.messages import Health
 from runtime.exposition import render
 from runtime.settings import SettingsError
+from runtime.storage import STORAGE_FULL
 from runtime.streams import Delivery
 from scripts.launch.figures import Sizes, families, health
 from scripts.launch.plan import new_plan
@@ -28,7 +29,8 @@ def watch(*, ready: bool, disk_full: bool = False) -> Watch:
         if process.role != "hub":
             said = Health(role=process.role, instance=process.instance, pid=1, ready=ready, rss_bytes=1)
             watch.hear_live(Delivery("health", 0, "x", process.instance, 0.0, said), now=1.0)
-    watch.storage_full = disk_full
+    said = Health(role="hub", instance="hub", pid=1, ready=True, rss_bytes=1, gauges={STORAGE_FULL: float(disk_full)})
+    watch.hear_live(Delivery("health", 0, "x", "hub", 0.0, said), now=1.0)
     return watch
 
 

@@ -2,10 +2,12 @@
 
 import io
 
+import msgspec
 import pytest
 from rich.console import Console
 
 from protocols.messages import Health, Progress
+from runtime.storage import STORAGE_FULL
 from runtime.streams import Delivery
 from runtime.supervisor import Exit
 from scripts.launch import lines
@@ -48,6 +50,24 @@ def died(instance: str, *, code: int | None = None, again_in: float | None = 0.1
         deaths=1,
         again_in=again_in,
     )
+
+
+def test_a_disk_is_full_while_the_hub_or_a_service_says_so() -> None:
+    watch = fresh()
+    assert not watch.storage_full
+    for instance in ("hub", "simulator-0"):
+        for full in (True, False):
+            role = instance.removesuffix("-0")
+            said = Health(
+                role=role, instance=instance, pid=1, ready=True, rss_bytes=1, gauges={STORAGE_FULL: float(full)}
+            )
+            watch.hear_live(Delivery("health", 0, "x", instance, 0.0, said), 1.0)
+            assert watch.storage_full is full and ("the disk is full" in lines.status(watch)) is full
+    watch.hear_live(
+        Delivery("health", 0, "x", "simulator-0", 0.0, msgspec.structs.replace(said, gauges={STORAGE_FULL: 1})), 1.0
+    )
+    watch.exited(died("simulator-0"), 2.0)
+    assert not watch.storage_full, "who is gone does not wait"
 
 
 def test_a_run_is_told_in_lines() -> None:
