@@ -36,7 +36,7 @@ class Watch:
         self.state = ReportState(holdback=settings.trainer.holdback)
         self._evaluator = EvaluatorState()
         self.members = {instance: Member(instance, role) for instance, role in members.items()}
-        self.progress: dict[tuple[str, str], Progress] = {}
+        self.progress: dict[tuple[str, str], Progress] = {}  # of what is not done, the latest last
         self.moved = 0.0
         self._full: set[str] = set()
 
@@ -58,10 +58,11 @@ class Watch:
                 self._look_at_disk(health)
                 self._beat(self.members[health.instance], health, now)
             case Progress() as progress:
-                key = (progress.role, progress.what)
-                if self.progress.get(key) != progress:
+                before = self.progress.pop(key := (progress.role, progress.what), None)
+                if before != progress:
                     self.moved = now
-                self.progress[key] = progress
+                if progress.done < progress.total:
+                    self.progress[key] = progress
             case _:
                 pass
 

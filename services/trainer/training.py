@@ -104,7 +104,9 @@ class Training:
 
         async with background() as tasks:
             tasks.start_soon(say)
-            return await when_there_is_room(lambda: anyio.to_thread.run_sync(train, abandon_on_cancel=True))
+            trained = await when_there_is_room(lambda: anyio.to_thread.run_sync(train, abandon_on_cancel=True))
+        await self._service.progress(f"training {work.id}", total, total)
+        return trained
 
 
 def _balance(work: Train) -> dict[str, int]:

@@ -70,6 +70,22 @@ def test_a_disk_is_full_while_the_hub_or_a_service_says_so() -> None:
     assert not watch.storage_full, "who is gone does not wait"
 
 
+def test_what_is_done_is_no_longer_shown_as_going_on() -> None:
+    watch = fresh()
+
+    def say(what: str, done: int) -> None:
+        said = Progress(role="trainer", what=what, done=done, total=10)
+        watch.hear_live(Delivery("progress", 0, "x", "trainer-0", 0.0, said), 1.0)
+
+    say("training critic@1", 9)
+    say("training actor@1", 3)
+    say("training critic@1", 10)
+    assert [what for _, what in watch.progress] == ["training actor@1"]
+    say("training critic@2", 1)
+    say("training actor@1", 4)
+    assert list(watch.progress)[-1] == ("trainer", "training actor@1"), "what moved last is last"
+
+
 def test_a_run_is_told_in_lines() -> None:
     watch = fresh()
     told: list[str] = []
