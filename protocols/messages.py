@@ -64,6 +64,16 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     denies: bool = False
 
 
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What self-asking says of another instruction than the trajectory's own: whether its goal ``holds`` in the last
+    frame, and the size of the log-odds that rests on."""
+
+    task: Task
+    holds: bool
+    confidence: float
+    questions: tuple[Question, ...] = ()
+
+
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """A measured proportion with its 95% Wilson interval. ``n`` is the number of independent episodes or frames."""
 
@@ -101,6 +111,7 @@ class Verdict(Message, frozen=True, kw_only=True):
 
     ``judged`` is the critic's own yes or no, ``log_odds`` its confidence in nats; ``success`` is what stands after
     self-asking, ``confidence`` the size of the log-odds it rests on, and ``questions`` are what it asked itself.
+    ``findings`` are about the other instructions that the trajectory's own actions carry out.
     ``subject`` is "task" for the trajectory's own instruction and "relabel" when a re-judging critic is looking at the
     instruction hindsight gave it.
     """
@@ -116,6 +127,7 @@ class Verdict(Message, frozen=True, kw_only=True):
     questions: tuple[Question, ...] = ()
     critic_version: Count
     confidence: float | None = None
+    findings: tuple[Finding, ...] = ()
 
     @property
     def flipped(self) -> bool:

@@ -96,6 +96,8 @@ class Critic(Section, frozen=True, kw_only=True):
     """``self_ask``: "off"; "paper" questions only a no; "confirm" questions every verdict and follows the answer.
 
     ``questions``: how many it asks itself, one about the object's state, or two that check each other.
+    ``findings``: whether it also asks about the other instructions that the trajectory's own actions carry out, if it
+    asks at all; what it finds, true or not, teaches the critic.
     ``asker``: who answers questions about object states, the frozen base model or the newest critic.
     ``samples``: how many first verdicts are sampled, of which the commonest is taken; 1 takes the likelier answer.
     ``phrasing``: the wording of the questions.
@@ -103,6 +105,7 @@ class Critic(Section, frozen=True, kw_only=True):
 
     self_ask: Literal["off", "paper", "confirm"] = "confirm"
     questions: Literal[1, 2] = 2
+    findings: bool = True
     asker: Literal["base", "critic"] = "base"
     samples: Samples = 1
     phrasing: Phrasing = "plain"

@@ -6,14 +6,17 @@ from typing import Literal
 
 import msgspec
 
-from protocols.messages import Digest, Question, Task, Trajectory, Verdict
+from protocols.messages import Digest, Finding, Question, Task, Trajectory, Verdict
 from services.critic.prompts import NO, YES, cross_check, judge, self_ask
 from services.models.engine import Generation, Request
 from services.settings import Critic
+from services.worlds.instructions import carried_out, normal
 
 CHOICES = (YES, NO)
 SURE = 12.0
 """Nats: no answer counts as surer than this."""
+FINDINGS = 8
+"""Of longer trajectories the last so many instructions that their actions carry out are looked into."""
 
 Subject = Literal["task", "relabel"]
 """Which instruction a verdict is about: the trajectory's own, or the one that hindsight gave it."""
@@ -41,6 +44,14 @@ def read_judgement(said: Generation) -> Judgement:
 def asks(judgement: Judgement, settings: Critic) -> bool:
     """Whether the verdict is to be questioned: never, after a no (the paper), or always."""
     return settings.self_ask == "confirm" or (settings.self_ask == "paper" and not judgement.yes)
+
+
+def also_asks(trajectory: Trajectory, settings: Critic) -> list[Task]:
+    """The other instructions to be looked into: those that the trajectory's own actions carry out, if all went well."""
+    if not settings.findings or settings.self_ask == "off":
+        return []
+    tasks = [item.task for item in carried_out([step.action for step in trajectory.steps])]
+    return [task for task in tasks if task.id != trajectory.task.id][-FINDINGS:]
 
 
 class Inquiry(msgspec.Struct, frozen=True):
@@ -116,12 +127,19 @@ def settle(judgement: Judgement, questions: Sequence[Question]) -> Judgement:
     return Judgement(log_odds > 0, log_odds)
 
 
+def finding(task: Task, questions: Sequence[Question]) -> Finding:
+    """Whether the answers say that an instruction's goal holds, and how surely."""
+    odds = settle(Judgement(False, 0.0), questions).log_odds
+    return Finding(task=task, holds=odds > 0, confidence=abs(odds), questions=tuple(questions))
+
+
 def verdict(
     trajectory: Trajectory,
     judgement: Judgement,
     *,
     version: int,
     questions: Sequence[Question] = (),
+    findings: Sequence[Finding] = (),
     task: Task | None = None,
     subject: Subject = "task",
 ) -> Verdict:
@@ -139,10 +157,6 @@ def verdict(
         success=stands.yes,
         confidence=abs(stands.log_odds),
         questions=tuple(questions),
+        findings=tuple(findings),
         critic_version=version,
     )
-
-
-def normal(text: str) -> str:
-    """An answer in lower case, with single spaces and without closing punctuation."""
-    return " ".join(text.lower().split()).rstrip(" .!")

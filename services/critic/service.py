@@ -1,10 +1,11 @@
 """The critic: judges every trajectory's last frame, asks itself about it, judges rounds again, answers questions."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import anyio
 
-from protocols.messages import Answer, Ask, Question, Relabel, Round, Trajectory, Verdict
+from protocols.messages import Answer, Ask, Digest, Question, Relabel, Round, Task, Trajectory, Verdict
 from runtime.service import Service
 from runtime.streams import Delivery
 from services.critic import judging
@@ -15,6 +16,7 @@ from services.models.serving import Serving
 from services.models.votes import ballots, majority
 from services.patience import Changes, each
 from services.settings import Settings
+from services.worlds.instructions import normal
 
 SLOTS = 2
 """Adapter versions alive beside those that staleness needs: the one that serves and the one that comes."""
@@ -88,19 +90,29 @@ class Critic:
                 await self._publish(await self._first_verdict(trajectory, trajectory.final_frame, version))
         await delivery.ack()
 
-    async def _first_verdict(self, trajectory: Trajectory, frame: str, version: int) -> Verdict:
+    async def _first_verdict(self, trajectory: Trajectory, frame: Digest, version: int) -> Verdict:
         settings = self._settings.critic
         image = await self.serving.frame(frame)
         request = judging.judging_request(trajectory.task, frame, image, version)
         said = majority(request, await self.serving.answer(ballots(request, settings.samples)))
-        judgement, questions = judging.read_judgement(said), list[Question]()
+        judgement, questions = judging.read_judgement(said), tuple[Question, ...]()
+        asker = version if settings.asker == "critic" else 0
         if judging.asks(judgement, settings):
-            asker = version if settings.asker == "critic" else 0
-            inquiries = judging.inquiries(trajectory.task, frame, image, asker, settings)
-            answers = await self.serving.answer([inquiry.request for inquiry in inquiries])
-            questions = [judging.read_answer(*pair) for pair in zip(inquiries, answers, strict=True)]
+            (questions,) = await self._ask_itself([trajectory.task], frame, image, asker)
             self._service.counts["self_asked"] += 1
-        return judging.verdict(trajectory, judgement, version=said.version, questions=questions)
+        others = judging.also_asks(trajectory, settings)
+        answered = zip(others, await self._ask_itself(others, frame, image, asker), strict=True)
+        findings = [judging.finding(task, answers) for task, answers in answered]
+        self._service.counts["findings"] += len(findings)
+        return judging.verdict(trajectory, judgement, version=said.version, questions=questions, findings=findings)
+
+    async def _ask_itself(
+        self, tasks: Sequence[Task], frame: Digest, image: bytes, version: int
+    ) -> list[tuple[Question, ...]]:
+        """Each task's questions about the frame, answered by that version."""
+        asked = [judging.inquiries(task, frame, image, version, self._settings.critic) for task in tasks]
+        said = iter(await self.serving.answer([inquiry.request for inquiries in asked for inquiry in inquiries]))
+        return [tuple(judging.read_answer(inquiry, next(said)) for inquiry in inquiries) for inquiries in asked]
 
     async def judge_again(self, work: Rejudging) -> None:
         """A round's verdicts by the version trained in it, without asking: has learning made the critic agree?"""
@@ -146,4 +158,4 @@ class Critic:
             background=ask.background,
         )
         said = majority(request, await self.serving.answer(ballots(request, ask.samples)))
-        return Answer(answer=judging.normal(said.text), version=said.version, log_odds=said.log_odds)
+        return Answer(answer=normal(said.text), version=said.version, log_odds=said.log_odds)

@@ -40,6 +40,8 @@ class Audit:
         book = self._books.setdefault(message.round, _Book())
         if isinstance(message, Verdict | Relabel) and message.task is not None:
             book.tasks[message.task.instruction] = message.task.id
+        if isinstance(message, Verdict):
+            book.tasks |= {finding.task.instruction: finding.task.id for finding in message.findings}
         match message:
             case Outcome():
                 book.success[message.trajectory] = message.success

@@ -72,6 +72,11 @@ def _verdict(verdict: Verdict) -> list[str]:
     stands = chip("success", "good") if verdict.success else chip("failure", "bad")
     turned = ", turned by its own answer" if verdict.flipped else ""
     lines.append(_line("so it is a", stands + turned))
+    for finding in verdict.findings:
+        holds = chip("holds", "good") if finding.holds else chip("does not hold", "bad")
+        lines.append(
+            _line("also finds", f"“{escape(finding.task.instruction)}” {holds} (by {finding.confidence:.1f} nats)")
+        )
     return lines
 
 

@@ -6,9 +6,9 @@ arrived leaves no trace in the result (paper section 4.3).
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -32,15 +32,17 @@ FEW = 10
 """Of fewer verdicts with one answer none is left out for being doubtful."""
 
 
-Source = Literal["verdict", "self_asking", "hindsight", "exclusion", "rollout"]
+Named = TypeVar("Named", str, tuple[str, str])
+Source = Literal["verdict", "self_asking", "finding", "hindsight", "exclusion", "rollout"]
 
 
 class Example(Row, frozen=True, kw_only=True, omit_defaults=True):
     """A row, and where its answer comes from.
 
-    ``source``: "verdict" the critic's own judgement, "self_asking" one that its questions turned, "hindsight" a
-    relabelled instruction, "exclusion" an instruction that hindsight's answer rules out, "rollout" the actor's own
-    action. The versions are those that acted the trajectory and that judged it.
+    ``source``: "verdict" the critic's own judgement, "self_asking" one that its questions turned, "finding" what it
+    asked itself about another instruction, "hindsight" a relabelled instruction, "exclusion" an instruction that
+    hindsight's answer rules out, "rollout" the actor's own action. The versions are those that acted the trajectory and
+    that judged it.
     """
 
     trajectory: Name
@@ -89,41 +91,57 @@ def hindsight(record: Record) -> Task | None:
 
 
 def critic_examples(records: Iterable[Record], settings: Trainer, *, seed: int) -> list[Example]:
-    """One round's part of D_c: a verdict for each instruction, and what hindsight found true or excluded."""
+    """One round's part of D_c: a verdict for each instruction, what hindsight found true or excluded, and findings."""
     records = _ordered(records)
     tasks = {record.trajectory.task.id: record.trajectory.task for record in records}
-    doubted = doubtful(records, settings.drop)
+    doubted, verbs = doubtful(records, settings.drop), {task.verb for task in tasks.values()}
+    doubted_findings = _least_sure(_findings(records), settings.drop)
     examples: list[Example] = []
     for record in records:
-        own = record.trajectory.task
+        own, found = record.trajectory.task, hindsight(record) if settings.relabels != "off" else None
         answer = YES if record.first.success else NO
         if record.trajectory.id not in doubted:
             examples.append(_judgement(record, own, answer, "self_asking" if record.first.flipped else "verdict"))
-        found = hindsight(record)
-        if found is None or settings.relabels == "off":
-            continue
-        examples.append(_judgement(record, found, YES, "hindsight"))
-        if settings.negatives and VERBS[found.verb].which:
+        if found is not None:
+            examples.append(_judgement(record, found, YES, "hindsight"))
+        if found is not None and settings.negatives and VERBS[found.verb].which:
             # Only one thing is held or sat on: the answer that names it denies every other.
             like = [id for id in sorted(tasks) if tasks[id].verb == found.verb and id not in (found.id, own.id)]
             if like:
                 other = random.Random(f"{seed}/exclusion/{record.trajectory.id}").choice(like)
                 examples.append(_judgement(record, tasks[other], NO, "exclusion"))
+        for finding in record.first.findings:
+            said = found is not None and finding.task.id == found.id
+            # Of verbs that no instruction has, nothing needs to be known.
+            if (
+                not said
+                and finding.task.verb in verbs
+                and (record.trajectory.id, finding.task.id) not in doubted_findings
+            ):
+                examples.append(_judgement(record, finding.task, YES if finding.holds else NO, "finding"))
     return examples
 
 
 def doubtful(records: Iterable[Record], share: float) -> set[str]:
     """The trajectories whose verdicts are the least confident `share` of the successes, and of the failures."""
-    found: set[str] = set()
-    for success in (True, False):
-        known = sorted(
-            (record.first.confidence, record.trajectory.id)
-            for record in records
-            if record.first.success is success and record.first.confidence is not None
-        )
-        if len(known) >= FEW:
-            found.update(id for _, id in known[: int(share * len(known))])
-    return found
+    return _least_sure(((r.first.success, r.first.confidence, r.trajectory.id) for r in records), share)
+
+
+def _findings(records: Iterable[Record]) -> Iterator[tuple[bool, float | None, tuple[str, str]]]:
+    for record in records:
+        for finding in record.first.findings:
+            yield finding.holds, finding.confidence, (record.trajectory.id, finding.task.id)
+
+
+def _least_sure(said: Iterable[tuple[bool, float | None, Named]], share: float) -> set[Named]:
+    """The names of the least confident `share` of the yes, and of the no, where there are more than a few."""
+    least: set[Named] = set()
+    known = sorted((confidence, name, yes) for yes, confidence, name in said if confidence is not None)
+    for side in (True, False):
+        names = [name for _, name, yes in known if yes is side]
+        if len(names) >= FEW:
+            least.update(names[: int(share * len(names))])
+    return least
 
 
 def accepted(record: Record, settings: Trainer, *, asked: bool) -> bool:

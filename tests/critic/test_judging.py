@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from protocols.messages import Question, Relabel, Task
+from protocols.messages import Finding, Question, Relabel, Step, Task
 from services.critic import judging
 from services.critic.state import CriticState
 from services.models.engine import Generation
@@ -54,6 +54,34 @@ def test_a_second_question_asks_about_the_same_state_the_other_way_around() -> N
 
 def question(log_odds: float, *, denies: bool = False) -> Question:
     return Question(text="?", answer="a", frame=FRAME, version=0, expected="a", log_odds=log_odds, denies=denies)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (Critic(), ["open:fridge", "put:mug:table"]),
+        (Critic(self_ask="paper"), ["open:fridge", "put:mug:table"]),
+        (Critic(self_ask="off"), []),
+        (Critic(findings=False), []),
+    ],
+)
+def test_the_other_instructions_that_the_actions_carry_out_are_looked_into(
+    settings: Critic, expected: list[str]
+) -> None:
+    actions = ("find mug", "pick up mug", "open fridge", "put the mug on the table", "done")
+    of = trajectory(0, task=task("pick", "mug"), steps=tuple(Step(frame=FRAME, action=action) for action in actions))
+    assert [other.id for other in judging.also_asks(of, settings)] == expected
+
+
+def test_of_a_long_trajectory_the_last_instructions_are_looked_into() -> None:
+    steps = tuple(Step(frame=FRAME, action=f"open box{number}") for number in range(30))
+    found = judging.also_asks(trajectory(0, task=task("pick", "mug"), steps=steps), Critic())
+    assert [other.object for other in found] == [f"box{number}" for number in range(22, 30)]
+
+
+def test_a_finding_is_what_the_answers_say_and_how_surely() -> None:
+    other, answers = task("open", "fridge"), (question(-4.0), question(-2.0))
+    assert judging.finding(other, answers) == Finding(task=other, holds=False, confidence=3.0, questions=answers)
 
 
 def test_two_answers_that_contradict_each_other_make_a_doubtful_verdict() -> None:

@@ -12,7 +12,8 @@ from scripts.launch.plan import METHODS, methods, new_plan
 from scripts.selu import main
 from services.settings import Settings
 
-HINDSIGHT_OFF = {"relabeler.enabled": False, "trainer.relabels": "off", "trainer.negatives": False}
+RELABELS_OFF = {"relabeler.enabled": False, "trainer.relabels": "off", "trainer.negatives": False}
+HINDSIGHT_OFF = {**RELABELS_OFF, "critic.findings": False}
 PLAIN = {"trainer.drop": 0.0, "trainer.prune": False, "trainer.rare": 1}
 GATE_OFF = {"trainer.holdback": 0.0, "trainer.critic_margin": 1.0, "trainer.actor_margin": 1.0}
 CHANGES: dict[str, dict[str, Any]] = {
@@ -20,18 +21,20 @@ CHANGES: dict[str, dict[str, Any]] = {
     "sc": {"run.rounds": 0, "evaluator.samples": 5},
     "self-refine": {"run.rounds": 0, "evaluator.refine": 3},
     "lmsi": {
-        "actor.samples": 5, "critic.samples": 5, "critic.self_ask": "off", "trainer.accept": "all", **HINDSIGHT_OFF,
+        "actor.samples": 5, "critic.samples": 5, "critic.self_ask": "off", "trainer.accept": "all", **RELABELS_OFF,
         **PLAIN, **GATE_OFF,
     },
     "selu": {},
     "selu-paper": {
         "critic.self_ask": "paper", "critic.asker": "critic", "relabeler.verbs": "own", "relabeler.trace": False,
         "relabeler.asker": "critic", "trainer.relabels": "all", "trainer.accept": "critic", "trainer.cut": False,
-        "trainer.balance": False, "trainer.negatives": False, "trainer.replay": False, "critic.questions": 1, **PLAIN,
-        **GATE_OFF,
+        "trainer.balance": False, "trainer.negatives": False, "trainer.replay": False, "critic.questions": 1,
+        "critic.findings": False, **PLAIN, **GATE_OFF,
     },
     "selu-no-self-ask": {"critic.self_ask": "off"},
     "selu-no-hindsight": HINDSIGHT_OFF,
+    "selu-no-relabels": RELABELS_OFF,
+    "selu-no-findings": {"critic.findings": False},
     "selu-no-both": {"critic.self_ask": "off", **HINDSIGHT_OFF},
     "selu-one": {"trainer.shared": True},
     "selu-no-confirm": {"critic.self_ask": "paper"},

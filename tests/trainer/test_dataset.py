@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from protocols.codec import digest
-from protocols.messages import Relabel, Step, Task, Trajectory, Verdict
+from protocols.messages import Finding, Relabel, Step, Task, Trajectory, Verdict
 from services.settings import Trainer
 from services.trainer.dataset import (
     Example,
@@ -94,6 +94,39 @@ def test_hindsight_denies_nothing_where_several_things_can_be_so() -> None:
     other = record(acted(1, task("open", "book"), "done"), True)
     examples = critic_examples([other, record(failed, False, found=task("open", "drawer"), act=0)], Trainer(), seed=0)
     assert "exclusion" not in {row.source for row in examples}
+
+
+def finding(of: Task, holds: bool, confidence: float = 1.0) -> Finding:
+    return Finding(task=of, holds=holds, confidence=confidence)
+
+
+def test_findings_about_other_instructions_teach_the_critic_what_holds_and_what_does_not() -> None:
+    fridge, vase = task("open", "fridge"), task("pick", "vase")
+    other = record(acted(1, fridge, "done"), True)
+    found = (finding(MUG, True), finding(fridge, False), finding(vase, False), finding(task("slice", "apple"), True))
+    examples = critic_examples(
+        [other, record(FAILED, False, found=MUG, act=1, findings=found)], Trainer(negatives=False), seed=0
+    )
+    assert rows(examples) == [
+        ("open the fridge", "yes", "verdict"),
+        ("pick up the apple", "no", "verdict"),
+        ("pick up the mug", "yes", "hindsight"),
+        ("open the fridge", "no", "finding"),
+        ("pick up the vase", "no", "finding"),
+    ], "once where hindsight says it too, and nothing of verbs that no instruction has"
+
+
+def test_of_findings_too_the_least_confident_are_left_out() -> None:
+    records = [
+        record(
+            acted(i, task("open", "fridge"), "done"),
+            True,
+            findings=(finding(task("open", "box"), i % 2 == 0, float(i)),),
+        )
+        for i in range(40)
+    ]
+    kept = [row for row in critic_examples(records, Trainer(drop=0.25), seed=0) if row.source == "finding"]
+    assert len(kept) == 30 and {row.trajectory for row in kept} == {record.trajectory.id for record in records[10:]}
 
 
 def test_a_relabel_of_what_turned_out_a_success_is_ignored() -> None:
