@@ -17,7 +17,6 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 import msgspec
-import zmq
 
 from protocols import commands as c
 from protocols import limits
@@ -35,10 +34,11 @@ from runtime.blobs import BlobStore
 from runtime.calls import Assigned, Calls, Waiting
 from runtime.doors import Doors, open_doors
 from runtime.journal import Commit, Journal, Write
-from runtime.keys import Key, curve_proof
+from runtime.keys import Key
 from runtime.log import Log
 from runtime.readers import Readers
 from runtime.refusals import MALFORMED, Refusals
+from runtime.sessions import Session, Sessions
 from runtime.sockets import background
 from runtime.storage import when_there_is_room
 from runtime.uploads import Uploads
@@ -46,10 +46,6 @@ from runtime.writers import Writers, fan_out
 
 REQUESTS = 1024
 """Requests of one session under way at once before it is told `Busy`."""
-SESSIONS = 1024
-"""Sessions of one key, or of all that need none, before the next is told `Busy`."""
-STRANGER = "a stranger"
-"""Who has not said hello."""
 END_SECONDS = 2.0
 """What the hub may still write when it is asked to end."""
 TICK_SECONDS = 0.1
@@ -78,17 +74,6 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
     ping_seconds: float = 0.5
 
 
-class Session(msgspec.Struct):
-    """A client as the hub knows it, by its connection. ``proof`` is what it was let in by, empty if by nothing."""
-
-    key: bytes
-    role: str
-    instance: str
-    heard: float
-    proof: str
-    requests: int = 0
-
-
 class Hub:
     """State and handlers of a running hub. Use `serve_hub`."""
 
@@ -96,15 +81,14 @@ class Hub:
         self._settings = settings
         self._router = doors.router
         self._fanout = doors.fanout
-        self._access = doors.access
         self._journal = journal
         self._alarm = StorageAlarm(journal, self._fanout)
         self._blobs = BlobStore(settings.blobs)
         self._uploads = Uploads(self._blobs)
-        self._sessions: dict[bytes, Session] = {}
         self._counts = doors.counts
         self._epoch = uuid.uuid4().hex
         self._refusals = Refusals(journal, self._counts, self._epoch)
+        self._sessions = Sessions(doors, self._refusals, silence=settings.session_seconds, ended=self._forget)
         self._writers = Writers(journal, self._fanout, self._counts, self._refusals)
         self._readers = Readers(journal, records.marks(), alive=self._sessions.__contains__)
         self._calls = Calls()
@@ -124,20 +108,16 @@ class Hub:
                 number, body, payload = c.split(frames)
                 command = c.parse_request(body)
             except ProtocolError as error:
-                who = self._sessions[key].instance if key in self._sessions else STRANGER
-                self._refusals.note(who, error, frames, count=MALFORMED)
                 number = int.from_bytes(frames[1], "big") if len(frames) > 1 and len(frames[1]) == 8 else 0
-                self._reply(key, number, c.Refused(code=error.code, text=str(error)))
+                self._sessions.refuse(self._sessions.name(key), key, number, error, frames, count=MALFORMED)
                 continue
             if isinstance(command, c.Hello):
                 self._welcome(key, number, command, public)
                 continue
-            session = self._sessions.get(key)
-            if session is None or (public is not None and session.proof != curve_proof(public)):
-                self._counts[c.UNKNOWN_SESSION] += 1
-                self._reply(key, number, c.Refused(code=c.UNKNOWN_SESSION, text="say hello first"))
+            session = self._sessions.heard(key, public)
+            if session is None:
+                self._sessions.reply(key, number, c.Refused(code=c.UNKNOWN_SESSION, text="say hello first"))
                 continue
-            session.heard = time.monotonic()
             try:
                 permit(session.role, command)
             except ProtocolError as error:
@@ -145,7 +125,7 @@ class Hub:
                 continue
             match command:
                 case c.Ping():
-                    self._reply(key, number, c.Pong(epoch=self._epoch))
+                    self._sessions.reply(key, number, c.Pong(epoch=self._epoch))
                 case c.Emit():
                     self._writers.emit(session.role, session.instance, payload)
                 case c.Result():
@@ -171,11 +151,8 @@ class Hub:
             self._late.append(late)
             await self._alarm.look()
             await self._refusals.look()
-            self._look_at_keys()
-            for session in list(self._sessions.values()):
-                session.heard += late  # while the hub was away itself, nobody was silent
-                if now - session.heard > self._settings.session_seconds:
-                    self._drop(session, "fell silent")
+            if self._sessions.look(now, late) and self._settings.key is not None:
+                self._fanout.reopen()  # whatever revoked keys listen to ends too
             expired, assigned = self._calls.expire(now)
             self._send_work(assigned)
             for waiting in expired:
@@ -190,34 +167,18 @@ class Hub:
 
     # -- sessions
 
-    def _look_at_keys(self) -> None:
-        """Ends the sessions of keys that were revoked, and whatever they listen to."""
-        revoked = self._access.revoked()
-        for session in [s for s in self._sessions.values() if s.proof in revoked]:
-            self._drop(session, "has a key that was revoked")
-        if revoked and self._settings.key is not None:
-            self._fanout.reopen()
-
     def _welcome(self, key: bytes, number: int, hello: c.Hello, public: str | None) -> None:
         try:
-            proof = self._access.admit(hello, public)
-            if sum(s.proof == proof and s.key != key for s in self._sessions.values()) >= SESSIONS:
-                raise Busy(f"there are {SESSIONS} sessions like {hello.instance}'s already")
+            self._sessions.admit(key, hello, public)
         except ProtocolError as error:
-            self._refusals.note(hello.instance, error)
-            self._reply(key, number, c.Refused(code=error.code, text=str(error)))
+            self._sessions.refuse(hello.instance, key, number, error)
             return
-        for other in [s for s in self._sessions.values() if s.instance == hello.instance and s.key != key]:
-            self._drop(other, "was replaced")
-        self._sessions[key] = Session(key, hello.role, hello.instance, time.monotonic(), proof)
-        log.info("%s (%s) joined", hello.instance, hello.role)
         ping_seconds, fanout = self._settings.ping_seconds, self._fanout.address
-        self._reply(key, number, c.Welcome(epoch=self._epoch, ping_seconds=ping_seconds, fanout=fanout))
+        welcome = c.Welcome(epoch=self._epoch, ping_seconds=ping_seconds, fanout=fanout)
+        self._sessions.reply(key, number, welcome)
 
-    def _drop(self, session: Session, why: str) -> None:
-        if self._sessions.pop(session.key, None) is None:
-            return
-        log.info("%s %s", session.instance, why)
+    def _forget(self, session: Session) -> None:
+        """Gives to others what a session held that is over."""
         self._readers.drop(session.key)
         self._uploads.drop(session.key)
         assigned, given_up = self._calls.drop(session.key)
@@ -225,17 +186,8 @@ class Hub:
         for waiting in given_up:
             self._give_up(waiting, Unavailable(f"{waiting.method!r} lost {waiting.attempts} servers over this"))
 
-    def _reply(self, key: bytes, number: int, reply: c.Reply, payload: list[bytes] | tuple[bytes, ...] = ()) -> bool:
-        try:
-            sent = self._router.send_nowait([key, *c.pack(number, reply, payload)])
-        except zmq.ZMQError:  # the peer is gone; its session ends when it falls silent or says hello again
-            sent = False
-        self._counts["replies" if sent else "replies_dropped"] += 1
-        return sent
-
     def _refuse(self, session: Session, number: int, error: ProtocolError, data: Sequence[bytes] = ()) -> None:
-        self._refusals.note(session.instance, error, data)
-        self._reply(session.key, number, c.Refused(code=error.code, text=str(error)))
+        self._sessions.refuse(session.instance, session.key, number, error, data)
 
     # -- requests
 
@@ -268,7 +220,7 @@ class Hub:
                     reply, out = self._report(), []
                 case _:
                     raise NotFound(f"the hub has no command {type(command).__name__}")
-            self._reply(session.key, number, reply, out)
+            self._sessions.reply(session.key, number, reply, out)
         except ProtocolError as error:
             self._refuse(session, number, error)
         finally:
@@ -279,7 +231,7 @@ class Hub:
             if isinstance(results, StorageFull):
                 self._refuse(session, number, results)
             else:
-                self._reply(session.key, number, c.Published(offsets=tuple(offset for offset, _ in results)))
+                self._sessions.reply(session.key, number, c.Published(offsets=tuple(offset for offset, _ in results)))
 
         try:
             await self._writers.publish(session.role, session.instance, payload, then)
@@ -299,7 +251,7 @@ class Hub:
                 self._refuse(session, number, results)
                 return
             self._counts["acknowledged"] += len(command.offsets)
-            self._reply(session.key, number, c.Done())
+            self._sessions.reply(session.key, number, c.Done())
 
         await self._journal.write(Write((), mark, then))
 
@@ -308,7 +260,7 @@ class Hub:
     def _send_work(self, assigned: list[Assigned]) -> None:
         for item in assigned:
             left = max(0.001, item.call.deadline - time.monotonic())
-            self._reply(
+            self._sessions.reply(
                 item.session, 0, c.Work(call=item.call.id, method=item.call.method, timeout=left), [item.call.body]
             )
 
@@ -320,31 +272,30 @@ class Hub:
             return
         self._counts["calls_answered"] += 1
         if result.error is not None:
-            self._reply(waiting.caller, waiting.number, c.Refused(code=result.error, text=result.text))
+            self._sessions.reply(waiting.caller, waiting.number, c.Refused(code=result.error, text=result.text))
         else:
-            self._reply(waiting.caller, waiting.number, c.Answered(), payload[:1])
+            self._sessions.reply(waiting.caller, waiting.number, c.Answered(), payload[:1])
 
     def _give_up(self, waiting: Waiting, error: ProtocolError) -> None:
         self._counts["calls_given_up"] += 1
-        self._reply(waiting.caller, waiting.number, c.Refused(code=error.code, text=str(error)))
+        self._sessions.reply(waiting.caller, waiting.number, c.Refused(code=error.code, text=str(error)))
 
     def _report(self) -> c.Report:
-        names = {session.key: session.instance for session in self._sessions.values()}
         serving = {
-            method: {names.get(key, "?"): load for key, load in servers.items()}
+            method: {self._sessions.name(key): load for key, load in servers.items()}
             for method, servers in self._calls.serving().items()
         }
         return c.Report(
             tail=self._journal.tail,
             lag=self._readers.lag(),
-            sessions={session.instance: session.role for session in self._sessions.values()},
+            sessions={session.instance: session.role for session in self._sessions.all},
             serving=serving,
             counts={**self._counts, "redelivered": self._readers.redelivered, "commits": self._journal.commits},
             gauges={
                 "loop_lag_seconds": max(self._late),
                 "writes_waiting": self._journal.waiting,
                 "calls_waiting": self._calls.waiting(),
-                "requests_open": sum(session.requests for session in self._sessions.values()),
+                "requests_open": sum(session.requests for session in self._sessions.all),
             },
         )
 

@@ -1,0 +1,120 @@
+"""The hub's sessions: who is let in, who fell silent, and what each is told."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import zmq
+
+from protocols import commands as c
+from protocols.errors import Busy, ProtocolError
+from runtime.access import Access
+from runtime.doors import Doors
+from runtime.keys import curve_proof
+from runtime.refusals import Refusals
+
+SESSIONS = 1024
+"""Sessions of one key, or of all that need none, before the next is told `Busy`."""
+STRANGER = "a stranger"
+"""Who has not said hello."""
+
+log = logging.getLogger("selu.hub")
+
+
+class Session(msgspec.Struct):
+    """A client as the hub knows it, by its connection. ``proof`` is what it was let in by, empty if by nothing."""
+
+    key: bytes
+    role: str
+    instance: str
+    heard: float
+    proof: str
+    requests: int = 0
+
+
+class Sessions:
+    """Every session, by its connection. `ended` is called with each that is over, whatever ended it."""
+
+    def __init__(self, doors: Doors, refusals: Refusals, *, silence: float, ended: Callable[[Session], None]) -> None:
+        self._router = doors.router
+        self._access: Access = doors.access
+        self._counts = doors.counts
+        self._refusals = refusals
+        self._silence = silence
+        self._ended = ended
+        self._sessions: dict[bytes, Session] = {}
+
+    def __contains__(self, key: bytes) -> bool:
+        return key in self._sessions
+
+    @property
+    def all(self) -> list[Session]:
+        return list(self._sessions.values())
+
+    def name(self, key: bytes) -> str:
+        """Whose connection it is, for a person to read."""
+        return self._sessions[key].instance if key in self._sessions else STRANGER
+
+    def heard(self, key: bytes, public: str | None) -> Session | None:
+        """The session that speaks now, None where it has to say hello first, or with that key."""
+        session = self._sessions.get(key)
+        if session is None or (public is not None and session.proof != curve_proof(public)):
+            self._counts[c.UNKNOWN_SESSION] += 1
+            return None
+        session.heard = time.monotonic()
+        return session
+
+    # -- beginning and end
+
+    def admit(self, key: bytes, hello: c.Hello, public: str | None) -> None:
+        """Begins a session; an older one of the same instance ends.
+
+        Raises:
+            NotAdmitted: that key is not let in as that.
+            Busy: there are `SESSIONS` like it already.
+        """
+        proof = self._access.admit(hello, public)
+        if sum(s.proof == proof and s.key != key for s in self._sessions.values()) >= SESSIONS:
+            raise Busy(f"there are {SESSIONS} sessions like {hello.instance}'s already")
+        for other in [s for s in self.all if s.instance == hello.instance and s.key != key]:
+            self._drop(other, "was replaced")
+        self._sessions[key] = Session(key, hello.role, hello.instance, time.monotonic(), proof)
+        log.info("%s (%s) joined", hello.instance, hello.role)
+
+    def look(self, now: float, late: float) -> bool:
+        """Ends the sessions that fell silent and those of revoked keys; returns whether any key was revoked.
+
+        ``late`` is how long the hub itself was away: meanwhile nobody was silent.
+        """
+        revoked = self._access.revoked()
+        for session in self.all:
+            session.heard += late
+            if session.proof in revoked:
+                self._drop(session, "has a key that was revoked")
+            elif now - session.heard > self._silence:
+                self._drop(session, "fell silent")
+        return bool(revoked)
+
+    def _drop(self, session: Session, why: str) -> None:
+        if self._sessions.pop(session.key, None) is not None:
+            log.info("%s %s", session.instance, why)
+            self._ended(session)
+
+    # -- what they are told
+
+    def reply(self, key: bytes, number: int, reply: c.Reply, payload: list[bytes] | tuple[bytes, ...] = ()) -> bool:
+        """Answers a connection's request; returns whether it left. Who is slow to read is told no more."""
+        try:
+            sent = self._router.send_nowait([key, *c.pack(number, reply, payload)])
+        except zmq.ZMQError:  # the peer is gone; its session ends when it falls silent or says hello again
+            sent = False
+        self._counts["replies" if sent else "replies_dropped"] += 1
+        return sent
+
+    def refuse(
+        self, who: str, key: bytes, number: int, error: ProtocolError, data: Sequence[bytes] = (), *, count: str = ""
+    ) -> None:
+        """Says no, and why, and has it counted and recorded as `Refusals.note` does."""
+        self._refusals.note(who, error, data, count=count)
+        self.reply(key, number, c.Refused(code=error.code, text=str(error)))
