@@ -4,7 +4,6 @@ import msgspec
 
 from protocols.messages import Estimate, Outcome, Relabel, Role, Verdict
 from services.critic.prompts import NO, YES
-from services.evaluator.stats import precision_recall
 from services.proportions import estimate
 
 
@@ -63,25 +62,6 @@ class Audit:
         for old in [number for number in self._books if number < round]:
             del self._books[old]
 
-    def figures(self, round: int) -> dict[str, float]:
-        """Proportions in [0, 1], those that cannot be known left out.
-
-        Precision and recall of "success" labels as the critic first judged, after self-asking, and as its tuned self
-        judged again (``judged``, ``asked``, ``rejudged``), and the share of relabels whose goal really held.
-        """
-        book = self._books.get(round, _Book())
-        figures = {
-            **precision_recall({id: verdict.judged for id, verdict in book.first.items()}, book.success, "judged"),
-            **precision_recall({id: verdict.success for id, verdict in book.first.items()}, book.success, "asked"),
-            **precision_recall(book.again, book.success, "rejudged"),
-        }
-        if book.success:
-            figures["exploration_success"] = sum(book.success.values()) / len(book.success)
-        checked = [task in book.satisfied[id] for id, task in book.relabels.items() if id in book.satisfied]
-        if checked:
-            figures["relabel_precision"] = sum(checked) / len(checked)
-        return figures
-
     def labels(self, role: Role, round: int, rows: bytes) -> dict[str, Estimate]:
         """How right a set's rows of one round were; ``rows`` are JSON lines. Rows that cannot be checked do not count.
 
@@ -89,12 +69,13 @@ class Audit:
         (``d_c_precision``) and of "yes" among what holds (``d_c_recall``). Of D_a: the share of trajectories that
         fulfil the instruction they are learned under (``d_a_precision``, and by source), and of those learned under
         their own among all that fulfil it (``d_a_recall``). With D_c, accuracy, precision and recall of the round's
-        verdicts as they were first ``judged_``, after self-asking ``asked_``, and by the tuned critic ``rejudged_``.
+        verdicts as they were first ``judged_``, after self-asking ``asked_``, and by the tuned critic ``rejudged_``,
+        the share of successes (``exploration_success``) and of relabels whose goal held (``relabel_precision``).
         """
         learned = [row for line in rows.splitlines() if (row := msgspec.json.decode(line, type=Learned)).round == round]
         if role == "critic":
             judged = [row for row in learned if row.answer in (YES, NO)]
-            return {**self._critic_labels(round, judged), **self._verdicts(round)}
+            return {**self._critic_labels(round, judged), **self._round(round)}
         return self._actor_labels(round, [row for row in learned if row.answer not in (YES, NO)])
 
     def _critic_labels(self, round: int, rows: list[Learned]) -> dict[str, Estimate]:
@@ -108,14 +89,19 @@ class Audit:
         by_source = {f"d_c_accuracy_{name}": [hit for source, hit in right if source == name] for name, _ in right}
         return {name: estimate(hits) for name, hits in {**found, **by_source}.items() if hits}
 
-    def _verdicts(self, round: int) -> dict[str, Estimate]:
+    def _round(self, round: int) -> dict[str, Estimate]:
         book = self._books.get(round, _Book())
         kinds = {
             "judged": {id: verdict.judged for id, verdict in book.first.items()},
             "asked": {id: verdict.success for id, verdict in book.first.items()},
             "rejudged": book.again,
         }
-        found: dict[str, list[bool]] = {}
+        found = {
+            "exploration_success": list(book.success.values()),
+            "relabel_precision": [
+                task in book.satisfied[id] for id, task in book.relabels.items() if id in book.satisfied
+            ],
+        }
         for kind, said in kinds.items():
             known = [(yes, book.success[id]) for id, yes in said.items() if id in book.success]
             found[f"{kind}_accuracy"] = [yes == so for yes, so in known]

@@ -73,8 +73,6 @@ class Evaluator:
             version = await self._changes.until(partial(self._state.ready, role))
             begun = anyio.current_time()
             score, by_task, extra = await self.measuring.measure(role, version)
-            if version and (role == "critic" or not self._state.serves(("critic", version))):
-                extra |= self._audit.figures(version)
             labels = await self._labels(role, version)
             evaluation = Evaluation(
                 role=role, version=version, round=version, score=score, by_task=by_task, extra=extra, labels=labels,

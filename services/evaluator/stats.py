@@ -1,6 +1,6 @@
 """What was right, by group, and what that says about a judge. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from protocols.messages import Estimate
 from services.proportions import estimate
@@ -29,16 +29,3 @@ def judge_rates(judged: Sequence[tuple[bool, bool]]) -> dict[str, float]:
     if said_of_true and said_of_false:
         rates["balanced_accuracy"] = (rates["tpr"] + rates["tnr"]) / 2
     return rates
-
-
-def precision_recall(labels: Mapping[str, bool], truth: Mapping[str, bool], suffix: str) -> dict[str, float]:
-    """``label_precision_<suffix>`` and ``label_recall_<suffix>`` of yes-labels against the truth, where defined."""
-    known = [(label, truth[id]) for id, label in labels.items() if id in truth]
-    hits = sum(label and so for label, so in known)
-    yes, true = sum(label for label, _ in known), sum(so for _, so in known)
-    figures: dict[str, float] = {}
-    if yes:
-        figures[f"label_precision_{suffix}"] = hits / yes
-    if true:
-        figures[f"label_recall_{suffix}"] = hits / true
-    return figures

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from protocols.messages import Outcome, Relabel, Task
+from protocols.messages import Outcome, Question, Relabel, Task
 from services.evaluator.audit import Audit
-from tests.builders import task, trajectory, verdict
+from tests.builders import FRAME, task, trajectory, verdict
 
 FRIDGE, MUG, SOFA = task("open", "fridge"), task("pick", "mug"), task("sit", "sofa")
 
@@ -71,9 +71,24 @@ def test_rows_of_other_rounds_and_of_tasks_that_nobody_named_do_not_count() -> N
     assert shares("critic", more) == shares("critic", D_C)
 
 
-def test_with_d_c_come_the_verdicts_of_the_round() -> None:
-    assert shares("critic", D_C, "judged") == {
-        "judged_accuracy": (0.25, 4), "judged_precision": (0.333, 3), "judged_recall": (0.5, 2),
+def test_with_d_c_come_the_verdicts_of_the_round_at_each_of_their_stages() -> None:
+    found = Audit()
+    asked = Question(text="?", answer="yes", frame=FRAME, version=0, expected="yes")
+    for index, (success, judged, kept, again) in enumerate(
+        [(True, False, True, True), (False, True, True, False), (False, False, False, False)]
+    ):
+        of = trajectory(index)
+        found.apply(verdict(of, kept, judged=judged, questions=(asked,)))
+        found.apply(verdict(of, again, critic_version=1))
+        found.apply(verdict(of, True, critic_version=1, subject="relabel"))
+        found.apply(Outcome(trajectory=of.id, round=1, success=success, satisfied=("open:drawer",)))
+    found.apply(Relabel(trajectory="r1-00002", round=1, task=task("open", "drawer")))
+    found.apply(Relabel(trajectory="r1-00001", round=1, task=task("open", "book")))
+    assert {name: (round(one.value, 3), one.n) for name, one in found.labels("critic", 1, b"").items()} == {
+        "judged_accuracy": (0.333, 3), "judged_precision": (0.0, 1), "judged_recall": (0.0, 1),
+        "asked_accuracy": (0.667, 3), "asked_precision": (0.5, 2), "asked_recall": (1.0, 1),
+        "rejudged_accuracy": (1.0, 3), "rejudged_precision": (1.0, 1), "rejudged_recall": (1.0, 1),
+        "exploration_success": (0.333, 3), "relabel_precision": (0.5, 2),
     }  # fmt: skip
-    assert shares("critic", D_C, "asked_accuracy") == {"asked_accuracy": (0.25, 4)}
-    assert shares("critic", D_C, "rejudged") == {} == shares("actor", D_A, "judged")
+    found.forget_before(2)
+    assert not found.labels("critic", 1, b"")
