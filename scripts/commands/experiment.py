@@ -38,7 +38,7 @@ def run(given: argparse.Namespace) -> int:
     from scripts.trials.runner import Runner
 
     try:
-        file = _file(given.file)
+        file = plan.find(given.file)
         experiment = plan.read(file)
         folder = given.out or Path("runs/experiments") / file.stem
         if experiment.split == "heldout" and not given.heldout:
@@ -74,11 +74,6 @@ def run(given: argparse.Namespace) -> int:
 def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
-
-
-def _file(name: str) -> Path:
-    ready = Path(__file__).parents[1] / "experiments" / f"{name}.toml"
-    return ready if ready.is_file() else Path(name)
 
 
 def _refuse(reason: str) -> int:

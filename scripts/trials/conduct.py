@@ -54,7 +54,7 @@ class Conduct:
             settings_digest=plan.settings_digest([trial.settings for trial in trials]),
             hardware=machine.describe(),
             software=f"selu {importlib.metadata.version('selu')}",
-            command=f"selu experiment {file}" + (" --heldout" if experiment.split == "heldout" else ""),
+            command=f"selu experiment {plan.name_of(file)}" + (" --heldout" if experiment.split == "heldout" else ""),
         )
 
     def _fixed(self, models: dict[str, str]) -> dict[str, str]:

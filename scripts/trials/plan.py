@@ -21,6 +21,10 @@ OF_NO_ACCOUNT = (
 """Settings that say where and how fast a trial runs, not what it is: they may differ between its beginning and end."""
 
 
+READY = Path(__file__).parents[1] / "experiments"
+"""The experiments in this package."""
+
+
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A further row of the table: a method with settings of its own over it."""
 
@@ -66,6 +70,17 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         return f"{self.base} {self.row}" + (f" seed {self.seed}" if self.teaches else "")
+
+
+def find(name: str) -> Path:
+    """The file of an experiment in this package by its name, else the file that is named."""
+    ready = READY / f"{name}.toml"
+    return ready if ready.is_file() else Path(name)
+
+
+def name_of(file: Path) -> str:
+    """What `find` finds the file by, on any machine where that can be."""
+    return file.stem if file.parent == READY else str(file)
 
 
 def read(file: Path) -> Experiment:

@@ -8,7 +8,7 @@ from runtime.settings import SettingsError, dump
 from scripts.selu import main
 from scripts.trials import plan
 
-READY = sorted(Path(plan.__file__).parents[1].glob("experiments/*.toml"))
+READY = sorted(plan.READY.glob("*.toml"))
 
 FILE = """
 about = "Which is best?"
@@ -112,3 +112,10 @@ def test_a_base_model_that_changed_since_the_beginning_is_refused(
     (file.parent / "bases.json").write_text('{"micro": "micro@0123"}')
     assert main(["experiment", str(file), "--out", str(file.parent), "--report"]) == 2
     assert "the base model micro was micro@0123 when" in capsys.readouterr().err
+
+
+def test_an_experiment_of_the_package_goes_by_its_name_and_others_by_their_file(tmp_path: Path) -> None:
+    assert plan.find("methods") == plan.READY / "methods.toml"
+    assert plan.name_of(plan.find("methods")) == "methods"
+    own = tmp_path / "methods.toml"
+    assert plan.find(str(own)) == own and plan.name_of(own) == str(own)
