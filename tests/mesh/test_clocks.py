@@ -37,7 +37,7 @@ async def test_the_time_of_day_may_jump_and_orders_nothing(
 
 
 class Sleeper:
-    """Stands in for the module `time` in the hub: the machine can be sent to sleep."""
+    """Stands in for the module `time` wherever the hub reads it: the machine can be sent to sleep."""
 
     def __init__(self) -> None:
         self.slept = 0.0
@@ -50,7 +50,8 @@ async def test_after_a_sleep_of_hours_everybody_is_still_there_and_nothing_is_lo
     hub_settings: HubSettings, join: Joiner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Sleeper()
-    monkeypatch.setattr("runtime.hub.time", clock)
+    for module in ("runtime.hub", "runtime.sessions"):
+        monkeypatch.setattr(f"{module}.time", clock)
 
     async def answer(_: Act) -> Action:
         return Action(action="done", version=0)
