@@ -36,7 +36,7 @@ class Watch:
         self.state = ReportState(holdback=settings.trainer.holdback)
         self._evaluator = EvaluatorState()
         self.members = {instance: Member(instance, role) for instance, role in members.items()}
-        self.progress: dict[tuple[str, str], Progress] = {}  # of what is not done, the latest last
+        self._progress: dict[tuple[str, str], Progress] = {}  # the latest last
         self.moved = 0.0
         self._full: set[str] = set()
 
@@ -58,11 +58,10 @@ class Watch:
                 self._look_at_disk(health)
                 self._beat(self.members[health.instance], health, now)
             case Progress() as progress:
-                before = self.progress.pop(key := (progress.role, progress.what), None)
+                before = self._progress.pop(key := (progress.role, progress.what), None)
                 if before != progress:
                     self.moved = now
-                if progress.done < progress.total:
-                    self.progress[key] = progress
+                self._progress[key] = progress
             case _:
                 pass
 
@@ -95,6 +94,11 @@ class Watch:
         self.moved = now
 
     # -- what it comes to
+
+    @property
+    def progress(self) -> dict[tuple[str, str], Progress]:
+        """Of what is not done, by role and what it is; what was heard of last is last."""
+        return {key: progress for key, progress in self._progress.items() if progress.done < progress.total}
 
     @property
     def storage_full(self) -> bool:

@@ -86,6 +86,15 @@ def test_what_is_done_is_no_longer_shown_as_going_on() -> None:
     assert list(watch.progress)[-1] == ("trainer", "training actor@1"), "what moved last is last"
 
 
+@pytest.mark.parametrize(("done", "total"), [(0, 0), (3, 10), (10, 10)])
+def test_progress_that_says_the_same_again_is_no_movement(done: int, total: int) -> None:
+    watch = fresh()
+    for now in (1.0, 2.0, 3.0):
+        said = Progress(role="trainer", what="training critic@1", done=done, total=total)
+        watch.hear_live(Delivery("progress", 0, "x", "trainer-0", 0.0, said), now)
+    assert watch.moved == 1.0
+
+
 def test_a_run_is_told_in_lines() -> None:
     watch = fresh()
     told: list[str] = []
