@@ -127,13 +127,14 @@ class Relabeler(Section, frozen=True, kw_only=True):
 
 
 class Lora(Section, frozen=True, kw_only=True):
-    """LoRA on the language layers. ``max_rows`` caps the accumulated set, newest rounds first, so that a round's cost
-    stays flat."""
+    """LoRA on the language layers. ``dropout``: the share of every adapted layer's input that is left out at random in
+    training. ``max_rows`` caps the accumulated set, newest rounds first, so that a round's cost stays flat."""
 
     rank: Literal[8, 16, 32, 64, 128] = 16
     alpha: Positive = 32
     learning_rate: Rate = 2e-3
     epochs: Rate = 3
+    dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     batch: Positive = 32
     max_rows: Positive = 4000
 
@@ -175,7 +176,7 @@ class Trainer(Section, frozen=True, kw_only=True):
     replay: bool = True
     continue_from: Literal["parent", "base"] = "parent"
     actor: Lora = Lora(learning_rate=2e-3, epochs=3)
-    critic: Lora = Lora(learning_rate=3e-3, epochs=8)
+    critic: Lora = Lora(learning_rate=3e-3, epochs=8, dropout=0.2)
     min_rows: Positive = 8
     collapse: Share = 0.98
     holdback: Annotated[float, Meta(ge=0, lt=1)] = 0.1

@@ -9,7 +9,8 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from services.models.folder import base_model_name, model_folder
 from services.models.hf import IGNORED, Backbone, Row
 from services.models.hf_answers import answer
 from services.settings import Lora, Model
+from services.trainer.dropout import drop_out
 from services.trainer.learner import Row as Example
 from services.trainer.learner import Trained
 
@@ -69,13 +71,14 @@ class PeftLearner:
         if not rows:
             raise ValueError(f"no rows to train the {role} on")
         started = time.monotonic()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with self._seeded(seed):
             model = self._adapted(parent, lora)
+        drop_out(model, lora.dropout)
         try:
             self._remember(rows, images)
             featured = time.monotonic()
-            losses = self._fit(model, rows, images, lora, seed, progress)
+            with self._seeded(seed):
+                losses = self._fit(model, rows, images, lora, seed, progress)
             fitted = time.monotonic()
             probe = self._probe(model, rows, images)
             self._save(model, out)
@@ -171,6 +174,14 @@ class PeftLearner:
             if checkpointing:
                 self._backbone.model.gradient_checkpointing_disable()
         return losses
+
+    @contextmanager
+    def _seeded(self, seed: int) -> Generator[None]:
+        """What is drawn on the device follows from the seed, and leaves the generators of others alone."""
+        device = self._backbone.device
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            yield
 
     def _autocast(self) -> Any:
         """The adapter's weights are float32, so that small steps are not lost; products run in the model's type."""

@@ -40,7 +40,7 @@ def test_the_file_overrides_defaults_and_set_overrides_the_file(tmp_path: Path) 
 
 def test_setting_one_key_of_a_nested_section_keeps_that_sections_own_defaults(tmp_path: Path) -> None:
     loaded = load(Settings, file=write(tmp_path, "[trainer.critic]\nrank = 8\n"))
-    assert loaded.trainer.critic == Lora(rank=8, learning_rate=3e-3, epochs=8)
+    assert loaded.trainer.critic == Lora(rank=8, learning_rate=3e-3, epochs=8, dropout=0.2)
 
 
 def test_free_tables_are_merged_key_by_key(tmp_path: Path) -> None:

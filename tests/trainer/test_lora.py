@@ -119,6 +119,27 @@ def test_the_same_training_gives_the_same_bytes_and_another_seed_does_not(train:
     assert read[0] == read[1] != read[2]
 
 
+def test_dropout_draws_from_the_seed_alone_and_changes_what_is_learned(train: Train, tmp_path: Path) -> None:
+    import torch
+
+    def weights(name: str, dropout: float) -> bytes:
+        short = Lora(rank=8, alpha=16, learning_rate=1e-2, epochs=2, batch=10, dropout=dropout)
+        state = torch.get_rng_state()
+        folder = train(tmp_path / name, lora=short, seed=3).folder
+        assert torch.equal(torch.get_rng_state(), state), "the generators of others are left alone"
+        torch.rand(7)
+        return (folder / "adapter_model.safetensors").read_bytes()
+
+    assert weights("a", 0.3) == weights("b", 0.3) != weights("c", 0.0)
+
+
+def test_dropout_is_for_training_only(train: Train, trained: Trained, tmp_path: Path) -> None:
+    forgetful = Lora(rank=8, alpha=16, learning_rate=1e-9, epochs=1, batch=10, dropout=0.9)
+    child = train(tmp_path / "child", parent=trained.folder, lora=forgetful)
+    assert child.losses[0] > 10 * trained.losses[-1], "so much left out is felt while it trains"
+    assert child.probe == trained.probe, "and not when it answers"
+
+
 def test_training_goes_on_from_the_parent(train: Train, trained: Trained, tmp_path: Path) -> None:
     once = Lora(rank=8, alpha=16, learning_rate=1e-3, epochs=1, batch=10)
     child = train(tmp_path / "child", parent=trained.folder, lora=once)

@@ -9,7 +9,7 @@ from scripts.selu import main
 from scripts.trials import plan
 
 READY = sorted(plan.READY.glob("*.toml"))
-REPORTS = {"demo"}
+REPORTS = {"demo", "heldout"}
 """Of those, the ones that choose nothing and say how it turned out."""
 
 FILE = """
