@@ -34,7 +34,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.settings import SettingsError
     from scripts.trials import plan
     from scripts.trials.conduct import Conduct
-    from scripts.trials.machine import at_once
+    from scripts.trials.machine import at_once, gpus
     from scripts.trials.runner import Runner
 
     try:
@@ -54,8 +54,9 @@ def run(given: argparse.Namespace) -> int:
             return 0
         conduct = Conduct(experiment, trials, file=file, folder=folder)
         runner = Runner(
-            trials, bases=conduct.setting.bases, parallel=parallel, minutes=given.minutes, say=_say, over=conduct.write
-        )
+            trials, bases=conduct.setting.bases, parallel=parallel, gpus=gpus(), minutes=given.minutes, say=_say,
+            over=conduct.write,
+        )  # fmt: skip
         with nullcontext() if given.report else conduct.locked():
             runner.look()
             if not given.report:

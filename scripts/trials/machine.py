@@ -1,9 +1,10 @@
-"""What this machine is, and how many trials at once it bears."""
+"""What this machine is, how many trials at once it bears, and which of its GPUs each of them gets."""
 
 import os
 import shutil
 import subprocess
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -15,6 +16,8 @@ TRIAL_CORES, TRIAL_BYTES = 2, 10 << 30
 """What a trial with a model wants: the micro model's takes 8 GiB at most."""
 SCRIPTED_BYTES = 1 << 30
 GPU_SHARE = 0.95
+SHARING = 9
+"""Engines that reserve no GPU memory: so many trials of the micro model keep an H200 busy all the time."""
 
 
 def at_once(settings: Settings) -> int:
@@ -23,10 +26,37 @@ def at_once(settings: Settings) -> int:
     if choose_engine(settings.model) == "scripted":
         return max(1, min(cores, free // SCRIPTED_BYTES))
     bounds = [cores // TRIAL_CORES, free // TRIAL_BYTES]
-    if gpus := _gpus():
-        per_gpu = int(GPU_SHARE / (2 * max(settings.model.gpu_memory, 0.01)))  # actor and critic have an engine each
-        bounds.append(per_gpu if settings.model.device != "cpu" else len(gpus) * 64)
+    if settings.model.device != "cpu" and (found := gpus()):
+        reserved = 2 * max(settings.model.gpu_memory, 0.01)  # actor and critic have an engine each
+        bounds.append(len(found) * (int(GPU_SHARE / reserved) if choose_engine(settings.model) == "vllm" else SHARING))
     return max(1, min(bounds))
+
+
+def gpus() -> list[str]:
+    """The GPUs that trials may use, as CUDA names them: those of CUDA_VISIBLE_DEVICES where it is set, else all."""
+    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+    return [str(at) for at in range(len(_gpus()))]
+
+
+class Placement:
+    """Which trial runs on which GPU. Each sees one of them, the one with the fewest trials at that time."""
+
+    def __init__(self, found: Sequence[str]) -> None:
+        self._trials = dict.fromkeys(found, 0)
+
+    @contextmanager
+    def taken(self) -> Generator[dict[str, str]]:
+        """What to add to a trial's environment while it runs; nothing where there is no choice."""
+        if len(self._trials) < 2:
+            yield {}
+            return
+        gpu = min(self._trials, key=self._trials.__getitem__)
+        self._trials[gpu] += 1
+        try:
+            yield {"CUDA_VISIBLE_DEVICES": gpu}
+        finally:
+            self._trials[gpu] -= 1
 
 
 def describe() -> str:

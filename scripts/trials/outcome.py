@@ -19,13 +19,15 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """``rounds`` begins with the base model, ``base_model`` is what its engines called it. ``seconds`` is by stage,
+    """``rounds`` begins with the base model, ``base_model`` is what its engines called it, and ``engine``
+    what these were: name, version and device. ``seconds`` is by stage,
     with all of it as "total"."""
 
     base: str
     seed: int
     teaches: bool
     base_model: str
+    engine: str
     rounds: tuple[Standing, ...]
     trajectories: int
     seconds: dict[str, float]
@@ -64,6 +66,7 @@ def outcome(trial: Trial) -> Outcome | None:
         seed=trial.seed,
         teaches=trial.teaches,
         base_model=summary.engine.base_model if summary.engine else "",
+        engine=f"{summary.engine.name} {summary.engine.version} on {summary.engine.device}" if summary.engine else "",
         rounds=tuple(rounds),
         trajectories=summary.trajectories.collected,
         seconds=summary.seconds,

@@ -1,5 +1,6 @@
 """The results of an experiment: what ``results.json`` holds, and how it follows from the trials' outcomes. Pure."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean
 from typing import Any
@@ -77,11 +78,14 @@ REFERENCE = "selu"
 
 
 class Results(Setting, frozen=True, kw_only=True):
-    """``reference`` is the row that the others are held against. ``missing`` names the trials without an outcome yet;
+    """``reference`` is the row that the others are held against. ``engines`` counts the runs by what answered in them:
+    parts of an experiment may have run on other machines than the one of ``hardware``, where this was put together.
+    ``missing`` names the trials without an outcome yet;
     the figures are those of the others."""
 
     methods: dict[str, MethodFigures]
     reference: str
+    engines: dict[str, int]
     missing: tuple[str, ...]
 
 
@@ -94,7 +98,14 @@ def results(
     rows = {
         row: _method(abouts[row], found, [] if row == reference else there[reference]) for row, found in there.items()
     }
-    return Results(**msgspec.structs.asdict(setting), methods=rows, reference=reference, missing=tuple(missing))
+    engines = Counter(run.engine for found in there.values() for run in found)
+    return Results(
+        **msgspec.structs.asdict(setting),
+        methods=rows,
+        reference=reference,
+        engines=dict(sorted(engines.items())),
+        missing=tuple(missing),
+    )
 
 
 def _method(about: str, runs: Sequence[Outcome], reference: Sequence[Outcome]) -> MethodFigures:

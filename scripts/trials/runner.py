@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError
+from scripts.trials.machine import Placement
 from scripts.trials.outcome import Outcome, finished, outcome
 from scripts.trials.plan import Trial, check, to_toml
 from services.report.numbers import percent, seconds
@@ -32,8 +33,9 @@ class Runner:
     """``outcomes`` are those of finished trials, by their place among ``trials``; ``over`` is called whenever there is
     one more. ``stopped`` is the signal that ended `run`, if one did.
 
-    ``bases`` are the base models by content, by label. ``minutes`` is how long the whole may take: no trial is started
-    that would last longer, and at its end those that run are stopped, to be gone on with another time.
+    ``bases`` are the base models by content, by label. ``gpus`` are those among which the trials are spread.
+    ``minutes`` is how long the whole may take: no trial is started that would last longer, and at its end those that
+    run are stopped, to be gone on with another time.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Runner:
         *,
         bases: Mapping[str, str],
         parallel: int,
+        gpus: Sequence[str] = (),
         minutes: float | None,
         say: Say,
         over: Callable[[Mapping[int, Outcome]], None],
@@ -53,6 +56,7 @@ class Runner:
         self._say = say
         self._trial_over = over
         self._slots = anyio.CapacityLimiter(parallel)
+        self._placement = Placement(gpus)
         self._begun = time.monotonic()
         self._seconds = None if minutes is None else 60 * minutes
         self._lifeline, self._held = os.pipe()  # our children see its end when we are gone, however that happens
@@ -150,10 +154,10 @@ class Runner:
             settings.write_text(to_toml(trial))
             given = ["--profile", str(settings), "--run", str(trial.folder)]
         argv = [sys.executable, "-m", "scripts.trials.child", str(self._lifeline), "up", "--plain", *given]
-        with _log(trial).open("ab") as log:
+        with _log(trial).open("ab") as log, self._placement.taken() as place:
             process = await anyio.open_process(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                pass_fds=[self._lifeline],
+                pass_fds=[self._lifeline], env={**os.environ, **place},
             )  # fmt: skip
             try:
                 return await process.wait()

@@ -22,7 +22,9 @@ def page(found: Results) -> str:
         "Brackets are 95% intervals: Student's over the seeds' means where a row has several, else over episodes "
         "(Wilson's; of a difference Newcombe's), which `results.json` also has beside the former. Gains are over round "
         "0 of the same runs, in points.",
-        f"`{found.command}`, {found.hardware}, {found.software}. Settings {found.settings_digest[:16]}.",
+        f"`{found.command}`, {found.software}, settings {found.settings_digest[:16]}. Runs by what answered in them: "
+        f"{', '.join(f'{name} ({count})' for name, count in found.engines.items()) or 'none'}. Put together on "
+        f"{found.hardware}.",
         *([f"Missing, and not in the tables: {', '.join(found.missing)}."] if found.missing else []),
     ]
     if found.methods:

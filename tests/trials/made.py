@@ -34,8 +34,8 @@ def outcome(base: str, seed: int, actor: tuple[int, ...], critic: tuple[int, ...
         for at, (acted, judged) in enumerate(zip(actor, critic, strict=True))
     )  # fmt: skip
     return Outcome(
-        base=base, seed=seed, teaches=len(rounds) > 1, base_model="scripted@1", rounds=rounds,
-        trajectories=12 * (len(rounds) - 1),
+        base=base, seed=seed, teaches=len(rounds) > 1, base_model="scripted@1", engine="scripted 1 on cpu",
+        rounds=rounds, trajectories=12 * (len(rounds) - 1),
         seconds={"collect": 10.0, "total": 30.0 + seed},
     )  # fmt: skip
 

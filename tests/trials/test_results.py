@@ -28,8 +28,8 @@ def test_the_json_has_every_figure_with_its_count_and_interval_and_reads_back() 
     assert [one["round"] for one in selu["rounds"]] == [0, 1]
     assert selu["rounds"][1]["labels"]["d_c_accuracy"]["episodes"] == 30
     assert selu["by_base"].keys() == {"micro", "other"} and selu["trajectories"] == 12
-    for key in ("heldout_seeds", "split", "final_round", "bases", "settings_digest", "hardware", "command", "missing"):
-        assert found[key]
+    made_how = ("heldout_seeds", "split", "final_round", "bases", "settings_digest", "hardware", "command", "missing")
+    assert all(found[key] for key in made_how) and found["engines"] == {"scripted 1 on cpu": 5}
 
 
 def test_the_value_of_a_row_is_the_mean_over_seeds_of_the_mean_over_bases() -> None:
@@ -52,6 +52,7 @@ def test_the_page_says_how_it_was_made_what_is_missing_and_every_table() -> None
     text = page(made())
     for part in (
         "# made-up", "Is the table right?", "`selu experiment made-up.toml`", "a machine",
+        "scripted 1 on cpu (5)",
         "Missing, and not in the tables: other selu seed 1", "## After the last round", "## By base model",
         "## Against selu", "## By round", "## Actor success by task", "## What was learned from", "D_c accuracy",
         "| base | 50.0 [35.2, 64.8] (40 ep.)", "- `selu`: SELU.",

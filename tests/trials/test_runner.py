@@ -111,3 +111,24 @@ async def test_a_signal_stops_the_runs_and_the_command(file: Path) -> None:
                 said += (await process.stdout.receive()).decode()
             os.kill(process.pid, signal.SIGTERM)
             assert await process.wait() == 143
+
+
+async def test_trials_on_several_gpus_see_one_each(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    started = anyio.open_process
+
+    async def open_process(*args: object, env: dict[str, str], **kwargs: object) -> anyio.abc.Process:
+        seen.append(env["CUDA_VISIBLE_DEVICES"])
+        assert env["PATH"] == os.environ["PATH"]
+        return await started(*args, env=env, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(anyio, "open_process", open_process)
+    trials = plan.trials(plan.read(file), file.parent / "out", file=file)
+    with anyio.fail_after(SECONDS):
+        runner = Runner(
+            trials, bases={"micro": "scripted@1"}, parallel=2, gpus=["4", "7"], minutes=None, say=lambda _: None,
+            over=lambda _: None,
+        )  # fmt: skip
+        await runner.run()
+    assert len(runner.outcomes) == 3
+    assert seen[0] == "4" and sorted(seen[1:]) == ["4", "7"]
