@@ -95,14 +95,14 @@ class Critic:
         image = await self.serving.frame(frame)
         request = judging.judging_request(trajectory.task, frame, image, version)
         said = majority(request, await self.serving.answer(ballots(request, settings.samples)))
-        judgement, questions = judging.read_judgement(said), tuple[Question, ...]()
-        asker = version if settings.asker == "critic" else 0
-        if judging.asks(judgement, settings):
-            (questions,) = await self._ask_itself([trajectory.task], frame, image, asker)
-            self._service.counts["self_asked"] += 1
+        judgement = judging.read_judgement(said)
+        own = [trajectory.task] if judging.asks(judgement, settings) else []
         others = judging.also_asks(trajectory, settings)
-        answered = zip(others, await self._ask_itself(others, frame, image, asker), strict=True)
-        findings = [judging.finding(task, answers) for task, answers in answered]
+        asker = version if settings.asker == "critic" else 0
+        answered = await self._ask_itself([*own, *others], frame, image, asker)
+        questions = answered.pop(0) if own else ()
+        findings = [judging.finding(task, answers) for task, answers in zip(others, answered, strict=True)]
+        self._service.counts["self_asked"] += len(own)
         self._service.counts["findings"] += len(findings)
         return judging.verdict(trajectory, judgement, version=said.version, questions=questions, findings=findings)
 
