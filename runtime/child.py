@@ -61,9 +61,14 @@ def command(
 
 
 def environment() -> dict[str, str]:
-    """What a child's environment needs beside ours. A folder named ``runtime`` where the launcher was started must not
-    stand in for this one."""
-    return {} if Path.cwd() == Path(__file__).parents[1] else {"PYTHONSAFEPATH": "1"}
+    """What a child's environment needs beside ours.
+
+    A folder named ``runtime`` where the launcher was started must not stand in for this one. And threads that wait for
+    one another sleep: the processes of a mesh have more threads than there are cores, and one that spins instead keeps
+    from a core the very thread that it waits for.
+    """
+    ours = {} if Path.cwd() == Path(__file__).parents[1] else {"PYTHONSAFEPATH": "1"}
+    return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"), **ours}
 
 
 def main_of(role: str) -> Main:

@@ -87,3 +87,13 @@ def test_a_folder_of_our_name_where_the_launcher_was_started_is_not_ours(
     environ = {**os.environ, **environment()}
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False, env=environ)
     assert "no role 'nobody'" in ended.stderr
+
+
+@pytest.mark.parametrize("given,told", [(None, "passive"), ("active", "active")])
+def test_threads_that_wait_sleep_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, told: str
+) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    assert environment()["OMP_WAIT_POLICY"] == told
