@@ -52,7 +52,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "selu-refine": {"simulator.refine": 3},
     "selu-own-verb": {"relabeler.verbs": "own"},
     "selu-hindsight-critic": {"trainer.relabels": "critic"},
-    "selu-hindsight-direct": {"trainer.relabels": "direct"},
     "selu-hindsight-pruned": {"trainer.relabels": "pruned"},
     "selu-hindsight-all": {"trainer.relabels": "all", "trainer.cut": False},
 }  # fmt: skip
