@@ -1,5 +1,6 @@
 """What this machine is, how many trials at once it bears, and which of its GPUs each of them gets."""
 
+import functools
 import os
 import shutil
 import subprocess
@@ -74,7 +75,9 @@ def _processor() -> str:
     return "unknown processor"
 
 
+@functools.cache
 def _gpus() -> list[str]:
+    """All GPUs by name. Asked for once: each asking takes a process."""
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]

@@ -23,7 +23,7 @@ SAMPLES = 64
 def model_folder(settings: Model) -> Path:
     """The base model's folder. Raises EngineError, saying what is missing and what to do, where there is none."""
     folder = Path(settings.path).expanduser() if settings.path else MICRO
-    if settings.path in PACKAGED and not folder.exists():
+    if settings.path in PACKAGED and not (folder / "config.json").is_file():
         folder = MICRO.parent / settings.path
     hint = (
         "set model.path to a folder in Hugging Face layout (config.json, *.safetensors, tokenizer), "

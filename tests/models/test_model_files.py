@@ -305,3 +305,11 @@ def test_the_models_of_this_package_are_known_by_name_and_their_cards_by_their_w
         folder = folders.model_folder(Model(path=name))
         weights = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
         assert weights in (folder / "README.md").read_text()
+
+
+def test_a_folder_that_happens_to_be_called_like_a_model_of_this_package_does_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / folders.MICRO.name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert folders.model_folder(Model(path=folders.MICRO.name)) == folders.MICRO
