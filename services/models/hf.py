@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from services.models.canary import canary_request
 from services.models.chat import ChatFormat
+from services.models.cpu_kernels import fast_bfloat16
 from services.models.engine import EngineError
 from services.models.hf_kernels import speed_up
 from services.models.picture_features import FeatureCache, Features, PictureEncoder
@@ -55,7 +56,7 @@ class Backbone:
         from transformers import AutoModelForImageTextToText
 
         self.device = _device(settings)
-        self.dtype = torch.bfloat16 if self.device.type == "cuda" or _fast_bfloat16() else torch.float32
+        self.dtype = torch.bfloat16 if self.device.type == "cuda" or fast_bfloat16() else torch.float32
         self.chat = ChatFormat.load(folder)
         try:
             self.processor: Any = load_processor(folder)
@@ -185,9 +186,3 @@ def _device(settings: Model) -> torch.device:
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise EngineError("model.device is cuda, but torch finds no GPU; install selu[gpu] or set model.device = cpu")
     return torch.device("cuda" if settings.device != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 itself; emulated, it is slower than float32."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)

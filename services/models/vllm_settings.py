@@ -66,7 +66,7 @@ def build_engine(folder: Path, settings: Model, *, max_versions: int, max_rank: 
 def engine_arguments(
     folder: Path, settings: Model, *, max_versions: int, max_rank: int, on_cpu: bool
 ) -> dict[str, Any]:
-    """vLLM's engine arguments for these settings."""
+    """vLLM's engine arguments for these settings: in bfloat16, but on a CPU that would have to emulate it."""
     rank = next((rank for rank in RANKS if rank >= max_rank), None)
     if rank is None:
         raise EngineError(f"a LoRA rank of {max_rank} is more than vLLM serves; set a rank of at most {RANKS[-1]}")
@@ -88,7 +88,10 @@ def engine_arguments(
         "disable_log_stats": True,
     }
     if on_cpu:
+        from services.models.cpu_kernels import fast_bfloat16
+
         arguments |= {
+            "dtype": "bfloat16" if fast_bfloat16() else "float32",
             "enforce_eager": True,
             "mm_processor_cache_gb": 0,  # see vllm_pictures: preparing a picture again is cheaper than keeping it
             "kv_cache_memory_bytes": int(settings.cache_gib * GIB),
