@@ -1,7 +1,7 @@
 """Runs an experiment: methods, seeds and base models, each as a run of its own, and one table of what came of them.
 
 The file says what is compared (scripts/experiments has some that are ready). Everything goes into one folder: the runs
-under trials/, and results.md, results.json and results.png, written anew whenever a run is over. Started again it goes
+under trials/, and results.md, .json, .png and .csv, written anew whenever a run is over. Started again it goes
 on where it was, whatever stopped it; a run whose settings have changed since is refused.
 """
 

@@ -3,7 +3,7 @@
 <folder>/bases.json    the base models by content, fixed when it is begun
 <folder>/judgements/   the judgement sets that its runs share
 <folder>/trials/       the runs, as <base>/<row>/seed-<n>, each with its settings and its log beside it
-<folder>/results.*     what came of those that are over: md, json and png
+<folder>/results.*     what came of those that are over: md, json and png, and each run's figures as csv
 <folder>/lock          held by the one command that works on it
 """
 
@@ -22,6 +22,7 @@ from scripts.trials.chart import draw
 from scripts.trials.outcome import Outcome
 from scripts.trials.plan import Experiment, Trial
 from scripts.trials.results import Setting, results, to_json
+from scripts.trials.sheet import sheet
 from scripts.trials.table import page
 
 
@@ -89,15 +90,17 @@ class Conduct:
     def write(self, outcomes: Mapping[int, Outcome]) -> None:
         """Writes the results anew, from the outcomes by their place among the trials."""
         rows = dict.fromkeys(trial.row for trial in sorted(self._trials, key=lambda trial: trial.teaches))
+        over = {row: [outcomes[at] for at in sorted(outcomes) if self._trials[at].row == row] for row in rows}
         found = results(
             self.setting,
             {row: plan.about(self._experiment, row) for row in rows},
-            {row: [outcomes[at] for at in sorted(outcomes) if self._trials[at].row == row] for row in rows},
+            over,
             [trial.name for at, trial in enumerate(self._trials) if at not in outcomes],
         )
         _replace(self._folder / "results.json", to_json(found))
         _replace(self._folder / "results.md", page(found).encode())
         _replace(self._folder / "results.png", draw(found))
+        _replace(self._folder / "results.csv", sheet(over).encode())
 
 
 def _replace(file: Path, data: bytes) -> None:
