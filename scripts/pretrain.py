@@ -1,9 +1,11 @@
-"""Makes the micro model: pretraining on the source household, then post-training, and a model card of what came out.
+"""Makes the micro model: pretraining on the source household, post-training, practice in telling where things are, and
+a model card of what came out.
 
     python -m scripts.pretrain OUT [--size micro|small] [--minutes 5.6] [--seed 0] [--images 120000] [--device auto]
 
 On a GPU this takes under ten minutes. On a CPU the same happens, slowly;
-`--images 2000 --minutes 1 --pictures 16 --episodes 20` shows there that it works.
+`--images 2000 --minutes 1 --pictures 16 --post-images 500 --post-steps 5 --practice-images 500 --practice-steps 5
+--episodes 20` shows there that it works.
 """
 
 import argparse
@@ -18,12 +20,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
+    from scripts.pretraining.card import Stage
+    from scripts.pretraining.data import Corpus
     from scripts.pretraining.model import Micro
 
 log = logging.getLogger("pretrain")
 
-STAGE = "pretraining.json"
-"""Beside a model kept before post-training: how it was pretrained."""
+STAGES = "stages.json"
+"""Beside a model: the stages it went through, so that `--from` can go on with those that are left."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -44,8 +48,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--missed", type=float, default=0.3, help="successes the judge's labellers missed (%(default)s)"
     )
-    parser.add_argument("--from", dest="base", type=Path, help="a folder written by --keep: only post-train it")
-    parser.add_argument("--keep", type=Path, help="also write the model as it was before post-training here")
+    parser.add_argument("--practice-images", type=int, default=9_000, help="pictures for practice (%(default)s)")
+    parser.add_argument("--practice-steps", type=int, default=450, help="steps of practice (%(default)s)")
+    parser.add_argument("--from", dest="base", type=Path, help="go on with this model, by the stages that it lacks")
+    parser.add_argument("--keep", type=Path, help="also write the model as it was after pretraining here")
     parser.add_argument("--shifts", default="0.3,0.45", help="looks of the unknown household to measure at")
     parser.add_argument("--episodes", type=int, default=300, help="episodes and 1/10 of the pictures measured on")
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
@@ -60,56 +66,76 @@ def main(arguments: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     started = time.monotonic()
 
-    from scripts.pretraining.data import Corpus, gather, shards
+    if options.base and not (options.base / STAGES).is_file():
+        sys.exit(f"pretrain: {options.base} has no {STAGES}: --from goes on with a model that this command has made")
 
-    corpora: dict[str, Corpus] = {}
-    if not options.base:
-        corpora["pretraining"] = gather(shards("pretrain", options.seed, options.images), options.workers)
-    corpora["post-training"] = gather(shards("posttrain", options.seed, options.post_images), options.workers)
-    for name, corpus in corpora.items():
-        log.info("%s: %d pictures, %d rows, sha256 %s", name, len(corpus.images), len(corpus.rows), corpus.digest)
-    log.info("data after %.0f s", time.monotonic() - started)
+    from scripts.pretraining.card import Stage
+
+    done = msgspec.json.decode((options.base / STAGES).read_bytes(), type=list[Stage]) if options.base else []
+    corpora = _corpora(options, lacking={"pretraining", "post-training", "practice"} - {stage.name for stage in done})
 
     import torch
 
-    from scripts.pretraining import card, posttrain, train
+    from scripts.pretraining import card, train
     from scripts.pretraining.model import SHAPES, VOCABULARY, Micro, build_model, build_tokenizer, chat
+    from scripts.pretraining.posttrain import PRACTICE, Recipe, posttrain
 
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(options.seed)
     torch.set_float32_matmul_precision("high")
-    stages: list[card.Stage] = []
 
     def describe(name: str, trained: train.Trained, recipe: msgspec.Struct) -> card.Stage:
         words = arguments if arguments is not None else sys.argv[1:]
         command = f"python -m scripts.pretrain {' '.join(words)}"
-        hardware = _hardware(device)
-        corpus = corpora[name]
         return card.describe(
-            name, trained, corpus, recipe=recipe, command=command, seed=options.seed, hardware=hardware
+            name, trained, corpora[name], recipe=recipe, command=command, seed=options.seed, hardware=_hardware(device)
         )
 
     if options.base:
         micro = Micro.load(options.base, device)
-        stages.append(msgspec.json.decode((options.base / STAGE).read_bytes(), type=card.Stage))
     else:
         corpus, recipe = corpora["pretraining"], train.Recipe(pictures=options.pictures)
         tokenizer = build_tokenizer({text for row in corpus.rows[:60_000] for text in (chat(row.prompt), row.answer)})
         micro = Micro(build_model(VOCABULARY, SHAPES[options.size]), tokenizer, device)
         trained = train.pretrain(micro, corpus, recipe, seed=options.seed, minutes=options.minutes, steps=options.steps)
-        stages.append(describe("pretraining", trained, recipe))
+        done.append(describe("pretraining", trained, recipe))
         if options.keep:
-            micro.save(options.keep)
-            (options.keep / STAGE).write_bytes(msgspec.json.format(msgspec.json.encode(stages[0])))
-    recipe = posttrain.Recipe(steps=options.post_steps, missed=options.missed)
-    trained = posttrain.posttrain(micro, corpora["post-training"], recipe, seed=options.seed)
-    stages.append(describe("post-training", trained, recipe))
-    micro.save(options.out)
+            _save(micro, options.keep, done)
+    recipes = {
+        "post-training": Recipe(steps=options.post_steps, missed=options.missed),
+        "practice": msgspec.structs.replace(PRACTICE, steps=options.practice_steps),
+    }
+    for name, recipe in recipes.items():
+        if name in corpora:
+            done.append(describe(name, posttrain(micro, corpora[name], recipe, seed=options.seed), recipe))
+    _save(micro, options.out, done)
     answers, acting = _measure(micro, options)
-    card.write(options.out, card.Record(options.out.name, micro.parameters, stages, answers, acting))
+    card.write(options.out, card.Record(options.out.name, micro.parameters, done, answers, acting))
     log.info("%s after %.0f s", options.out, time.monotonic() - started)
+
+
+def _corpora(options: argparse.Namespace, lacking: set[str]) -> "dict[str, Corpus]":
+    """The data of the stages that are to come, by their names."""
+    from scripts.pretraining.data import gather, shards
+
+    started = time.monotonic()
+    wanted = {
+        "pretraining": shards("pretrain", options.seed, options.images),
+        "post-training": shards("posttrain", options.seed, options.post_images),
+        "practice": shards("practise", options.seed, options.practice_images),
+    }
+    found = {name: gather(parts, options.workers) for name, parts in wanted.items() if name in lacking}
+    for name, corpus in found.items():
+        log.info("%s: %d pictures, %d rows, sha256 %s", name, len(corpus.images), len(corpus.rows), corpus.digest)
+    log.info("data after %.0f s", time.monotonic() - started)
+    return found
+
+
+def _save(micro: "Micro", folder: Path, stages: "list[Stage]") -> None:
+    micro.save(folder)
+    (folder / STAGES).write_bytes(msgspec.json.format(msgspec.json.encode(stages)) + b"\n")
 
 
 def _measure(micro: "Micro", options: argparse.Namespace) -> tuple[list, list]:

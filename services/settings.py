@@ -29,12 +29,13 @@ class Run(Section, frozen=True, kw_only=True):
 
 class Seeds(Section, frozen=True, kw_only=True):
     """The first episode seed of each split. Splits may not reach into one another; each run and round has training
-    seeds of its own, so that training's reach furthest."""
+    seeds of its own, so that training's reach furthest. Episodes 300,000,000 and 400,000,000 on were held out for the
+    first base models; after what they showed about those, new ones take their place."""
 
     dev: Annotated[int, Meta(ge=0)] = 100_000_000
     dev_judge: Annotated[int, Meta(ge=0)] = 200_000_000
-    heldout: Annotated[int, Meta(ge=0)] = 300_000_000
-    heldout_judge: Annotated[int, Meta(ge=0)] = 400_000_000
+    heldout: Annotated[int, Meta(ge=0)] = 500_000_000
+    heldout_judge: Annotated[int, Meta(ge=0)] = 600_000_000
     train: Annotated[int, Meta(ge=0)] = 1_000_000_000
 
 

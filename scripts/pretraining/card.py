@@ -177,7 +177,7 @@ tags: [idefics3, embodied, household, selu]
 
 A vision-language model of {millions}M parameters (Idefics3: a SigLIP-like tower, 128x128 pictures as 16 tokens, a Llama
 text model), small enough that five processes can serve and fine-tune it on two cores. It knows the *source* household:
-it was pretrained on pictures, questions, noisy demonstrations and judgements drawn there, with that household's truth.
+it was trained on pictures, questions, noisy demonstrations and judgements drawn there, with that household's truth.
 It has never seen the *unknown* household, whose looks are shifted and whose rules are fixed, and which it is to
 learn by itself. It knows nothing else: no other pictures, no other language.
 
@@ -200,4 +200,5 @@ bit for bit repeatable; `--steps` instead of `--minutes` repeats the schedule on
 
 _DATA = """\
 "pretraining" has scrambled rooms, demonstrations with random acts, early stops and wrong beliefs, and true judgements,
-which pretraining leaves out; "post-training" has one act and one judgement an episode, from near-even rules."""
+which pretraining leaves out; "post-training" has one act and one judgement an episode, from near-even rules; "practice"
+asks of scrambled rooms whether a thing is in or on a place ("is-placed"), with other questions and acts beside."""

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from protocols.messages import Task
-from scripts.pretraining.questions import View, ask, picture
+from scripts.pretraining.questions import View, ask, ask_places, picture
 from services.actor import prompts as actor
 from services.critic import prompts as critic
 from services.worlds.household.actions import DONE, parse_action
@@ -53,11 +53,15 @@ class Corpus(NamedTuple):
     digest: str
 
 
+StageName = Literal["pretrain", "posttrain", "practise"]
+
+
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
     """What one worker makes. ``stage`` "pretrain" has questions about scrambled rooms and demonstrations;
-    "posttrain" one step and one judgement an episode under near-even rules."""
+    "posttrain" one step and one judgement an episode under near-even rules; "practise" one step an episode under these
+    rules, and questions about a scrambled room, most of them whether a thing is in or on a place."""
 
-    stage: Literal["pretrain", "posttrain"]
+    stage: StageName
     seed: int
     index: int
     images: int = SHARD_IMAGES
@@ -67,7 +71,7 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def first_seed(self) -> int:
         """Episode seeds differ between stages, seeds and shards, and from those of every split of the world."""
-        stage = 0 if self.stage == "pretrain" else 50
+        stage = {"pretrain": 0, "posttrain": 50, "practise": 100}[self.stage]
         return 10_000_000_000 + (stage + self.seed) * 10_000_000 + self.index * 5_000
 
 
@@ -84,6 +88,12 @@ class _Sheet:
 
     def ask(self, image: int, state: State, room: str, view: View, rng: random.Random, count: int) -> None:
         self.rows += [Row(image, *question) for question in ask(picture(state, room, view), rng, count)]
+
+    def act(self, episode: Episode, demo: "Demonstration", draw: "Painter", rng: random.Random) -> None:
+        """One of a demonstration's first five acts, as it was seen."""
+        step = min(rng.randrange(5), len(demo.actions) - 1)
+        prompt = actor.next_action(episode.task.instruction, demo.actions[:step])
+        self.rows.append(Row(self.add(draw(demo.states[step], "first")), "act", prompt, demo.actions[step]))
 
     def judge(self, image: int, state: State, tasks: Sequence[Task]) -> None:
         for task in tasks:
@@ -138,7 +148,10 @@ def look_alikes(state: State, task: Task, rng: random.Random) -> list[Task]:
     return [make_task(task.verb, rng.choice(names))] if names else []
 
 
-def painter(episode: Episode, shift: float) -> Callable[[State, View], Frame]:
+Painter = Callable[[State, View], Frame]
+
+
+def painter(episode: Episode, shift: float) -> Painter:
     """Draws the episode's states from either view."""
     scene = make_scene(episode, shift, SIZE)
     return lambda state, view: scene.third_person(state) if view == "third" else scene.first_person(state)
@@ -148,7 +161,7 @@ def make_shard(shard: Shard) -> Corpus:
     """The pictures and rows of a shard: the same shard gives the same bytes anywhere."""
     rng = random.Random(f"{shard.stage}/{shard.domain}/{shard.seed}/{shard.index}")
     sheet, seed = _Sheet(), shard.first_seed
-    fill = _pretraining if shard.stage == "pretrain" else _posttraining
+    fill = {"pretrain": _pretraining, "posttrain": _posttraining, "practise": _practising}[shard.stage]
     while len(sheet.images) < shard.images:
         fill(sheet, seed, shard, rng)
         seed += 1
@@ -182,10 +195,7 @@ def _posttraining(sheet: _Sheet, seed: int, shard: Shard, rng: random.Random) ->
     episode = draw_episode(seed, shard.domain, rule_shares=EVEN_SHARES)
     draw = painter(episode, shard.shift)
     demo = demonstrate(episode, rng, noise=0.1)
-    step = min(rng.randrange(5), len(demo.actions) - 1)
-    image = sheet.add(draw(demo.states[step], "first"))
-    prompt = actor.next_action(episode.task.instruction, demo.actions[:step])
-    sheet.rows.append(Row(image, "act", prompt, demo.actions[step]))
+    sheet.act(episode, demo, draw, rng)
     image = sheet.add(draw(demo.final, "third"))
     others = look_alikes(demo.final, episode.task, rng) if rng.random() < 0.5 else []
     sheet.judge(image, demo.final, [episode.task, *others])
@@ -193,6 +203,17 @@ def _posttraining(sheet: _Sheet, seed: int, shard: Shard, rng: random.Random) ->
     if rng.random() < 0.25:
         state = scramble(episode.state, rng)
         sheet.ask(sheet.add(draw(state, "third")), state, episode.room, "third", rng, 3)
+
+
+def _practising(sheet: _Sheet, seed: int, shard: Shard, rng: random.Random) -> None:
+    episode = draw_episode(seed, shard.domain, rule_shares=EVEN_SHARES)
+    draw = painter(episode, shard.shift)
+    if rng.random() < 0.3:
+        sheet.act(episode, demonstrate(episode, rng, noise=0.1), draw, rng)
+    state, view = scramble(episode.state, rng), rng.choices(("third", "first"), (4, 1))[0]
+    image = sheet.add(draw(state, view))
+    sheet.rows += [Row(image, *question) for question in ask_places(picture(state, episode.room, view), rng, 2)]
+    sheet.ask(image, state, episode.room, view, rng, 1)
 
 
 def gather(shards: Sequence[Shard], workers: int) -> Corpus:
@@ -214,6 +235,7 @@ def join(parts: Sequence[Corpus]) -> Corpus:
     return Corpus(np.concatenate([part.images for part in parts]), rows, digest)
 
 
-def shards(stage: Literal["pretrain", "posttrain"], seed: int, images: int) -> list[Shard]:
-    """Source-domain shards holding at least `images` pictures."""
-    return [Shard(stage=stage, seed=seed, index=i) for i in range(-(-images // SHARD_IMAGES))]
+def shards(stage: StageName, seed: int, images: int, domain: Domain = "source", shift: float = 0.0) -> list[Shard]:
+    """Shards of a household that hold at least `images` pictures."""
+    count = -(-images // SHARD_IMAGES)
+    return [Shard(stage=stage, seed=seed, index=i, domain=domain, shift=shift) for i in range(count)]

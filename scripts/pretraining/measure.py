@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocols.messages import Task
-from scripts.pretraining.data import LIMIT, Corpus, Shard, gather, painter
+from scripts.pretraining.data import LIMIT, Corpus, StageName, gather, painter, shards
 from scripts.pretraining.model import Micro
 from services.actor import prompts as actor
 from services.critic import prompts as critic
@@ -39,11 +39,9 @@ class Share(NamedTuple):
 
 
 def held_out(domain: Domain, shift: float, images: int, workers: int) -> Corpus:
-    """Pictures and rows of the same make as pretraining's, from episodes of their own."""
-    count = -(-images // 500)
-    return gather(
-        [Shard(stage="pretrain", seed=EVALUATION, index=i, domain=domain, shift=shift) for i in range(count)], workers
-    )
+    """Pictures and rows like pretraining's, and a quarter as many like practice's, from episodes of their own."""
+    parts: tuple[tuple[StageName, int], ...] = (("pretrain", images), ("practise", images // 4))
+    return gather([part for stage, count in parts for part in shards(stage, EVALUATION, count, domain, shift)], workers)
 
 
 def accuracy(micro: Micro, corpus: Corpus) -> dict[str, Share]:

@@ -1,4 +1,4 @@
-"""Post-training with frozen vision: a conservative judge and an undecided actor, what SELU starts from.
+"""Post-training and practice with frozen vision: a conservative judge and an undecided actor, what SELU starts from.
 
 The judge sees many judgements, but its source-domain labellers missed some of the true successes: it learns where to
 look and judges badly, which is the fault that self-asking repairs. The demonstrations come from near-even
@@ -34,6 +34,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float = 3e-4
     warmup: int = 15
     weight_decay: float = 0.02
+
+
+PRACTICE = Recipe(steps=450, judgements=0.0, questions=0.65, missed=0.0)
+"""Telling whether a thing is in or on a place, as a judge of "put" must: no judgements, but what they are made of."""
 
 
 def mislabelled(rows: list[Row], missed: float, rng: random.Random) -> list[Row]:
@@ -86,7 +90,7 @@ def posttrain(micro: Micro, corpus: Corpus, recipe: Recipe, *, seed: int) -> Tra
         optimizer.step()
         if step % 25 == 0:
             losses.append((step, total))
-            log.info("post-training step %d loss %.4f after %.0f s", step, total, time.monotonic() - started)
+            log.info("step %d loss %.4f after %.0f s", step, total, time.monotonic() - started)
     for parameter in micro.model.parameters():
         parameter.requires_grad_(True)
     return Trained(recipe.steps, time.monotonic() - started, losses)

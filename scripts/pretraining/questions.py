@@ -16,6 +16,7 @@ from services.worlds.verbs import VERBS
 
 View = Literal["third", "first"]
 NOTHING, HIDDEN, IN_HAND, ON_FLOOR = "nothing", "hidden", "hand", "floor"
+PLACES = [name for name, kind in FIXTURES.items() if kind.room]
 FRONT = "What is in front of the robot?"
 DESCRIBE = "Describe the picture."
 
@@ -62,6 +63,29 @@ def ask(about: Picture, rng: random.Random, count: int) -> Iterator[Question]:
         if question is not None and question.prompt not in asked:
             asked.add(question.prompt)
             yield question
+
+
+def ask_places(about: Picture, rng: random.Random, things: int) -> Iterator[Question]:
+    """Whether a thing is in or on a place: a yes and a no about each of at most `things` that are in sight, and now and
+    then a no about another, which is held, on the floor or out of sight."""
+    there = {
+        thing.name: about.state.things[thing.at].name
+        for thing in about.seen
+        if not thing.kind.fixed and thing.at != HAND and not thing.floor
+    }
+    room = [fixture.name for fixture in about.state.fixtures if fixture.kind.room]
+    for name in rng.sample(list(there), min(things, len(there))):
+        yield _placed(name, there[name], True)
+        others = [place for place in (room if rng.random() < 0.8 else PLACES) if place != there[name]]
+        yield _placed(name, rng.choice(others), False)
+    elsewhere = [thing.name for thing in about.state.smalls if thing.name not in there]
+    if elsewhere and rng.random() < 0.2:
+        yield _placed(rng.choice(elsewhere), rng.choice(room), False)
+
+
+def _placed(name: str, place: str, true: bool) -> Question:
+    prompt = f"Is the {name} {KINDS[place].preposition} the {place}?"
+    return Question("is-placed", prompt, critic.YES if true else critic.NO)
 
 
 def _state(about: Picture, rng: random.Random) -> Question | None:

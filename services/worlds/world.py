@@ -78,8 +78,8 @@ class WorldFactory(Protocol):
 SEED_STARTS: Mapping[str, int] = {
     "dev": 100_000_000,
     "dev_judge": 200_000_000,
-    "heldout": 300_000_000,
-    "heldout_judge": 400_000_000,
+    "heldout": 500_000_000,
+    "heldout_judge": 600_000_000,
     "train": 1_000_000_000,
 }
 """The first seed of each split, by default. A split ends where the next one starts."""

@@ -84,7 +84,8 @@ async def test_the_shipped_profile_teaches_the_micro_model_without_vllm(tmp_path
     trajectories = [t for t in messages["trajectories"].values() if isinstance(t, Trajectory)]
     assert len(trajectories) == 12 and {t.ended for t in trajectories} <= {"done", "limit"}
     assert max(len(step.admissible) for t in trajectories for step in t.steps) > 10  # and so in its prompts
-    assert not messages["faults"]
+    # Of 12 trajectories in a world that is not its own the model may believe none to have succeeded, and says so.
+    assert set(messages["faults"]) <= {"actor@1/refused"}, messages["faults"]
     adapters = {a.role: a for a in messages["adapters"].values() if isinstance(a, Adapter)}
     assert adapters["critic"].promoted, adapters["critic"].reason
     assert adapters["actor"].promoted or adapters["actor"].reason

@@ -4,19 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from PIL import Image  # noqa: E402
 
+from scripts.pretrain import main  # noqa: E402
 from scripts.pretraining.data import Corpus, Shard, gather  # noqa: E402
 from scripts.pretraining.measure import accuracy  # noqa: E402
 from scripts.pretraining.model import SHAPES, VOCABULARY, Micro, Shape, build_model, build_tokenizer, chat  # noqa: E402
+from scripts.pretraining.posttrain import PRACTICE, posttrain  # noqa: E402
 from scripts.pretraining.posttrain import Recipe as PostRecipe  # noqa: E402
-from scripts.pretraining.posttrain import posttrain  # noqa: E402
 from scripts.pretraining.train import Recipe, pretrain  # noqa: E402
-from services.models.folder import MICRO  # noqa: E402
+from services.models.folder import MICRO, PACKAGED  # noqa: E402
 from services.worlds.household.vocabulary import KINDS  # noqa: E402
 
 TINY = Shape(hidden=64, layers=2, mlp=128, vision_hidden=64, vision_layers=1)
@@ -41,7 +43,7 @@ def corpus() -> Corpus:
 
 @pytest.fixture(scope="module")
 def made(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Micro, Path, list[float]]:
-    """A tiny model after a few steps of both stages, where it was saved, and its pretraining losses."""
+    """A tiny model after a few steps of each stage, where it was saved, and its pretraining losses."""
     torch.manual_seed(0)
     texts = {text for row in corpus.rows for text in (chat(row.prompt), row.answer)}
     micro = Micro(build_model(VOCABULARY, TINY), build_tokenizer(texts))
@@ -53,7 +55,9 @@ def made(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> tuple[Micr
     posttrain(
         micro, gather([Shard(stage="posttrain", seed=0, index=0, images=20)], 1), PostRecipe(steps=2, batch=16), seed=0
     )
-    assert torch.equal(frozen, micro.features(corpus.images[:2])), "post-training leaves vision alone"
+    practice = gather([Shard(stage="practise", seed=0, index=0, images=20)], 1)
+    posttrain(micro, practice, replace(PRACTICE, steps=2), seed=0)
+    assert torch.equal(frozen, micro.features(corpus.images[:2])), "post-training and practice leave vision alone"
     folder = tmp_path_factory.mktemp("micro")
     micro.save(folder)
     return micro, folder, [before, after]
@@ -118,6 +122,18 @@ def test_the_shipped_model_knows_its_source_household():
     held_out = gather([Shard(stage="pretrain", seed=901, index=0, images=40)], workers=1)
     assert accuracy(micro, held_out)["questions"].value > 0.9
     assert np.isfinite(micro.margins(micro.features(held_out.images[:2]), [PROMPT, PROMPT])).all()
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_the_shipped_models_tell_whether_a_thing_is_in_a_place(name):
+    micro = Micro.load(MICRO.parent / name)
+    held_out = gather([Shard(stage="practise", seed=901, index=0, images=60)], workers=1)
+    assert accuracy(micro, held_out)["is-placed"].value > 0.8
+
+
+def test_only_a_model_that_says_what_it_went_through_can_be_gone_on_with(tmp_path):
+    with pytest.raises(SystemExit, match=r"has no stages\.json: --from goes on with a model that this command"):
+        main([str(tmp_path / "out"), "--from", str(tmp_path)])
 
 
 def test_the_sizes_are_what_they_are_said_to_be() -> None:

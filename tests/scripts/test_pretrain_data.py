@@ -2,12 +2,13 @@
 
 import random
 from collections import Counter
+from itertools import combinations
 
 import pytest
 
 from scripts.pretraining.data import LIMIT, Shard, demonstrate, join, make_shard
 from scripts.pretraining.posttrain import mislabelled
-from scripts.pretraining.questions import STATES, ask, picture
+from scripts.pretraining.questions import STATES, ask, ask_places, picture
 from services.relabeler.prompts import which_object
 from services.worlds.household.actions import parse_action
 from services.worlds.household.scramble import scramble
@@ -72,6 +73,42 @@ def test_where_is_answered_with_a_fixture_the_hand_the_floor_or_hidden(asked):
                 assert question.answer == expected
                 answers[expected if expected in ("hidden", "hand", "floor") else "fixture"] += 1
     assert all(answers[kind] > 10 for kind in ("hidden", "hand", "floor", "fixture"))
+
+
+def test_whether_a_thing_is_in_a_place_is_answered_as_the_world_would_and_as_often_yes_as_no():
+    rng, answers = random.Random(0), Counter()
+    for seed in range(400):
+        episode = draw_episode(seed, "source")
+        about = picture(scramble(episode.state, rng), episode.room, "third" if seed % 2 else "first")
+        seen, asked = {thing.name for thing in about.seen}, Counter()
+        for question in ask_places(about, rng, 2):
+            _, _, name, _, _, place = question.prompt.removesuffix("?").split()
+            task = make_task("put", name, place)
+            assert task.instruction.removeprefix("put ") in question.prompt.replace("Is the", "the")
+            assert question.answer == ("yes" if name in seen and holds(about.state, task) else "no")
+            asked[name, question.answer] += 1
+            answers[question.answer] += 1
+        assert all(count == 1 for count in asked.values()), "a thing is asked about once for each answer"
+    assert 0.4 < answers["yes"] / answers.total() < 0.5
+
+
+def test_practice_is_mostly_about_places_and_has_acts_and_other_questions_beside():
+    kinds = Counter(row.kind for row in make_shard(Shard(stage="practise", seed=3, index=0, images=200)).rows)
+    assert kinds["is-placed"] > 0.5 * kinds.total()
+    assert kinds["act"] > 10
+    assert kinds["where"] > 0
+    assert not any(kind.startswith("judge") for kind in kinds)
+
+
+def test_stages_never_share_an_episode():
+    firsts = {
+        (stage, seed, index): Shard(stage=stage, seed=seed, index=index).first_seed
+        for stage in ("pretrain", "posttrain", "practise")
+        for seed in (0, 1, 49)
+        for index in (0, 1, 239)
+    }
+    assert len(set(firsts.values())) == len(firsts)
+    assert min(abs(a - b) for a, b in combinations(firsts.values(), 2)) >= 5000
 
 
 def test_holding_and_sitting_are_asked_from_both_views(asked):
