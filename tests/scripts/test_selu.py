@@ -60,7 +60,7 @@ def test_a_dry_run_prints_settings_that_read_back_and_makes_nothing(
         (["--rounds", "-1"], "run.rounds = -1 is not allowed; it takes an integer from 0 to 900"),
         (["--set", "model.engine=vllm", "--set", "model.path=/nowhere/model"], "no model folder at /nowhere/model"),
         (["--set", "model.engine=vllm", "--set", "model.max_model_len=4096"], "takes 2048 tokens at most: set"),
-        (["--set", "world.seeds.dev=299999980", "--set", "evaluator.split=dev"], "world.seeds: the 40 seeds of 'dev'"),
+        (["--set", "world.seeds.dev=499999980", "--set", "evaluator.split=dev"], "world.seeds: the 40 seeds of 'dev'"),
         (["--set", "world.options.colour=red"], "the household has no option 'colour': its options are"),
         (["--set", "model.engine=openai"], "model.url is empty"),
         (["--set", "mesh.endpoint=tcp://0.0.0.0:5555"], "mesh.endpoint 'tcp://0.0.0.0:5555' is not allowed"),
