@@ -23,6 +23,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="needed where the split is heldout: those tasks are for reporting, once, what was chosen on others",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="a setting of where and how fast the runs go on this machine, e.g. simulator.episodes=200",
+    )
     parser.add_argument("--report", action="store_true", help="run nothing, only write the results of what is there")
     parser.add_argument("--dry-run", action="store_true", help="say which runs there would be, start nothing")
 
@@ -46,7 +54,7 @@ def run(given: argparse.Namespace) -> int:
                 f"{file} measures on the held-out tasks, which are to be used once, to report what was chosen on the "
                 "dev split: say --heldout if that is so, or set split to dev"
             )
-        trials = plan.trials(experiment, folder, file=file)
+        trials = plan.trials(experiment, folder, file=file, overrides=given.overrides)
         parallel = given.parallel or experiment.parallel or min(at_once(trial.settings) for trial in trials)
         if given.dry_run:
             sys.stdout.write("".join(f"{trial.name}\n" for trial in trials))

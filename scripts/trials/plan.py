@@ -1,6 +1,6 @@
 """An experiment file, and the trials it asks for: one run for each method, seed and base model. Touches nothing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +16,8 @@ from services.settings import Section, Settings
 
 OF_NO_ACCOUNT = (
     "mesh", "metrics", "retention", "model.threads", "model.device", "model.cache_gib", "model.gpu_memory",
-    "trainer.threads", "simulator.instances", "evaluator.judgement_sets",
+    "model.max_in_flight", "trainer.threads", "simulator.instances", "simulator.episodes", "critic.in_flight",
+    "relabeler.in_flight", "evaluator.episodes", "evaluator.judgement_sets",
 )  # fmt: skip
 """Settings that say where and how fast a trial runs, not what it is: they may differ between its beginning and end."""
 
@@ -110,32 +111,44 @@ def labels(bases: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def trials(experiment: Experiment, folder: Path, *, file: Path) -> list[Trial]:
+def trials(experiment: Experiment, folder: Path, *, file: Path, overrides: Sequence[str] = ()) -> list[Trial]:
     """All trials, in the order in which they are to run: of each base first what learns nothing, then seed by seed.
 
+    ``overrides`` are ``a.b=c`` for this machine: of settings that say where and how fast a trial runs.
+
     Raises:
-        SettingsError: a profile, method or setting cannot be used.
+        SettingsError: a profile, method or setting cannot be used, or an override would change what a trial is.
     """
+    for override in overrides:
+        key = override.partition("=")[0].strip()
+        if not of_no_account(key):
+            raise SettingsError(
+                f"--set {override}: {key} is part of what is compared: set it in {file}. Here may be set what says "
+                f"where and how fast a run goes: {', '.join(OF_NO_ACCOUNT)}"
+            )
     return [
         trial
         for base, label in labels(experiment.bases).items()
-        for trial in sorted(_of_base(experiment, folder, file, base, label), key=lambda trial: trial.teaches)
+        for trial in sorted(_of_base(experiment, folder, file, base, label, overrides), key=lambda trial: trial.teaches)
     ]
 
 
-def _of_base(experiment: Experiment, folder: Path, file: Path, base: str, label: str) -> Iterator[Trial]:
+def _of_base(
+    experiment: Experiment, folder: Path, file: Path, base: str, label: str, overrides: Sequence[str]
+) -> Iterator[Trial]:
     rows = {name: Variant(method=name) for name in experiment.methods} | experiment.variants
     for seed in experiment.seeds:
         for row, variant in rows.items():
-            settings = _settings(experiment, variant, file, folder, base=base, seed=seed, row=row)
+            settings = _settings(experiment, variant, file, folder, overrides, base=base, seed=seed, row=row)
             if settings.run.rounds or seed == experiment.seeds[0]:
                 place = folder / "trials" / label / _plain(row) / (f"seed-{seed}" if settings.run.rounds else "once")
                 yield Trial(row=row, base=label, seed=seed, settings=settings, folder=place)
 
 
 def _settings(
-    experiment: Experiment, variant: Variant, file: Path, folder: Path, *, base: str, seed: int, row: str
-) -> Settings:
+    experiment: Experiment, variant: Variant, file: Path, folder: Path, overrides: Sequence[str], *,
+    base: str, seed: int, row: str,
+) -> Settings:  # fmt: skip
     common = {
         "run": {"rounds": experiment.rounds, "seed": seed},
         "simulator": {"quota": experiment.quota},
@@ -148,7 +161,7 @@ def _settings(
         method_file(variant.method),
         (f"{file}: variants.{row}.settings", variant.settings),
     ]
-    return load(Settings, file=profile_file(experiment.profile), over=over)
+    return load(Settings, file=profile_file(experiment.profile), over=over, overrides=overrides)
 
 
 def _plain(name: str) -> str:
@@ -178,11 +191,12 @@ def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
 
 def essence(settings: Settings) -> dict[str, Any]:
     """What a trial is, by dotted key: all settings but those of no account."""
-    return {
-        key: value
-        for key, value in _leaves(msgspec.to_builtins(settings))
-        if not any(key == name or key.startswith(f"{name}.") for name in OF_NO_ACCOUNT)
-    }
+    return {key: value for key, value in _leaves(msgspec.to_builtins(settings)) if not of_no_account(key)}
+
+
+def of_no_account(key: str) -> bool:
+    """Whether the setting with this dotted key may differ between a trial's beginning and end."""
+    return any(key == name or key.startswith(f"{name}.") for name in OF_NO_ACCOUNT)
 
 
 def settings_digest(settings: list[Settings]) -> str:

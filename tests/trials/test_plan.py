@@ -122,3 +122,23 @@ def test_an_experiment_of_the_package_goes_by_its_name_and_others_by_their_file(
     assert plan.name_of(plan.find("methods")) == "methods"
     own = tmp_path / "methods.toml"
     assert plan.find(str(own)) == own and plan.name_of(own) == str(own)
+
+
+def test_how_fast_runs_go_may_be_said_for_this_machine_and_leaves_what_they_are(file: Path) -> None:
+    experiment = plan.read(file)
+    here = plan.trials(
+        experiment, file.parent / "out", file=file, overrides=["simulator.episodes=200", "model.max_in_flight=128"]
+    )
+    assert {(t.settings.simulator.episodes, t.settings.model.max_in_flight) for t in here} == {(200, 128)}
+    assert [plan.essence(trial.settings) for trial in here] == [plan.essence(trial.settings) for trial in planned(file)]
+
+
+def test_what_is_compared_cannot_be_said_beside_the_file(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["experiment", str(file), "--dry-run", "--set"]
+    assert main([*given, "simulator.quota=3"]) == 2
+    said = capsys.readouterr().err
+    assert "--set simulator.quota=3: simulator.quota is part of what is compared: set it in" in said
+    assert main([*given, "simulator.episode=3"]) == 2
+    assert "simulator.episode is part of what is compared" in capsys.readouterr().err
+    assert main([*given, "simulator.episodes=none"]) == 2
+    assert "simulator.episodes" in capsys.readouterr().err
