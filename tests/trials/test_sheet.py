@@ -12,9 +12,8 @@ def lines(text: str) -> list[dict[str, str]]:
 
 
 def test_each_round_of_each_run_is_a_line_with_its_own_figures() -> None:
-    found = lines(
-        sheet({"base": [outcome("micro", 0, (20,), (30,))], "selu": [outcome("micro", 7, (20, 30), (30, 45))]})
-    )
+    runs = {"base": [outcome("micro", 0, (20,), (30,))], "selu": [outcome("micro", 7, (20, 30), (30, 45))]}
+    found = lines(sheet(runs))
     assert [(line["method"], line["seed"], line["round"]) for line in found] == [
         ("base", "0", "0"), ("selu", "7", "0"), ("selu", "7", "1"),
     ]  # fmt: skip
