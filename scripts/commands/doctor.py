@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scripts.launch.health import Finding
+    from scripts.launch.finding import Finding
 
 HELP = "say what this machine, or a run's folder, lacks, and what to do"
 
@@ -45,7 +45,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _of_run(given: argparse.Namespace) -> int:
     from runtime.runfolder import RunFolder, RunFolderError
-    from scripts.launch.health import Finding
+    from scripts.launch.finding import Finding
     from scripts.upkeep.inspect import inspect
     from scripts.upkeep.repair import repair
 

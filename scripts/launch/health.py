@@ -1,6 +1,5 @@
 """What this machine has and lacks for a run. Each finding says what to do; nothing is changed."""
 
-import importlib.metadata
 import importlib.util
 import os
 import shutil
@@ -9,12 +8,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
-import msgspec
 import psutil
 
 from runtime.runfolder import RunFolder, RunFolderError
+from scripts.launch.finding import Finding, version_of
+from scripts.launch.health_ai2thor import ai2thor
+from scripts.launch.health_virtualhome import virtualhome
 from services.models.engine import EngineError
 from services.models.folder import base_model_name, model_folder
 from services.models.needs import lacking
@@ -29,38 +29,17 @@ NEEDED = ("anyio", "msgspec", "numpy", "pillow", "psutil", "pyzmq", "rich")
 LEARNING = ("torch", "transformers", "peft", "safetensors")
 IMAGE_PACKAGES = ("torchvision", "torchaudio", "torchcodec")
 
-State = Literal["ok", "warn", "fail"]
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """``do`` is empty where all is well."""
-
-    what: str
-    state: State
-    found: str
-    do: str = ""
-
 
 def examine(
     model: Path | None = None, virtualhome_player: str | None = None, world: str | None = None
 ) -> list[Finding]:
     """All findings, cheap ones first; importing vLLM takes some seconds, and so does the start of a player."""
-    from scripts.launch.health_ai2thor import ai2thor
-    from scripts.launch.health_virtualhome import virtualhome
-
     wanted = world == "virtualhome"
     checks: Iterable[Callable[[], Iterator[Finding]]] = (
         python, packages, image_packages, sockets, disk, memory, lambda: model_files(model),
         lambda: ai2thor(world == "ai2thor"), lambda: virtualhome(virtualhome_player, wanted=wanted), vllm,
     )  # fmt: skip
     return [finding for check in checks for finding in check()]
-
-
-def version_of(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def python(version: tuple[int, int, int] = sys.version_info[:3]) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.launch.health import Finding, version_of
+from scripts.launch.finding import Finding, version_of
 from scripts.launch.health_players import display, pipes, ports
 from services.worlds.ai2thor.release import PLATFORMS, fetched
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from scripts.launch.health import Finding
+from scripts.launch.finding import Finding
 
 X_SOCKETS = Path("/tmp/.X11-unix")
 """Where the X servers of this machine listen."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from scripts.launch.health import Finding
+from scripts.launch.finding import Finding
 from scripts.launch.health_players import XVFB, display, ports
 from services.worlds.virtualhome import shims
 from services.worlds.virtualhome.options import read_options

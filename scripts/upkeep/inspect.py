@@ -16,7 +16,7 @@ from runtime.log import Log, LogFormatError, Mark
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, load
 from runtime.streams import Delivery
-from scripts.launch.health import Finding
+from scripts.launch.finding import Finding
 from scripts.upkeep.contents import Contents, shortly
 from scripts.upkeep.sweep import measured_on, rounds_let_go
 from services.report.numbers import size
