@@ -69,17 +69,14 @@ def main(arguments: list[str] | None = None) -> None:
     if options.base and not (options.base / STAGES).is_file():
         sys.exit(f"pretrain: {options.base} has no {STAGES}: --from goes on with a model that this command has made")
 
-    from scripts.pretraining.card import Stage
-
-    done = msgspec.json.decode((options.base / STAGES).read_bytes(), type=list[Stage]) if options.base else []
-    corpora = _corpora(options, lacking={"pretraining", "post-training", "practice"} - {stage.name for stage in done})
-
     import torch
 
     from scripts.pretraining import card, train
     from scripts.pretraining.model import SHAPES, VOCABULARY, Micro, build_model, build_tokenizer, chat
     from scripts.pretraining.posttrain import PRACTICE, Recipe, posttrain
 
+    done = msgspec.json.decode((options.base / STAGES).read_bytes(), type=list[card.Stage]) if options.base else []
+    corpora = _corpora(options, done={stage.name for stage in done})
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -116,8 +113,8 @@ def main(arguments: list[str] | None = None) -> None:
     log.info("%s after %.0f s", options.out, time.monotonic() - started)
 
 
-def _corpora(options: argparse.Namespace, lacking: set[str]) -> "dict[str, Corpus]":
-    """The data of the stages that are to come, by their names."""
+def _corpora(options: argparse.Namespace, done: set[str]) -> "dict[str, Corpus]":
+    """The data of the stages that are not done yet, by their names."""
     from scripts.pretraining.data import gather, shards
 
     started = time.monotonic()
@@ -126,7 +123,7 @@ def _corpora(options: argparse.Namespace, lacking: set[str]) -> "dict[str, Corpu
         "post-training": shards("posttrain", options.seed, options.post_images),
         "practice": shards("practise", options.seed, options.practice_images),
     }
-    found = {name: gather(parts, options.workers) for name, parts in wanted.items() if name in lacking}
+    found = {name: gather(parts, options.workers) for name, parts in wanted.items() if name not in done}
     for name, corpus in found.items():
         log.info("%s: %d pictures, %d rows, sha256 %s", name, len(corpus.images), len(corpus.rows), corpus.digest)
     log.info("data after %.0f s", time.monotonic() - started)

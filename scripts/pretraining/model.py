@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from services.models.cpu_kernels import fast_bfloat16
+
 IMAGE_TOKENS = 16
 IMAGE_SIZE = 128
 VOCABULARY = 640
@@ -132,7 +134,8 @@ def build_processor(tokenizer: Any) -> Any:
 class Micro:
     """A model with its tokenizer on one device, run in pieces: pictures are encoded once and asked many questions.
 
-    Weights are float32; the arithmetic is bfloat16 under autocast, but on a CPU. ``model`` is the transformers model.
+    Weights are float32; the arithmetic is bfloat16 under autocast, but on a CPU that would have to emulate it.
+    ``model`` is the transformers model itself.
     """
 
     def __init__(self, model: Any, tokenizer: Any, device: str = "cpu") -> None:
@@ -173,8 +176,7 @@ class Micro:
         return asked + said, [-100] * len(asked) + said
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        # Many CPUs have no bfloat16 arithmetic, and are many times slower when they must emulate it.
-        halved = self.model.dtype == torch.float32 and not self.device.startswith("cpu")
+        halved = self.model.dtype == torch.float32 and (self.device != "cpu" or fast_bfloat16())
         return torch.autocast(self.device, torch.bfloat16, enabled=halved)
 
     def encode(self, pixels: Tensor) -> Tensor:

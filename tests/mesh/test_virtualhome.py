@@ -84,11 +84,12 @@ async def test_the_shipped_profile_teaches_the_micro_model_without_vllm(tmp_path
     trajectories = [t for t in messages["trajectories"].values() if isinstance(t, Trajectory)]
     assert len(trajectories) == 12 and {t.ended for t in trajectories} <= {"done", "limit"}
     assert max(len(step.admissible) for t in trajectories for step in t.steps) > 10  # and so in its prompts
-    # Of 12 trajectories in a world that is not its own the model may believe none to have succeeded, and says so.
-    assert set(messages["faults"]) <= {"actor@1/refused"}, messages["faults"]
     adapters = {a.role: a for a in messages["adapters"].values() if isinstance(a, Adapter)}
     assert adapters["critic"].promoted, adapters["critic"].reason
     assert adapters["actor"].promoted or adapters["actor"].reason
+    # Of 12 trajectories in a world that is not its own the model may believe none to have succeeded, and says so.
+    refused = set() if adapters["actor"].promoted else {"actor@1/refused"}
+    assert set(messages["faults"]) == refused, messages["faults"]
     assert {"actor@0", "critic@0", "critic@1"} <= set(messages["evaluations"])
     assert run.run.report_file.exists()
     assert {child.pid for child in psutil.Process().children(recursive=True)} == before
