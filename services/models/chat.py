@@ -11,6 +11,9 @@ from services.models.engine import EngineError
 FOLLOWING = 4096
 """Answers whose tokens are remembered: the same choices are offered again and again."""
 
+PROMPTS = 8192
+"""Prompts whose tokens are remembered: the same is asked about many frames, and every epoch learns the same rows."""
+
 _MARK, _OTHER = "Which colour is it?", "yes"
 
 
@@ -33,6 +36,7 @@ class ChatFormat:
         self._frame = (before, after) if verbatim else None
         self._before_answer = tokenizer.encode(after, add_special_tokens=False)
         self._following = lru_cache(FOLLOWING)(self._follow)
+        self._prompt_ids = lru_cache(PROMPTS)(self._encode)
         self.adds_special = self._puts_bos() and not before.startswith(tokenizer.bos_token)
         """Whether the tokenizer, not the template, writes the token with which a prompt begins (Llama, Mistral)."""
         self._lead, self._end = self._turn_end()
@@ -61,7 +65,7 @@ class ChatFormat:
         return self._render(text)
 
     def prompt_ids(self, text: str) -> list[int]:
-        return self.tokenizer.encode(self.prompt(text), add_special_tokens=self.adds_special)
+        return list(self._prompt_ids(text))
 
     def choice(self, answer: str) -> str:
         """The answer as it is generated, without the end of the turn: often with a leading space."""
@@ -84,6 +88,9 @@ class ChatFormat:
     def text(self, ids: Sequence[int]) -> str:
         """The answer that generated tokens spell."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self.tokenizer.encode(self.prompt(text), add_special_tokens=self.adds_special))
 
     def _render(self, text: str, answer: Any = None) -> str:
         messages: list[dict[str, Any]] = [

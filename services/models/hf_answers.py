@@ -35,65 +35,87 @@ class _Row:
 
     def __init__(self, backbone: Backbone, request: Request) -> None:
         self.request = request
-        self.ends = set(backbone.chat.end_ids)
         self.choices = [backbone.chat.choice_ids(choice) for choice in request.choices]
         single = bool(self.choices) and all(len(ids) == 1 for ids in self.choices)
         self.limit = 1 if single else max((len(ids) + 1 for ids in self.choices), default=request.max_tokens)
-        self.said: list[int] = []
-        self.log_prob = 0.0
-        self.log_odds: float | None = None
+        self.pair = (self.choices[0][0], self.choices[1][0]) if single and len(self.choices) == 2 else None
+        """The tokens whose log odds are asked for."""
         self.done = False
-        self._pair = [ids[0] for ids in self.choices] if single and len(self.choices) == 2 else None
-        self._noise: torch.Generator | None = None
+        self._ends = set(backbone.chat.end_ids)
+        self._said: list[int] = []
+        self._log_prob = 0.0
+        self._log_odds: float | None = None
+        self._noise = torch.Generator()
         if request.temperature > 0:
-            seed = secrets.randbits(63) if request.seed is None else request.seed
-            self._noise = torch.Generator().manual_seed(seed)
+            self._noise.manual_seed(secrets.randbits(63) if request.seed is None else request.seed)
 
-    def next(self, logits: torch.Tensor) -> int:
-        """The next token, from the model's logits (vocabulary)."""
-        if self.done:
-            return min(self.ends)
-        if self._pair:
-            self.log_odds = float(logits[self._pair[0]] - logits[self._pair[1]])
-        if self.choices:
-            allowed = self._allowed()
-            kept = torch.full_like(logits, -math.inf)
-            kept[allowed] = logits[allowed]
-            logits = kept
-        if self._noise is not None:
-            logits = logits / self.request.temperature
-        log_probs = torch.log_softmax(logits, dim=-1)
-        scores = log_probs
-        if self._noise is not None:
-            uniform = torch.rand(len(logits), generator=self._noise).clamp_(1e-20, 1 - 1e-7)
-            scores = log_probs - torch.log(-torch.log(uniform)).to(log_probs.device)
-        token = int(scores.argmax())
-        self.log_prob += float(log_probs[token])
-        self.said.append(token)
-        self.done = token in self.ends or len(self.said) >= self.limit
-        return token
-
-    def _allowed(self) -> list[int]:
-        here = len(self.said)
-        open_choices = [ids for ids in self.choices if ids[:here] == self.said]
+    def allowed(self) -> list[int]:
+        """The tokens that go on with one of the choices."""
+        here = len(self._said)
+        open_choices = [ids for ids in self.choices if ids[:here] == self._said]
         tokens = {ids[here] for ids in open_choices if len(ids) > here}
-        return sorted(tokens | (self.ends if any(len(ids) == here for ids in open_choices) else set()))
+        return sorted(tokens | (self._ends if any(len(ids) == here for ids in open_choices) else set()))
+
+    def uniform(self, vocabulary: int) -> torch.Tensor:
+        return torch.rand(vocabulary, generator=self._noise).clamp_(1e-20, 1 - 1e-7)
+
+    def say(self, token: int, log_prob: float, log_odds: float) -> None:
+        self._said.append(token)
+        self._log_prob += log_prob
+        if self.pair:
+            self._log_odds = log_odds
+        self.done = token in self._ends or len(self._said) >= self.limit
 
     def generation(self, backbone: Backbone) -> Generation:
-        if not math.isfinite(self.log_prob):
+        if not math.isfinite(self._log_prob):
             raise EngineError(f"the model's probabilities are not finite (version {self.request.version})")
-        text = backbone.chat.text([token for token in self.said if token not in self.ends])
-        return Generation(text=text, version=self.request.version, log_prob=self.log_prob, log_odds=self.log_odds)
+        text = backbone.chat.text([token for token in self._said if token not in self._ends])
+        version = self.request.version
+        return Generation(text=text, version=version, log_prob=self._log_prob, log_odds=self._log_odds)
 
 
 class _Sampler:
-    """A logits processor that decides for each row and leaves transformers only the decided token."""
+    """A logits processor that decides for each row and leaves transformers only the decided token.
+
+    All rows are decided together: a GPU is asked for a handful of operations a token and waited for once.
+    """
 
     def __init__(self, backbone: Backbone, requests: Sequence[Request]) -> None:
         self.rows = [_Row(backbone, request) for request in requests]
+        self._end = min(backbone.chat.end_ids)
 
     def __call__(self, input_ids: Any, scores: torch.Tensor) -> torch.Tensor:
-        decided = torch.tensor(
-            [row.next(logits) for row, logits in zip(self.rows, scores.float(), strict=True)], device=scores.device
-        )
-        return torch.full_like(scores, -math.inf).scatter_(1, decided[:, None], 0.0)
+        live = [index for index, row in enumerate(self.rows) if not row.done]
+        tokens = [self._end] * len(self.rows)
+        if live:
+            logits = scores if len(live) == len(self.rows) else scores[torch.tensor(live, device=scores.device)]
+            decided = _decide([self.rows[index] for index in live], logits.float())
+            for index, (token, log_prob, log_odds) in zip(live, decided, strict=True):
+                tokens[index] = int(token)
+                self.rows[index].say(tokens[index], log_prob, log_odds)
+        column = torch.tensor(tokens, device=scores.device)[:, None]
+        return torch.full_like(scores, -math.inf).scatter_(1, column, 0.0)
+
+
+def _decide(rows: Sequence[_Row], logits: torch.Tensor) -> list[list[float]]:
+    """Each row's next token, its log probability, and the log odds of the row's pair (0 without), from logits (rows x
+    vocabulary)."""
+    device = logits.device
+    pairs = torch.tensor([row.pair or (0, 0) for row in rows], device=device)
+    odds = logits.gather(1, pairs)
+    if allowed := [(at, token) for at, row in enumerate(rows) if row.choices for token in row.allowed()]:
+        where = torch.tensor(allowed, device=device).T
+        limited = torch.tensor([[bool(row.choices)] for row in rows], device=device)
+        kept = logits.masked_fill(limited, -math.inf)
+        kept[where[0], where[1]] = logits[where[0], where[1]]
+        logits = kept
+    logits = logits / torch.tensor([[row.request.temperature or 1.0] for row in rows], device=device)
+    log_probs = torch.log_softmax(logits, dim=-1)
+    scores = log_probs
+    if noisy := [at for at, row in enumerate(rows) if row.request.temperature > 0]:
+        uniform = torch.stack([rows[at].uniform(logits.shape[1]) for at in noisy]).to(device)
+        # The largest of log p + Gumbel noise is a draw from p.
+        scores = log_probs.index_add(0, torch.tensor(noisy, device=device), -torch.log(-torch.log(uniform)))
+    token = scores.argmax(dim=-1, keepdim=True)
+    told = [token.double(), log_probs.gather(1, token).double(), (odds[:, :1] - odds[:, 1:]).double()]
+    return torch.cat(told, dim=1).tolist()

@@ -77,7 +77,7 @@ class PeftLearner:
         try:
             self._remember(rows, images)
             featured = time.monotonic()
-            with self._seeded(seed):
+            with self._seeded(seed), disable_input_dtype_casting(model):
                 losses = self._fit(model, rows, images, lora, seed, progress)
             fitted = time.monotonic()
             probe = self._probe(model, rows, images)
@@ -143,7 +143,7 @@ class PeftLearner:
         """One loss a step. Stops at the first that is not finite, which the promotion gate then sees."""
         device = self._backbone.device
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trained, lr=lora.learning_rate, weight_decay=WEIGHT_DECAY)
+        optimizer = torch.optim.AdamW(trained, lr=lora.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
         plan = self._plan(rows, lora, seed)
         checkpointing = device.type == "cuda" and _parameters(model) > CHECKPOINT_PARAMETERS
         if checkpointing:
@@ -156,7 +156,7 @@ class PeftLearner:
                     warm = min(1.0, (step + 1) / min(WARMUP_STEPS, len(plan)))
                     group["lr"] = lora.learning_rate * warm * (1 - step / len(plan))
                 batch = self._backbone.batch([self._row(rows[index], images) for index in indices], pad="right")
-                with self._autocast(), disable_input_dtype_casting(model):
+                with self._autocast():
                     learned = batch.labels[:, 1:] != IGNORED
                     last = torch.zeros_like(learned[:, :1])
                     logits = self._backbone.logits(batch.inputs, torch.cat([learned, last], dim=1))

@@ -281,6 +281,27 @@ async def test_sampling_follows_its_seed(fresh: Engine) -> None:
     assert len({said.text for said in one}) > 1
 
 
+async def test_each_request_keeps_to_its_own_terms_in_a_mixed_batch(fresh: Engine) -> None:
+    """Sampled and greedy, free and bound, short and long ones: they end at different tokens of the same batch."""
+    kinds: list[Any] = [
+        {"choices": ("yes", "no")},
+        {"choices": ("open the fridge now", "find mug", "done")},
+        {"choices": ("yes", "no"), "temperature": 1.5, "seed": 7},
+        {"choices": ("find mug", "done"), "temperature": 2.0, "seed": 8},
+        {"temperature": 1.5, "seed": 9, "max_tokens": 3},
+        {"max_tokens": 9},
+    ]
+    asked = [ask(ACT, seen=seen, **kind) for seen, kind in enumerate(kinds * 2)]
+    with anyio.fail_after(EACH):
+        together = await fresh.generate(asked)
+        alone = [(await fresh.generate([one]))[0] for one in asked]
+    assert [said.text for said in together] == [said.text for said in alone]
+    assert all(said.log_odds is not None for said in together[::6] + together[2::6])
+    for one, other in zip(together, alone, strict=True):
+        assert one.log_prob == pytest.approx(other.log_prob, abs=0.1)
+        assert one.log_odds == pytest.approx(other.log_odds, abs=0.1)
+
+
 async def test_log_odds_do_not_depend_on_the_temperature(fresh: Engine) -> None:
     with anyio.fail_after(EACH):
         cold, warm = await fresh.generate(
