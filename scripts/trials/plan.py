@@ -112,7 +112,7 @@ def labels(bases: tuple[str, ...]) -> dict[str, str]:
 
 
 def trials(experiment: Experiment, folder: Path, *, file: Path, overrides: Sequence[str] = ()) -> list[Trial]:
-    """All trials, in the order in which they are to run: of each base first what learns nothing, then seed by seed.
+    """All trials: base by base, of each first what learns nothing, then seed by seed.
 
     ``overrides`` are ``a.b=c`` for this machine: of settings that say where and how fast a trial runs.
 

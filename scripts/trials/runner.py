@@ -55,7 +55,10 @@ class Runner:
         self.stopped = 0
         self._say = say
         self._trial_over = over
-        self._slots = anyio.CapacityLimiter(parallel)
+        self._parallel = parallel
+        self._waiting: list[int] = []
+        self._led: dict[str, bool] = {}  # by base model: whether its first trial is over; without an entry, not begun
+        self._changed = anyio.Event()
         self._placement = Placement(gpus)
         self._begun = time.monotonic()
         self._seconds = None if minutes is None else 60 * minutes
@@ -80,9 +83,7 @@ class Runner:
         with anyio.move_on_after(left) as limit:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._end_on_signal, tasks.cancel_scope)
-                async with anyio.create_task_group() as bases:
-                    for base in dict.fromkeys(trial.base for trial in self.trials):
-                        bases.start_soon(self._run_base, base)
+                await self._run_all()
                 tasks.cancel_scope.cancel()
         if limit.cancelled_caught:
             self._say("the time is over: what ran was stopped, and goes on where it was next time")
@@ -95,36 +96,52 @@ class Runner:
                 scope.cancel()
                 return
 
-    async def _run_base(self, base: str) -> None:
-        """The first trial of a base model goes alone: it leaves the judgement set for the others."""
-        todo = [at for at, trial in enumerate(self.trials) if trial.base == base and at not in self.outcomes]
-        if todo and len(todo) == sum(trial.base == base for trial in self.trials):
-            await self._run_one(todo.pop(0))
+    async def _run_all(self) -> None:
+        """What is missing, first what learns nothing, then seed by seed, so that rows and base models are equally far
+        wherever this ends."""
+        seeds = list(dict.fromkeys(trial.seed for trial in self.trials))
+        order = sorted(enumerate(self.trials), key=lambda one: (one[1].teaches, seeds.index(one[1].seed), one[0]))
+        self._waiting = [at for at, _ in order if at not in self.outcomes]
+        self._led = {self.trials[at].base: True for at in self.outcomes}
         async with anyio.create_task_group() as tasks:
-            for at in todo:
-                tasks.start_soon(self._run_one, at)
+            for _ in range(min(self._parallel, len(self._waiting))):
+                tasks.start_soon(self._work)
+
+    async def _work(self) -> None:
+        """One trial after another. The first of a base model goes alone: it leaves the judgement set for the others."""
+        while self._waiting:
+            at = next((at for at in self._waiting if self._led.get(self.trials[at].base, True)), None)
+            if at is None:
+                await self._changed.wait()
+                continue
+            self._waiting.remove(at)
+            leads = self._led.setdefault(self.trials[at].base, False) is False
+            await self._run_one(at)
+            if leads:
+                self._led[self.trials[at].base] = True
+                self._changed.set()
+                self._changed = anyio.Event()
 
     async def _run_one(self, at: int) -> None:
         trial = self.trials[at]
-        async with self._slots:
-            if (expected := self._expected(trial)) and self._over_in() < expected:
-                self._say(f"{trial.name}: not begun, as it takes about {seconds(expected)} and that is not left")
-                return
-            begun = time.monotonic()
-            self._say(f"{trial.name}: begins")
-            code = await self._launch(trial)
-            found = outcome(trial) if code == 0 and finished(trial) else None
-            wrong = self._other_base(trial, found) if found else f"ended with code {code}: see {_log(trial)}"
-            if found is None or wrong:
-                self._say(f"{trial.name}: {wrong}")
-                return
-            self.outcomes[at] = found
-            last = found.rounds[-1]
-            self._say(
-                f"{trial.name}: actor {percent(last.actor.score.value)}, critic {percent(last.critic.score.value)}, "
-                f"in {seconds(time.monotonic() - begun)} ({len(self.outcomes)}/{len(self.trials)})"
-            )
-            self._trial_over(self.outcomes)
+        if (expected := self._expected(trial)) and self._over_in() < expected:
+            self._say(f"{trial.name}: not begun, as it takes about {seconds(expected)} and that is not left")
+            return
+        begun = time.monotonic()
+        self._say(f"{trial.name}: begins")
+        code = await self._launch(trial)
+        found = outcome(trial) if code == 0 and finished(trial) else None
+        wrong = self._other_base(trial, found) if found else f"ended with code {code}: see {_log(trial)}"
+        if found is None or wrong:
+            self._say(f"{trial.name}: {wrong}")
+            return
+        self.outcomes[at] = found
+        last = found.rounds[-1]
+        self._say(
+            f"{trial.name}: actor {percent(last.actor.score.value)}, critic {percent(last.critic.score.value)}, "
+            f"in {seconds(time.monotonic() - begun)} ({len(self.outcomes)}/{len(self.trials)})"
+        )
+        self._trial_over(self.outcomes)
 
     def _other_base(self, trial: Trial, found: Outcome) -> str:
         """Says so where a trial ran with another base model than the experiment is about."""

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from runtime.metrics import read_metrics
@@ -100,6 +101,57 @@ async def test_no_run_is_begun_that_would_not_end_in_time(file: Path) -> None:
     with anyio.fail_after(10):
         await runner.run()
     assert said == ["micro selu seed 1: not begun, as it takes about 2 min 0 s and that is not left"]
+
+
+class Noted(Runner):
+    """Notes what begins and ends instead of doing it."""
+
+    def __init__(self, trials: list[plan.Trial], parallel: int) -> None:
+        bases = {trial.base: "scripted@1" for trial in trials}
+        super().__init__(trials, bases=bases, parallel=parallel, minutes=None, say=lambda _: None, over=lambda _: None)
+        self.events: list[tuple[str, plan.Trial]] = []
+
+    async def _launch(self, trial: plan.Trial) -> int:
+        self.events.append(("begins", trial))
+        for _ in range(5):
+            await anyio.lowlevel.checkpoint()
+        self.events.append(("ends", trial))
+        return 1
+
+    @property
+    def begun(self) -> list[str]:
+        return [trial.name for event, trial in self.events if event == "begins"]
+
+
+def on_two_bases(file: Path, seeds: str) -> list[plan.Trial]:
+    file.write_text(FILE.replace("seeds = [0, 1]", f'seeds = {seeds}\nbases = ["", "micro-seed1"]'))
+    return plan.trials(plan.read(file), file.parent / "out", file=file)
+
+
+async def test_runs_go_seed_by_seed_over_all_base_models(file: Path) -> None:
+    runner = Noted(on_two_bases(file, "[7, 3]"), parallel=1)
+    with anyio.fail_after(10):
+        await runner.run()
+    two = ["micro", "micro-seed1"]
+    taught = [f"{base} selu seed {seed}" for seed in (7, 3) for base in two]
+    assert runner.begun == [f"{base} base" for base in two] + taught
+
+
+@pytest.mark.parametrize("parallel", [1, 2, 3, 9])
+async def test_the_first_run_of_a_base_model_goes_alone(file: Path, parallel: int) -> None:
+    """It leaves the judgement set, which the others then share."""
+    trials = on_two_bases(file, "[0, 1, 2]")
+    runner = Noted(trials, parallel)
+    with anyio.fail_after(10):
+        await runner.run()
+    assert sorted(runner.begun) == sorted(trial.name for trial in trials)
+    for base in ("micro", "micro-seed1"):
+        own = [(event, trial.name) for event, trial in runner.events if trial.base == base]
+        assert own[:2] == [("begins", f"{base} base"), ("ends", f"{base} base")]
+    running = 0
+    for event, _ in runner.events:
+        running += 1 if event == "begins" else -1
+        assert 0 <= running <= parallel
 
 
 async def test_a_signal_stops_the_runs_and_the_command(file: Path) -> None:
