@@ -115,10 +115,12 @@ class Runner:
                 await self._changed.wait()
                 continue
             self._waiting.remove(at)
-            leads = self._led.setdefault(self.trials[at].base, False) is False
+            base = self.trials[at].base
+            if leads := base not in self._led:
+                self._led[base] = False
             await self._run_one(at)
             if leads:
-                self._led[self.trials[at].base] = True
+                self._led[base] = True
                 self._changed.set()
                 self._changed = anyio.Event()
 
