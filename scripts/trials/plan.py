@@ -56,13 +56,15 @@ class Experiment(Section, frozen=True, kw_only=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One run: ``row`` names its line in the table, ``base`` the label of its base model."""
+    """One run: ``row`` names its line in the table, ``base`` the label of its base model. ``overrides`` are those of
+    its settings that this machine asks for: a run that was begun elsewhere goes on under them."""
 
     row: str
     base: str
     seed: int
     settings: Settings
     folder: Path
+    overrides: tuple[str, ...] = ()
 
     @property
     def teaches(self) -> bool:
@@ -142,7 +144,7 @@ def _of_base(
             settings = _settings(experiment, variant, file, folder, overrides, base=base, seed=seed, row=row)
             if settings.run.rounds or seed == experiment.seeds[0]:
                 place = folder / "trials" / label / _plain(row) / (f"seed-{seed}" if settings.run.rounds else "once")
-                yield Trial(row=row, base=label, seed=seed, settings=settings, folder=place)
+                yield Trial(row=row, base=label, seed=seed, settings=settings, folder=place, overrides=tuple(overrides))
 
 
 def _settings(

@@ -19,12 +19,15 @@ from runtime.settings import SettingsError
 from scripts.trials.machine import Placement
 from scripts.trials.outcome import Outcome, finished, outcome
 from scripts.trials.plan import Trial, check, to_toml
+from services.evaluator.shared_set import SharedSet
 from services.report.numbers import percent, seconds
 
 STOP_SECONDS = 30.0
 """How long a trial may take to end when it is asked to; it can be gone on with in any case."""
 FREE_SECONDS = 30.0
 """How long the processes of an experiment that was killed may take to let go of a trial's folder."""
+LOOK_SECONDS = 1.0
+"""How often it is looked whether the first trial of a base model has left the judgement set."""
 
 Say = Callable[[str], None]
 
@@ -57,7 +60,7 @@ class Runner:
         self._trial_over = over
         self._parallel = parallel
         self._waiting: list[int] = []
-        self._led: dict[str, bool] = {}  # by base model: whether its first trial is over; without an entry, not begun
+        self._led: dict[str, bool] = {}  # by base model: whether others may follow its first trial; else not begun
         self._changed = anyio.Event()
         self._placement = Placement(gpus)
         self._begun = time.monotonic()
@@ -108,21 +111,38 @@ class Runner:
                 tasks.start_soon(self._work)
 
     async def _work(self) -> None:
-        """One trial after another. The first of a base model goes alone: it leaves the judgement set for the others."""
+        """One trial after another. The first of a base model goes alone until it has left the judgement set."""
         while self._waiting:
             at = next((at for at in self._waiting if self._led.get(self.trials[at].base, True)), None)
             if at is None:
                 await self._changed.wait()
                 continue
             self._waiting.remove(at)
-            base = self.trials[at].base
-            if leads := base not in self._led:
-                self._led[base] = False
+            if self.trials[at].base in self._led:
+                await self._run_one(at)
+            else:
+                await self._lead(at)
+
+    async def _lead(self, at: int) -> None:
+        trial = self.trials[at]
+        self._led[trial.base] = False
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._follow, trial)
             await self._run_one(at)
-            if leads:
-                self._led[base] = True
-                self._changed.set()
-                self._changed = anyio.Event()
+            tasks.cancel_scope.cancel()
+        self._let_follow(trial.base)
+
+    async def _follow(self, leader: Trial) -> None:
+        """Lets the others of this base model begin once the set that they share is there."""
+        shared = await anyio.to_thread.run_sync(SharedSet, leader.settings)
+        while not await anyio.to_thread.run_sync(shared.file.exists):  # noqa: ASYNC110  another process writes it
+            await anyio.sleep(LOOK_SECONDS)
+        self._let_follow(leader.base)
+
+    def _let_follow(self, base: str) -> None:
+        self._led[base] = True
+        self._changed.set()
+        self._changed = anyio.Event()
 
     async def _run_one(self, at: int) -> None:
         trial = self.trials[at]
@@ -167,7 +187,7 @@ class Runner:
         settings.parent.mkdir(parents=True, exist_ok=True)
         if check(trial):
             await anyio.to_thread.run_sync(_until_free, trial, abandon_on_cancel=True)
-            given = ["--resume", str(trial.folder)]
+            given = ["--resume", str(trial.folder), *(f"--set={override}" for override in trial.overrides)]
         else:
             shutil.rmtree(trial.folder, ignore_errors=True)  # a folder that was not even given its settings
             settings.write_text(to_toml(trial))

@@ -12,9 +12,12 @@ import anyio.lowlevel
 import pytest
 
 from runtime.metrics import read_metrics
+from runtime.settings import load
 from scripts.selu import main
 from scripts.trials import plan
 from scripts.trials.runner import Runner
+from services.evaluator.shared_set import SharedSet
+from services.settings import Settings
 from tests.trials.made import outcome
 
 pytestmark = pytest.mark.anyio
@@ -68,12 +71,16 @@ async def test_an_experiment_killed_at_any_point_goes_on_and_repeats_nothing(
             process.kill()
         assert "micro base: actor" in said
         assert json.loads((out / "results.json").read_text())["missing"] == ["micro selu seed 0", "micro selu seed 1"]
-        done = await anyio.run_process(argv, check=False, stderr=subprocess.STDOUT)
+        faster = [*argv, "--set", "simulator.episodes=3"]
+        done = await anyio.run_process(faster, check=False, stderr=subprocess.STDOUT)
         assert done.returncode == 0, done.stdout.decode()
     text = done.stdout.decode()
     assert "3 runs, 1 of them finished before" in text and "base: begins" not in text
     trials = out / "trials" / "micro"
     assert sessions(trials / "base" / "once") == 1
+    for seed in (0, 1):
+        settings = load(Settings, file=trials / "selu" / f"seed-{seed}" / "settings.toml")
+        assert settings.simulator.episodes == 3, "what was begun before goes on with what this machine asks for"
     found = json.loads((out / "results.json").read_text())
     assert found["missing"] == [] and found["methods"]["selu"]["runs"] == 2
     lines = {
@@ -138,8 +145,9 @@ async def test_runs_go_seed_by_seed_over_all_base_models(file: Path) -> None:
 
 
 @pytest.mark.parametrize("parallel", [1, 2, 3, 9])
-async def test_the_first_run_of_a_base_model_goes_alone(file: Path, parallel: int) -> None:
-    """It leaves the judgement set, which the others then share."""
+async def test_the_first_run_of_a_base_model_goes_alone_where_it_leaves_no_judgement_set(
+    file: Path, parallel: int
+) -> None:
     trials = on_two_bases(file, "[0, 1, 2]")
     runner = Noted(trials, parallel)
     with anyio.fail_after(10):
@@ -152,6 +160,32 @@ async def test_the_first_run_of_a_base_model_goes_alone(file: Path, parallel: in
     for event, _ in runner.events:
         running += 1 if event == "begins" else -1
         assert 0 <= running <= parallel
+
+
+class Leaving(Noted):
+    """Whose first run leaves the judgement set, and does not end before all others have."""
+
+    async def _launch(self, trial: plan.Trial) -> int:
+        leads = not self.events
+        code = await super()._launch(trial)
+        if leads:
+            shared = SharedSet(trial.settings)
+            shared.file.parent.mkdir(parents=True)
+            shared.write([], [])
+            while len(self.events) < 2 * len(self.trials):
+                await anyio.lowlevel.checkpoint()
+        return code
+
+
+async def test_the_others_follow_as_soon_as_the_first_has_left_the_judgement_set(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.trials.runner.LOOK_SECONDS", 0.01)
+    runner = Leaving(plan.trials(plan.read(file), file.parent / "out", file=file), parallel=2)
+    with anyio.fail_after(10):
+        await runner.run()
+    assert runner.begun == ["micro base", "micro selu seed 0", "micro selu seed 1"]
+    assert [event for event, _ in runner.events[:3]] == ["begins", "ends", "begins"], "none before the set was there"
 
 
 async def test_a_signal_stops_the_runs_and_the_command(file: Path) -> None:
