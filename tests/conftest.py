@@ -6,9 +6,15 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from runtime.hub import HubSettings, serve_hub
 from runtime.mesh import Mesh, connect
+
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("random", database=None, deadline=None, print_blob=True)
+settings.load_profile("same")
+"""The suite tries the same examples every time. `scripts/fuzz --properties` searches at random and prints its seed."""
 
 
 @pytest.fixture
