@@ -24,7 +24,7 @@ import msgspec
 from protocols.errors import NotAdmitted
 from runtime import crash, lifeline, witness
 from runtime.keys import KeysError, KeysFolder, read_key
-from runtime.log import LogFormatError
+from runtime.log import LogFormatError, LogUnavailable
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.service import Main, Service, leaves, run_hub, run_service
 from runtime.settings import SettingsError, load
@@ -126,10 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _hub(run, settings)
         return _service(given.role, given.instance, run, settings, given.key, given.connect)
     except Exception as error:
-        reasons = [leaf for leaf in leaves(error) if _needs_a_person(leaf)]
-        for reason in reasons:
+        found = leaves(error)
+        reasons = [leaf for leaf in found if _needs_a_person(leaf)]
+        said = reasons or [leaf for leaf in found if isinstance(leaf, LogUnavailable)]
+        for reason in said:
             log.error("%s", reason)
-        if not reasons:
+        if not said:
             log.exception("%s failed", given.instance)
         return HOPELESS if reasons else 1
     finally:
@@ -163,6 +165,8 @@ def _needs_a_person(error: BaseException) -> bool:
     """Whether starting again cannot mend it."""
     if isinstance(error, OSError):
         return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+    if isinstance(error, LogUnavailable):
+        return False
     return isinstance(error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted)
 
 

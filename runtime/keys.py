@@ -9,7 +9,6 @@ A key for a network is a CURVE pair, and its proof the public half. One for a ru
 text that is shown with the hello; its proof is the ticket's sha256.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -23,7 +22,9 @@ import msgspec
 import zmq
 
 from protocols.topics import ROLES
+from runtime.locks import lock
 from runtime.settings import dump
+from runtime.text import TextError, decode_text, parse_toml, read_text
 
 HUB = "hub"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -97,10 +98,13 @@ def read_key(file: Path) -> Key:
             mode = os.fstat(opened.fileno()).st_mode
             if mode & 0o077:
                 raise KeysError(f"{file} can be read by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {file}")
-            return msgspec.toml.decode(opened.read(), type=Key)
+            text = decode_text(opened.read(), str(file))
+        return msgspec.convert(parse_toml(text, str(file), secret=True), type=Key)
     except OSError as error:
         raise KeysError(f"cannot read the key {file}: {error.strerror or error}") from error
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except TextError as error:
+        raise KeysError(f"{error}; or make a key with `selu keys make`") from error
+    except msgspec.ValidationError as error:
         raise KeysError(f"{file} is no key ({error}): make one with `selu keys make`") from error
 
 
@@ -168,11 +172,13 @@ class KeysFolder:
     def allowed(self) -> list[Allowed]:
         """The keys that are let in. Raises `KeysError` where a line is none, naming it."""
         try:
-            entries, broken = parse_allowed(self.allowed_file.read_text(encoding="utf-8"))
+            entries, broken = parse_allowed(read_text(self.allowed_file))
         except FileNotFoundError:
             return []
-        except (OSError, UnicodeDecodeError) as error:
-            raise KeysError(f"cannot read {self.allowed_file}: {error}") from error
+        except OSError as error:
+            raise KeysError(f"cannot read {self.allowed_file}: {error.strerror or error}") from error
+        except TextError as error:
+            raise KeysError(str(error)) from error
         if broken:
             raise KeysError(f"{self.allowed_file}, line {broken[0]}: not a key's line (name, role, proof): mend it")
         return entries
@@ -191,8 +197,8 @@ class KeysFolder:
     @contextmanager
     def _locked(self) -> Generator[None]:
         try:
-            with (self.path / ".lock").open("a") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with (self.path / ".lock").open("ab") as file:
+                lock(file.fileno(), "exclusive")
                 yield
         except OSError as error:
             raise KeysError(f"cannot write in {self.path}: {error.strerror or error}") from error

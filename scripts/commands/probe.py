@@ -60,7 +60,7 @@ def run(given: argparse.Namespace) -> int:
         return 2
     out = given.out or Path("runs/probes")
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{given.probe}.md").write_text(text)
+    (out / f"{given.probe}.md").write_text(text, encoding="utf-8")
     (out / f"{given.probe}.json").write_bytes(figures)
     sys.stdout.write(f"{text}\nwritten to {out / given.probe}.md and .json\n")
     return 0

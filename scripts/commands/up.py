@@ -79,7 +79,7 @@ def run(given: argparse.Namespace) -> int:
                 given.profile or "household", model=given.model, method=given.method, folder=given.run,
                 overrides=overrides,
             )  # fmt: skip
-            RunFolder.check_new(plan.folder)
+            RunFolder.check_new(plan.folder, numbered=plan.numbered)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
             sys.stdout.write(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}\n")
@@ -87,7 +87,7 @@ def run(given: argparse.Namespace) -> int:
         if not plan.resume:
             if found := problems(plan):
                 return _refuse(*found)
-            RunFolder.create(plan.folder)
+            plan = plan.create()
         folder = RunFolder.open(plan.folder)
         with folder.locked() as lock:
             # A resumed run's port and folder are only free once its former launcher is gone.

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from runtime.paths import given_path, is_file
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, load
 from services.settings import Settings
@@ -39,6 +40,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     folder: Path
     resume: bool
+    numbered: bool = False
+    """Whether the folder may get a number behind its name: nobody has asked for this very one."""
+
+    def create(self) -> "Plan":
+        """Makes the new run's folder; the plan with the folder that it became.
+
+        Raises:
+            RunFolderError: it cannot be made, or something is there.
+        """
+        made = RunFolder.create_numbered(self.folder) if self.numbered else RunFolder.create(self.folder)
+        return msgspec.structs.replace(self, folder=made.path)
 
     @property
     def processes(self) -> list[Process]:
@@ -89,15 +101,15 @@ def method_file(name: str) -> Path:
 def _file(kind: str, name: str, known: dict[str, Path]) -> Path:
     if name in known:
         return known[name]
-    if Path(name).is_file():
-        return Path(name)
+    if is_file(given_path(name)):
+        return given_path(name)
     raise SettingsError(f"no {kind} {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
 
 
 def family_settings(model: Path) -> list[Path]:
     """The file with the settings of a model folder's family; none where the family has no settings of its own."""
     try:
-        kind = json.loads((model / "config.json").read_text())["model_type"]
+        kind = json.loads((model / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, TypeError, KeyError):  # the preflight says what is wrong with the folder
         return []
     return [file for file in MODELS.glob("*.toml") if file.stem == kind]
@@ -122,11 +134,9 @@ def new_plan(
     name = file.stem if method is None else f"{file.stem}-{method_file(method).stem}"
     over = [*([] if model is None else family_settings(model)), *([] if method is None else [method_file(method)])]
     settings = load(Settings, file=file, over=over, overrides=[*given, *overrides])
-    if folder is None:
-        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-        taken = [""] + [f"-{n}" for n in range(2, 1000)]
-        folder = next(path for path in (Path("runs") / (stem + suffix) for suffix in taken) if not path.exists())
-    return Plan(settings=settings, profile=name, folder=folder, resume=False)
+    numbered = folder is None
+    folder = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}" if folder is None else given_path(folder)
+    return Plan(settings=settings, profile=name, folder=folder, resume=False, numbered=numbered)
 
 
 def resumed_plan(folder: Path, *, overrides: Sequence[str] = ()) -> Plan:

@@ -175,7 +175,7 @@ def about(experiment: Experiment, row: str) -> str:
     """What a row is: the first line of its method's file, and the settings that are its own."""
     variant = experiment.variants.get(row, Variant(method=row))
     known = methods().get(variant.method)
-    line = (known or Path(variant.method)).read_text().splitlines()[0].removeprefix("# ")
+    line = (known or Path(variant.method)).read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
     own = ", ".join(f"{key} = {value}" for key, value in _leaves(variant.settings))
     return f"{line.rstrip('.')}; {own}." if own else line
 

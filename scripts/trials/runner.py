@@ -190,7 +190,7 @@ class Runner:
             given = ["--resume", str(trial.folder), *(f"--set={override}" for override in trial.overrides)]
         else:
             shutil.rmtree(trial.folder, ignore_errors=True)  # a folder that was not even given its settings
-            settings.write_text(to_toml(trial))
+            settings.write_text(to_toml(trial), encoding="utf-8")
             given = ["--profile", str(settings), "--run", str(trial.folder)]
         argv = [sys.executable, "-m", "scripts.trials.child", str(self._lifeline), "up", "--plain", *given]
         with _log(trial).open("ab") as log, self._placement.taken() as place:
