@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -23,10 +24,10 @@ import msgspec
 
 from protocols.errors import NotAdmitted
 from runtime import crash, lifeline, witness
-from runtime.keys import KeysError, KeysFolder, read_key
+from runtime.keys import Key, KeysError, KeysFolder, read_key
 from runtime.log import LogFormatError, LogUnavailable
 from runtime.runfolder import RunFolder, RunFolderError
-from runtime.service import Main, Service, leaves, run_hub, run_service
+from runtime.service import LOOK_SECONDS, RESTORE_SECONDS, Main, Service, leaves, run_hub, run_service
 from runtime.settings import SettingsError, load
 from runtime.supervisor import HOPELESS
 
@@ -156,9 +157,17 @@ def _service(role: str, instance: str, run: RunFolder, settings: Any, key: Path 
         await entry(service)
         finished = True
 
-    shown = None if key is None else read_key(key)
+    shown = None if key is None else _read_key(key)
     anyio.run(partial(run_service, role, instance, run, settings, main, key=shown, endpoint=endpoint))
     return 0 if finished else ASKED
+
+
+def _read_key(file: Path) -> Key:
+    """The key; where its file is missing, it is waited for: the launcher makes again what a cleaner removed."""
+    deadline = time.monotonic() + RESTORE_SECONDS
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    return read_key(file)
 
 
 def _needs_a_person(error: BaseException) -> bool:

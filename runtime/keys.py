@@ -128,10 +128,14 @@ class KeysFolder:
             raise KeysError(f"cannot make {self.path}: {error.strerror or error}") from error
         self.check()
         with self._locked():
+            if self.hub_file.exists() and not self.allowed_file.exists():
+                raise KeysError(
+                    f"the list {self.allowed_file} is missing: put it back from a copy, or make an empty file of that "
+                    "name, which lets none of the keys in that were made before"
+                )
             if not self.hub_file.exists():
-                self._write_key(_pair(HUB, "", hub=""))
-            if not self.allowed_file.exists():
                 self._write_allowed([])
+                self._write_key(_pair(HUB, "", hub=""))
 
     def check(self) -> None:
         """Raises `KeysError` where the folder is missing or others may look into it."""
@@ -210,6 +214,10 @@ class KeysFolder:
     def _write_allowed(self, entries: list[Allowed]) -> None:
         lines = [f"{entry.name} {entry.role} {entry.proof}" for entry in entries]
         self._write(self.allowed_file, "\n".join(["# name role proof", *lines]) + "\n")
+
+    def restore(self, name: str, data: bytes) -> None:
+        """Writes a file of this folder again as it was. Raises `OSError`."""
+        self._write(self.path / name, data.decode())
 
     def _write(self, file: Path, text: str) -> None:
         scratch = file.with_name(f".{file.name}.{secrets.token_hex(4)}")

@@ -140,8 +140,9 @@ class Listening:
 
     def stop_listening(self) -> None:
         """Removes the sockets and the record of where the hub listened, once it has ended."""
-        if (folder := self.private) is not None:
-            remove(folder)
+        for folder in (self.private, *places(self._private_name)):  # the record may be gone with the run's folder
+            if folder is not None:
+                remove(folder)
         self._unlink()
         self.endpoints_file.unlink(missing_ok=True)
 

@@ -65,7 +65,8 @@ def run(given: argparse.Namespace) -> int:
             readers = ", ".join(sorted(declared.readers))
             return _refuse(f"{given.topic} may be read by {readers} only: what it tells must not reach learning")
         folder = RunFolder.open(given.run or newest()) if given.connect is None else None
-        if folder is not None and not folder.endpoints_file.exists():
+        # The lock says whether it runs: a launcher that was killed leaves its endpoints behind.
+        if folder is not None and not (folder.in_use() and folder.endpoints_file.exists()):
             return _past(folder, given.topic, start, say)
         if key is None and folder is not None and folder.key_of(ROLE).exists():
             key = read_key(folder.key_of(ROLE))

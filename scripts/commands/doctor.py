@@ -44,6 +44,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _of_run(given: argparse.Namespace) -> int:
+    from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from scripts.launch.finding import Finding
     from scripts.upkeep.inspect import inspect
@@ -57,7 +58,7 @@ def _of_run(given: argparse.Namespace) -> int:
             done = list(repair(folder, inspect(folder, live=False)))
             mended = [Finding(what="repaired", state="ok", found=text) for text in done]
             return _say([*mended, *inspect(folder, live=False).findings], given.json)
-    except (RunFolderError, OSError) as error:
+    except (RunFolderError, LogFormatError, OSError) as error:
         sys.stderr.write(f"selu: {error}\n")
         return 2
 

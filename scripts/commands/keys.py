@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runtime.keys import KeysFolder
+    from runtime.runfolder import RunFolder
 
 HELP = "make, list and revoke keys for a mesh that other machines join"
 
@@ -40,7 +41,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.runfolder import RunFolder, RunFolderError
 
     try:
-        folder = RunFolder.open(given.run).keys if given.run else KeysFolder(given.keys or Path(FOLDER))
+        folder = _keys_of(RunFolder.open(given.run)) if given.run else KeysFolder(given.keys or Path(FOLDER))
         match given.action:
             case "make":
                 file = _make(folder, given.name, given.role, of_run=given.run is not None)
@@ -56,6 +57,14 @@ def run(given: argparse.Namespace) -> int:
         sys.stderr.write(f"selu: {error}\n")
         return 2
     return 0
+
+
+def _keys_of(run: "RunFolder") -> "KeysFolder":
+    from runtime.keys import KeysError
+
+    if not run.in_use():
+        raise KeysError(f"{run.path} is not running: a run has keys of its own only while it is up")
+    return run.keys
 
 
 def _make(folder: "KeysFolder", name: str, role: str, *, of_run: bool) -> Path:

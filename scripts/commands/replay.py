@@ -31,7 +31,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         folder = RunFolder.open(given.run)
         compared = list(replay(folder, load(Settings, file=folder.settings_file)))
-    except (RunFolderError, LogFormatError, SettingsError, ProtocolError) as error:
+    except (RunFolderError, LogFormatError, SettingsError, ProtocolError, OSError) as error:
         sys.stderr.write(f"selu: {error}\n")
         return 2
     different = [one for one in compared if one.difference]

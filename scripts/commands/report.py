@@ -15,11 +15,16 @@ def run(given: argparse.Namespace) -> int:
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError
-    from scripts.launch.ending import conclude, conclusion
+    from scripts.launch.ending import conclude, conclusion, summarize, table
 
     try:
         folder = RunFolder.open(given.run)
-        summary = conclude(folder)
+        try:
+            summary = conclude(folder)
+        except OSError as error:
+            sys.stdout.write(table(summarize(folder)) + "\n")
+            sys.stderr.write(f"selu: the report cannot be written into {folder.path}: {error.strerror or error}\n")
+            return 1
     except (RunFolderError, LogFormatError, SettingsError, OSError) as error:
         sys.stderr.write(f"selu: {error}\n")
         return 2

@@ -111,6 +111,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
 
     from runtime.storage import is_full
     from scripts.launch.ending import conclude, conclusion, tidy
+    from scripts.launch.guard import lost
     from scripts.launch.run import launch
     from scripts.launch.show import choose
 
@@ -118,6 +119,9 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
         show.event(f"run {folder.path}, profile {plan.profile}")
         outcome = anyio.run(launch, plan, folder, lock, show)
     folder.stop_listening()
+    if gone := lost(folder):
+        sys.stderr.write(f"\nselu: {gone}\n")
+        return 1
     try:
         tidy(folder, plan.settings)
         summary = conclude(folder)
