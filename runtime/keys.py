@@ -23,6 +23,7 @@ import zmq
 
 from protocols.topics import ROLES
 from runtime.locks import lock
+from runtime.paths import given_path
 from runtime.settings import dump
 from runtime.text import TextError, decode_text, parse_toml, read_text
 
@@ -112,7 +113,7 @@ class KeysFolder:
     """A folder of keys. Every change is whole or not at all, and safe beside others."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser()
+        self.path = given_path(path)
         self.allowed_file = self.path / "allowed"
         self.hub_file = self.path / f"{HUB}.key"
 

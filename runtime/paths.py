@@ -8,13 +8,16 @@ class RunFolderError(Exception):
     """A run folder that cannot be used as asked. The text says which, why, and what to do."""
 
 
-def given_path(text: str | Path) -> Path:
-    """A path from a command line or a setting, absolute, with ``~`` or ``~name`` at its beginning as the home folder;
-    where there is no such user, as it is written.
+def expanded(text: str | Path) -> Path:
+    """A path with ``~`` or ``~name`` at its beginning as the home folder; where there is no such user, as it is
+    written."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111  Path's own raises for a user who does not exist
 
-    Links and ``..`` stay: what a link leads to may change.
-    """
-    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111  Path's own raises for a user who does not exist
+
+def given_path(text: str | Path) -> Path:
+    """A path from a command line or a setting, `expanded` and absolute. Links and ``..`` stay: what a link leads to may
+    change."""
+    return expanded(text).absolute()
 
 
 def is_file(path: Path) -> bool:

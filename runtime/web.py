@@ -10,7 +10,6 @@ import re
 import stat
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -18,6 +17,7 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from runtime.endpoints import is_local
+from runtime.paths import given_path
 from runtime.settings import SettingsError
 from runtime.text import TextError, decode_text
 
@@ -57,7 +57,7 @@ def read_token(host: str, file: str) -> str | None:
                 f"metrics.host {host!r} lets other machines ask: set metrics.token_file, or leave it 127.0.0.1"
             )
         return None
-    path = Path(file).expanduser()
+    path = given_path(file)
     try:
         with path.open("rb") as opened:
             found = os.fstat(opened.fileno())

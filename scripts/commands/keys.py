@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.arguments import path_type
+
 if TYPE_CHECKING:
     from runtime.keys import KeysFolder
     from runtime.runfolder import RunFolder
@@ -23,8 +25,8 @@ FOLDER = "~/.config/selu/keys"
 def arguments(parser: argparse.ArgumentParser) -> None:
     where = argparse.ArgumentParser(add_help=False)
     either = where.add_mutually_exclusive_group()
-    either.add_argument("--keys", type=Path, metavar="DIR", help=f"the keys' folder (default: {FOLDER})")
-    either.add_argument("--run", type=Path, metavar="DIR", help="the folder of a run that is up on this machine")
+    either.add_argument("--keys", type=path_type, metavar="DIR", help=f"the keys' folder (default: {FOLDER})")
+    either.add_argument("--run", type=path_type, metavar="DIR", help="the folder of a run that is up on this machine")
     actions = parser.add_subparsers(dest="action", metavar="make|list|revoke", required=True)
     make = actions.add_parser("make", parents=[where], help="make a key and print its file")
     make.add_argument("name", metavar="NAME")

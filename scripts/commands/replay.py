@@ -8,13 +8,14 @@ were changed when the run was resumed count for the whole of it.
 import argparse
 import json
 import sys
-from pathlib import Path
+
+from scripts.arguments import path_type
 
 HELP = "fold a run's log again and compare the datasets with the recorded ones"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("run", type=path_type, metavar="RUN", help="the run's folder")
     parser.add_argument("--json", action="store_true", help="the comparison as a JSON list")
 
 

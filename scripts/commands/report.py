@@ -2,13 +2,14 @@
 
 import argparse
 import sys
-from pathlib import Path
+
+from scripts.arguments import path_type
 
 HELP = "write a run's report and print its figures"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("run", type=path_type, metavar="RUN", help="the run's folder")
 
 
 def run(given: argparse.Namespace) -> int:

@@ -2,24 +2,22 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from runtime.paths import given_path, is_file
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, load
+from scripts.launch.resume import check_resumed
+from services.setting_kinds import with_absolute_paths
 from services.settings import Settings
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 METHODS = Path(__file__).parents[1] / "methods"
 MODELS = PROFILES / "models"
 """The settings of a model's family, by the ``model_type`` in its config.json."""
-
-FIXED = ("run.seed", "world", "model.path", "evaluator.split", "evaluator.tasks", "evaluator.judgements")
-"""What a resumed run cannot change: its past would no longer compare with its future."""
 
 HUB_GRACE_SECONDS = 2.0
 
@@ -133,7 +131,7 @@ def new_plan(
     given = [] if model is None else [f"model.path={model}"]
     name = file.stem if method is None else f"{file.stem}-{method_file(method).stem}"
     over = [*([] if model is None else family_settings(model)), *([] if method is None else [method_file(method)])]
-    settings = load(Settings, file=file, over=over, overrides=[*given, *overrides])
+    settings = with_absolute_paths(load(Settings, file=file, over=over, overrides=[*given, *overrides]))
     numbered = folder is None
     folder = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}" if folder is None else given_path(folder)
     return Plan(settings=settings, profile=name, folder=folder, resume=False, numbered=numbered)
@@ -148,17 +146,6 @@ def resumed_plan(folder: Path, *, overrides: Sequence[str] = ()) -> Plan:
     """
     run = RunFolder.open(folder)
     before = load(Settings, file=run.settings_file)
-    settings = load(Settings, file=run.settings_file, overrides=overrides)
-    for key in FIXED:
-        old, new = _value(before, key), _value(settings, key)
-        if old != new:
-            raise SettingsError(f"{key} is {old!r} in {run.path} and cannot become {new!r}: start a new run for that")
+    settings = with_absolute_paths(load(Settings, file=run.settings_file, overrides=overrides))
+    check_resumed(run, before, settings)
     return Plan(settings=settings, profile="resumed", folder=run.path, resume=True)
-
-
-def _value(settings: Settings, key: str) -> Any:
-    found: Any = msgspec.to_builtins(settings)
-    for part in key.split("."):
-        assert isinstance(found, Mapping)
-        found = found[part]
-    return found

@@ -24,6 +24,7 @@ from scripts.trials.plan import Experiment, Trial
 from scripts.trials.results import Setting, results, to_json
 from scripts.trials.sheet import sheet
 from scripts.trials.table import page
+from services.models.base_model import same_base_model
 
 
 class Conduct:
@@ -62,7 +63,7 @@ class Conduct:
         file = self._folder / "bases.json"
         before = msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.exists() else {}
         for label, model in models.items():
-            if before.get(label, model) != model:
+            if not same_base_model(before.get(label, model), model):
                 raise SettingsError(
                     f"the base model {label} was {before[label]} when {self._folder} was begun, and is {model} now: "
                     "give --out another folder"

@@ -3,6 +3,7 @@
 import hashlib
 from pathlib import Path
 
+from runtime.paths import given_path
 from runtime.text import TextError, read_json
 from services.models.engine import EngineError
 from services.settings import Model
@@ -22,7 +23,7 @@ SAMPLES = 64
 
 def model_folder(settings: Model) -> Path:
     """The base model's folder. Raises EngineError, saying what is missing and what to do, where there is none."""
-    folder = Path(settings.path).expanduser() if settings.path else MICRO
+    folder = given_path(settings.path) if settings.path else MICRO
     if settings.path in PACKAGED and not (folder / "config.json").is_file():
         folder = MICRO.parent / settings.path
     hint = (

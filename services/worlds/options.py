@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta
 
+from runtime.paths import given_path
 from runtime.text import TextError, read_toml
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -60,7 +61,7 @@ W = TypeVar("W", bound=WrittenTask)
 
 def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
     """The tasks of a file, with one of these verbs each. Raises ValueError that says which one is wrong, and how."""
-    file = Path(name).expanduser()
+    file = given_path(name)
     try:
         read = read_toml(file)
         if not read.get("task"):
