@@ -5,6 +5,7 @@ Each command is a module of scripts.commands. Nothing heavy is imported before o
 
 import argparse
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +42,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale without UTF-8 has no letter for everything that we say
+            stream.reconfigure(errors="backslashreplace")
     given = parser().parse_args(arguments)
     try:
         return given.run_command(given)

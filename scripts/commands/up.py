@@ -7,8 +7,9 @@ cleanly; `selu up --resume FOLDER` goes on where it stopped.
 import argparse
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.arguments import path_type
 
 if TYPE_CHECKING:
     from runtime.runfolder import RunFolder
@@ -25,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=path_type,
         metavar="DIR",
         help="the model's folder; settings made for its family (scripts/profiles/models) go over the profile's",
     )
@@ -39,8 +40,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--rounds", type=int, metavar="N", help="how often the model learns; short for --set run.rounds=N"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--run", type=Path, metavar="DIR", help="the new run's folder (default: runs/<time>-<profile>)")
-    where.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    where.add_argument(
+        "--run", type=path_type, metavar="DIR", help="the new run's folder (default: runs/<time>-<profile>)"
+    )
+    where.add_argument("--resume", type=path_type, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument(
         "--set",
         action="append",
@@ -64,6 +67,7 @@ def run(given: argparse.Namespace) -> int:
     from scripts.launch.keys import give_keys
     from scripts.launch.plan import new_plan, resumed_plan
     from scripts.launch.preflight import problems
+    from scripts.launch.resume import record_inputs
 
     overrides = [*given.overrides, *([] if given.rounds is None else [f"run.rounds={given.rounds}"])]
     try:
@@ -79,7 +83,7 @@ def run(given: argparse.Namespace) -> int:
                 given.profile or "household", model=given.model, method=given.method, folder=given.run,
                 overrides=overrides,
             )  # fmt: skip
-            RunFolder.check_new(plan.folder)
+            RunFolder.check_new(plan.folder, numbered=plan.numbered)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
             sys.stdout.write(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}\n")
@@ -87,13 +91,14 @@ def run(given: argparse.Namespace) -> int:
         if not plan.resume:
             if found := problems(plan):
                 return _refuse(*found)
-            RunFolder.create(plan.folder)
+            plan = plan.create()
         folder = RunFolder.open(plan.folder)
         with folder.locked() as lock:
             # A resumed run's port and folder are only free once its former launcher is gone.
             if plan.resume and (found := problems(plan)):
                 return _refuse(*found)
             folder.write_settings(dump(plan.settings, f"The resolved settings of this run ({plan.profile})."))
+            record_inputs(folder, plan.settings)
             mesh = plan.settings.mesh
             folder.listen_at(mesh.endpoint, keyed=bool(mesh.keys))
             give_keys(plan, folder)
@@ -111,6 +116,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
 
     from runtime.storage import is_full
     from scripts.launch.ending import conclude, conclusion, tidy
+    from scripts.launch.guard import lost
     from scripts.launch.run import launch
     from scripts.launch.show import choose
 
@@ -118,6 +124,9 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
         show.event(f"run {folder.path}, profile {plan.profile}")
         outcome = anyio.run(launch, plan, folder, lock, show)
     folder.stop_listening()
+    if gone := lost(folder):
+        sys.stderr.write(f"\nselu: {gone}\n")
+        return 1
     try:
         tidy(folder, plan.settings)
         summary = conclude(folder)

@@ -107,5 +107,5 @@ def engine_arguments(
 
 def _pictures_only(folder: Path) -> dict[str, int]:
     """One picture a prompt; models that also take videos would otherwise reserve memory for them."""
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return {"image": 1, "video": 0} if "video_token_id" in config else {"image": 1}
