@@ -6,9 +6,10 @@ A run that other machines can reach asks for a key; on its own machine --run fin
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from scripts.output import complain, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +54,7 @@ def run(given: argparse.Namespace) -> int:
     from scripts.launch.speak import as_json, as_text
 
     write = as_json if given.json else as_text
-    say = _Counted(lambda found: sys.stdout.write(write(found) + "\n"), given.count)
+    tell = _Counted(lambda found: say(write(found)), given.count)
     try:
         start = given.start if given.start in ("start", "now") else int(given.start)
     except ValueError:
@@ -66,15 +67,15 @@ def run(given: argparse.Namespace) -> int:
             return _refuse(f"{given.topic} may be read by {readers} only: what it tells must not reach learning")
         folder = RunFolder.open(given.run or newest()) if given.connect is None else None
         if folder is not None and not folder.endpoints_file.exists():
-            return _past(folder, given.topic, start, say)
+            return _past(folder, given.topic, start, tell)
         if key is None and folder is not None and folder.key_of(ROLE).exists():
             key = read_key(folder.key_of(ROLE))
         endpoint = given.connect or (folder.endpoint if folder else "")
-        return anyio.run(_follow, endpoint, key, given.topic, declared.durable, start, say)
+        return anyio.run(_follow, endpoint, key, given.topic, declared.durable, start, tell)
     except (RunFolderError, LogFormatError, KeysError) as error:
         return _refuse(str(error))
     except ProtocolError as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2 if error.code in ("unknown_topic", "forbidden", "not_admitted") else 1
 
 
@@ -103,26 +104,25 @@ class _Counted:
         if self._left == 0:
             return True
         self._say(delivery)
-        sys.stdout.flush()
         if self._left is not None:
             self._left -= 1
         return self._left == 0
 
 
-def _past(folder: "RunFolder", topic: str, start: int | str, say: _Counted) -> int:
+def _past(folder: "RunFolder", topic: str, start: int | str, tell: _Counted) -> int:
     from services.report.load import deliveries
 
     if start == "now":
-        sys.stderr.write(f"selu: {folder.path} is not running: use --from start to see what is logged\n")
+        complain(f"{folder.path} is not running: use --from start to see what is logged")
         return 1
     after = 0 if start == "start" else max(0, int(start) - 1)
     for delivery in deliveries(folder, (topic,), after=after):
-        if say(delivery):
+        if tell(delivery):
             break
     return 0
 
 
-async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, start: int | str, say: _Counted) -> int:
+async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, start: int | str, tell: _Counted) -> int:
     """Prints until enough was said or the hub is gone."""
     import os
 
@@ -139,7 +139,7 @@ async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, s
         place = start if isinstance(start, int) else "start" if start == "start" else "now"
         async with mesh.subscribe(topic, start=place) if durable else mesh.listen(topic) as stream:
             async for delivery in stream:
-                if say(delivery):
+                if tell(delivery):
                     break
         tasks.cancel_scope.cancel()
     return 0
@@ -156,11 +156,11 @@ async def _end_with_the_hub(mesh: "Mesh", scope: "anyio.CancelScope") -> None:
         try:
             await mesh.status(timeout=GONE_SECONDS)
         except DeadlineExceeded:
-            sys.stderr.write("selu: the run has ended\n")
+            complain("the run has ended")
             scope.cancel()
             return
 
 
 def _refuse(reason: str) -> int:
-    sys.stderr.write(f"selu: {reason}\n")
+    complain(reason)
     return 2

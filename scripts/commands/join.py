@@ -10,9 +10,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.output import complain
+
 if TYPE_CHECKING:
     from runtime.keys import Key
     from runtime.runfolder import RunFolder
+    from scripts.launch.writer import Writer
     from services.settings import Settings
 
 WATCH_SECONDS, GONE_SECONDS = 2.0, 30.0
@@ -40,6 +43,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.keys import KeysError, read_key
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, dump, load
+    from scripts.launch.writer import Writer
     from services.settings import Settings
 
     try:
@@ -48,23 +52,24 @@ def run(given: argparse.Namespace) -> int:
         settings = load(Settings, file=given.settings, overrides=given.overrides)
         path = given.run or Path("runs") / key.name
         folder = RunFolder.open(path) if (path / "format").exists() else RunFolder.create(path)
-        with folder.locked() as lock:
+        with folder.locked() as lock, Writer(sys.stdout) as out:
             folder.write_settings(dump(settings, f"What {key.name} runs with, from {given.settings}."))
-            return anyio.run(_keep, folder, settings, key, given.key.absolute(), given.connect, lock)
+            return anyio.run(_keep, folder, settings, key, given.key.absolute(), given.connect, lock, out)
     except (KeysError, RunFolderError, SettingsError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2
 
 
-async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, endpoint: str, lock: int) -> int:
+async def _keep(
+    run: "RunFolder", settings: "Settings", key: "Key", file: Path, endpoint: str, lock: int, out: "Writer"
+) -> int:
     """Starts the service again when it dies, within the run's budget, until the run ends or somebody stops it."""
-    import signal
-
     import anyio
 
     from protocols.errors import DeadlineExceeded, NotAdmitted
     from runtime.child import command, environment
     from runtime.mesh import connect
+    from runtime.signals import ENDING, receiving
     from runtime.supervisor import Exit, Spec, supervise
     from scripts.launch.lines import exited
 
@@ -73,8 +78,7 @@ async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, 
 
     def end(with_code: int, why: str) -> None:
         nonlocal code
-        sys.stdout.write(f"{why}\n")
-        sys.stdout.flush()
+        out.write(f"{why}\n")
         code = with_code
         over.set()
 
@@ -82,10 +86,10 @@ async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, 
         if exit.again_in is None:
             end(0 if exit.code == 0 else 1, exited(exit))
         else:
-            sys.stdout.write(f"{exited(exit)}\n")
+            out.write(f"{exited(exit)}\n")
 
     async def until_told() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with receiving(*ENDING) as signals:
             async for number in signals:
                 return end(128 + number, "stopping")
 
@@ -103,9 +107,8 @@ async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, 
         except DeadlineExceeded as error:
             end(0 if joined else 1, f"the run has ended: {error}" if joined else str(error))
 
-    sys.stdout.write(f"{key.name} joins {endpoint} as {key.role}; its log is {run.log_of(key.name)}\n")
-    sys.stdout.flush()
     restarts, grace = settings.mesh.restarts, settings.mesh.grace_seconds
+    out.write(f"{key.name} joins {endpoint} as {key.role}; its log is {run.log_of(key.name)}\n")
     async with (
         supervise(logs=run.logs, on_exit=hear, restarts=restarts, pass_fds=[lock]) as supervisor,
         anyio.create_task_group() as tasks,

@@ -1,8 +1,9 @@
 """Writes summary.json and report.html of a run folder anew, and prints the figures. Works on a running run too."""
 
 import argparse
-import sys
 from pathlib import Path
+
+from scripts.output import complain, say
 
 HELP = "write a run's report and print its figures"
 
@@ -21,7 +22,7 @@ def run(given: argparse.Namespace) -> int:
         folder = RunFolder.open(given.run)
         summary = conclude(folder)
     except (RunFolderError, LogFormatError, SettingsError, OSError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2
-    sys.stdout.write(conclusion(summary, folder) + "\n")
+    say(conclusion(summary, folder))
     return 0
