@@ -23,6 +23,7 @@ import msgspec
 
 from protocols.errors import NotAdmitted
 from runtime import crash, lifeline, witness
+from runtime.endpoints import EndpointError
 from runtime.keys import KeysError, KeysFolder, read_key
 from runtime.log import LogFormatError
 from runtime.runfolder import RunFolder, RunFolderError
@@ -162,8 +163,8 @@ def _service(role: str, instance: str, run: RunFolder, settings: Any, key: Path 
 def _needs_a_person(error: BaseException) -> bool:
     """Whether starting again cannot mend it."""
     if isinstance(error, OSError):
-        return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
-    return isinstance(error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted)
+        return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV)
+    return isinstance(error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted | EndpointError)
 
 
 if __name__ == "__main__":

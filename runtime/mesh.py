@@ -21,7 +21,7 @@ from protocols.messages import Message
 from protocols.topics import CALLS, topic
 from runtime import crash, witness
 from runtime.blobs import BlobCorrupt, BlobStore
-from runtime.endpoints import beside
+from runtime.endpoints import beside, to_connect
 from runtime.handshakes import watch_handshakes
 from runtime.keys import Key
 from runtime.link import Link
@@ -298,9 +298,11 @@ async def connect(
     folder where it can be reached as files; without it blobs travel through the hub.
 
     Raises:
+        EndpointError: the endpoint is none that can be connected to.
         DeadlineExceeded: no hub answered within `timeout` seconds.
         NotAdmitted: the hub does not let this key in, or not in this role and name.
     """
+    endpoint = to_connect(endpoint)
     hello = c.Hello(role=role, instance=instance, ticket=key.ticket if key else "")
     curve = Curve(key.public, key.secret, key.hub) if key and key.public else None
     async with open_socket(zmq.DEALER, curve=curve) as socket, background() as tasks:

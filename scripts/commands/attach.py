@@ -48,6 +48,7 @@ def run(given: argparse.Namespace) -> int:
 
     from protocols.errors import ProtocolError
     from protocols.topics import may, topic
+    from runtime.endpoints import EndpointError, resolve, to_connect
     from runtime.keys import KeysError, read_key
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
@@ -65,6 +66,8 @@ def run(given: argparse.Namespace) -> int:
         if not may(key.role if key else ROLE, declared.readers):
             readers = ", ".join(sorted(declared.readers))
             return _refuse(f"{given.topic} may be read by {readers} only: what it tells must not reach learning")
+        if given.connect is not None:
+            resolve(to_connect(given.connect))
         folder = RunFolder.open(given.run or newest()) if given.connect is None else None
         if folder is not None and not folder.endpoints_file.exists():
             return _past(folder, given.topic, start, tell)
@@ -72,7 +75,7 @@ def run(given: argparse.Namespace) -> int:
             key = read_key(folder.key_of(ROLE))
         endpoint = given.connect or (folder.endpoint if folder else "")
         return anyio.run(_follow, endpoint, key, given.topic, declared.durable, start, tell)
-    except (RunFolderError, LogFormatError, KeysError) as error:
+    except (RunFolderError, LogFormatError, KeysError, EndpointError) as error:
         return _refuse(str(error))
     except ProtocolError as error:
         complain(str(error))

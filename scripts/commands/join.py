@@ -40,6 +40,7 @@ def run(given: argparse.Namespace) -> int:
     import anyio
 
     from runtime.child import main_of
+    from runtime.endpoints import EndpointError, resolve, to_connect
     from runtime.keys import KeysError, read_key
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, dump, load
@@ -47,6 +48,7 @@ def run(given: argparse.Namespace) -> int:
     from services.settings import Settings
 
     try:
+        resolve(to_connect(given.connect))
         key = read_key(given.key)
         main_of(key.role)
         settings = load(Settings, file=given.settings, overrides=given.overrides)
@@ -55,7 +57,7 @@ def run(given: argparse.Namespace) -> int:
         with folder.locked() as lock, Writer(sys.stdout) as out:
             folder.write_settings(dump(settings, f"What {key.name} runs with, from {given.settings}."))
             return anyio.run(_keep, folder, settings, key, given.key.absolute(), given.connect, lock, out)
-    except (KeysError, RunFolderError, SettingsError) as error:
+    except (EndpointError, KeysError, RunFolderError, SettingsError) as error:
         complain(str(error))
         return 2
 
