@@ -21,7 +21,7 @@ from typing import Any, cast
 import anyio
 import msgspec
 
-from protocols.errors import NotAdmitted
+from protocols.errors import NotAdmitted, Replaced
 from runtime import crash, lifeline, witness
 from runtime.endpoints import EndpointError
 from runtime.keys import KeysError, KeysFolder, read_key
@@ -164,7 +164,9 @@ def _needs_a_person(error: BaseException) -> bool:
     """Whether starting again cannot mend it."""
     if isinstance(error, OSError):
         return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV)
-    return isinstance(error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted | EndpointError)
+    return isinstance(
+        error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted | Replaced | EndpointError
+    )
 
 
 if __name__ == "__main__":

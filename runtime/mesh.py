@@ -293,7 +293,9 @@ async def connect(
 ) -> AsyncGenerator[Mesh]:
     """Joins the mesh at the hub's endpoint.
 
-    `role` decides what may be read and written, `instance` names this process. Whoever is more than an observer needs
+    `role` decides what may be read and written, `instance` names this process. Of two processes with the same key and
+    name the newer one stays, and whatever the older one asks for raises `Replaced`; observers without a key may share
+    a name. Whoever is more than an observer needs
     a `key`: it is for one role, and for its own name or that with a suffix ("anna", "anna/2"). `run` is the run's
     folder where it can be reached as files; without it blobs travel through the hub.
 

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scripts.output import complain, say
+from scripts.output import causes, complain, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,11 +75,14 @@ def run(given: argparse.Namespace) -> int:
             key = read_key(folder.key_of(ROLE))
         endpoint = given.connect or (folder.endpoint if folder else "")
         return anyio.run(_follow, endpoint, key, given.topic, declared.durable, start, tell)
-    except (RunFolderError, LogFormatError, KeysError, EndpointError) as error:
-        return _refuse(str(error))
-    except ProtocolError as error:
-        complain(str(error))
-        return 2 if error.code in ("unknown_topic", "forbidden", "not_admitted") else 1
+    except Exception as error:
+        cause = next(causes(error))
+        if isinstance(cause, RunFolderError | LogFormatError | KeysError | EndpointError):
+            return _refuse(str(cause))
+        if not isinstance(cause, ProtocolError):
+            raise
+        complain(str(cause))
+        return 2 if cause.code in ("unknown_topic", "forbidden", "not_admitted") else 1
 
 
 def newest() -> Path:

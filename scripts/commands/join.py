@@ -68,7 +68,7 @@ async def _keep(
     """Starts the service again when it dies, within the run's budget, until the run ends or somebody stops it."""
     import anyio
 
-    from protocols.errors import DeadlineExceeded, NotAdmitted
+    from protocols.errors import DeadlineExceeded, NotAdmitted, ProtocolError
     from runtime.child import command, environment
     from runtime.mesh import connect
     from runtime.signals import ENDING, receiving
@@ -104,10 +104,10 @@ async def _keep(
                 while True:
                     await mesh.status(timeout=GONE_SECONDS)
                     await anyio.sleep(WATCH_SECONDS)
-        except NotAdmitted as error:
-            end(2, str(error))
         except DeadlineExceeded as error:
             end(0 if joined else 1, f"the run has ended: {error}" if joined else str(error))
+        except ProtocolError as error:
+            end(2 if isinstance(error, NotAdmitted) and not joined else 1, str(error))
 
     restarts, grace = settings.mesh.restarts, settings.mesh.grace_seconds
     out.write(f"{key.name} joins {endpoint} as {key.role}; its log is {run.log_of(key.name)}\n")

@@ -33,6 +33,8 @@ from services.report.state import READS
 
 HUB_SECONDS = 15.0
 """How long the hub may take to answer first."""
+AGAIN_SECONDS = 1.0
+"""The pause before the hub is asked again, where it refused us or was away."""
 TICK_SECONDS = 0.25
 """How often what is shown is brought up to date."""
 HEALTH_SECONDS = 5.0
@@ -140,6 +142,7 @@ class Launch:
                 self._show.event(f"no word from the hub at {endpoint}: {errors.exceptions[0]}")
             finally:
                 self._pages.mesh = None
+            await anyio.sleep(AGAIN_SECONDS)
 
     async def _follow(self, mesh: Mesh) -> None:
         async with mesh.subscribe(*READS, start=self._next) as stream:
