@@ -7,6 +7,7 @@ ProtocolError
 ├── UnknownTopic       a topic nobody declared
 ├── Forbidden          a role that may not do this
 ├── NotAdmitted        no key, a revoked one, or another role or name than the key's
+├── Replaced           another process has said hello with the same key and name since
 ├── MeshError          the hub refused or could not answer
 │   ├── Busy           a bounded queue is full: slow down and try again
 │   ├── Unavailable    nobody alive serves this call
@@ -48,6 +49,10 @@ class NotAdmitted(ProtocolError):
     code = "not_admitted"
 
 
+class Replaced(ProtocolError):
+    code = "replaced"
+
+
 class MeshError(ProtocolError):
     code = "mesh"
 
@@ -85,6 +90,8 @@ _BY_CODE: dict[str, type[ProtocolError]] = {
     for kind in (
         ProtocolError, DecodeError, SchemaError, TooLarge, UnknownTopic, Forbidden, NotAdmitted, MeshError,
         Busy, Unavailable, DeadlineExceeded, NotFound, StorageFull, StorageFailed, RemoteError,
+        ProtocolError, DecodeError, SchemaError, TooLarge, UnknownTopic, Forbidden, NotAdmitted, Replaced, MeshError,
+        Busy, Unavailable, DeadlineExceeded, NotFound, StorageFull, RemoteError,
     )
 }  # fmt: skip
 

@@ -22,8 +22,9 @@ from typing import Any, cast
 import anyio
 import msgspec
 
-from protocols.errors import NotAdmitted
+from protocols.errors import NotAdmitted, Replaced
 from runtime import crash, lifeline, witness
+from runtime.endpoints import EndpointError
 from runtime.keys import Key, KeysError, KeysFolder, read_key
 from runtime.log import LogFormatError, LogUnavailable
 from runtime.runfolder import RunFolder, RunFolderError
@@ -173,10 +174,12 @@ def _read_key(file: Path) -> Key:
 def _needs_a_person(error: BaseException) -> bool:
     """Whether starting again cannot mend it."""
     if isinstance(error, OSError):
-        return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+        return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV)
     if isinstance(error, LogUnavailable):
         return False
-    return isinstance(error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted)
+    return isinstance(
+        error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted | Replaced | EndpointError
+    )
 
 
 if __name__ == "__main__":

@@ -1,30 +1,251 @@
-"""Where a hub listens, and how others reach it: which endpoints stay on this machine, and which need keys."""
+"""Addresses as people type them, and where a hub listens: one parser for endpoints, HOST:PORT, hosts and URLs.
+
+Each function takes a text and raises `EndpointError` for one that cannot be used. What may be connected to is not what
+may be listened at: ``*`` and ``0.0.0.0`` are all devices of one machine, and no place on a network.
+"""
 
 import ipaddress
+import os
 import re
+import socket
+import threading
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 LOCALHOST = "localhost"
-_TCP = re.compile(r"tcp://(?P<host>\[[0-9A-Fa-f:.]+\]|[\w.*-]+):(?P<port>\d{1,5})")
+RESOLVE_SECONDS = 5.0
+"""How long finding the address of a name may take."""
+PATH_BYTES = 107
+"""The longest path of a Unix socket."""
+SHOWN = 80
+"""Characters of a wrong address that are shown."""
+
+_TCP, _IPC, _INPROC = "tcp://", "ipc://", "inproc://"
 _ANY = {"0.0.0.0": "127.0.0.1", "*": "127.0.0.1", "[::]": "[::1]"}
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 
 
 class EndpointError(ValueError):
-    """An endpoint nobody can listen at. The text says what it can be."""
+    """An address that cannot be used. The text says what is wrong with it, and what to give."""
 
 
-def _parts(endpoint: str) -> tuple[str, int]:
-    """(host, port) of a tcp endpoint. Raises `EndpointError`."""
-    found = _TCP.fullmatch(endpoint)
-    if found is None:
-        raise EndpointError(f"{endpoint!r} is not allowed: leave it empty for ipc, or give tcp://127.0.0.1:PORT")
-    return found["host"], int(found["port"])
+class Address(NamedTuple):
+    """``host`` is a name, an IPv4 address, or an IPv6 address in brackets; or ``*`` where one listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}...")
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+def _host(text: str) -> str:
+    """A host with brackets around an IPv6 address, which may lack them. Raises `EndpointError` with what is wrong."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    if not bare:
+        raise EndpointError("names no host")
+    if ":" in bare:
+        try:
+            return f"[{ipaddress.IPv6Address(bare)}]"
+        except ValueError:
+            raise EndpointError(f"has {_shown(bare)}, which is no IPv6 address") from None
+    if re.fullmatch(r"[0-9.]+", bare) and bare == text:
+        try:
+            return str(ipaddress.IPv4Address(bare))
+        except ValueError:
+            raise EndpointError(f"has {_shown(bare)}, which is no IPv4 address") from None
+    if bare != text or not _NAME.fullmatch(bare):
+        raise EndpointError(f"has {_shown(text)}, which cannot be the name of a host")
+    return bare
+
+
+def _port(text: str) -> int:
+    """Raises `EndpointError` with what is wrong."""
+    if not text:
+        raise EndpointError("has no port")
+    if not re.fullmatch(r"[0-9]+", text):
+        raise EndpointError(f"has {_shown(text)} for a port, which is a number")
+    if len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise EndpointError(f"has port {_shown(text)[1:-1]}, and ports go from 1 to 65535")
+    return int(text)
+
+
+def _address(text: str, *, any_device: bool = False) -> Address:
+    """HOST:PORT; with `any_device` the host may be ``*``. Raises `EndpointError` with what is wrong."""
+    if not text:
+        raise EndpointError("is empty")
+    if not text.isprintable() or re.search(r"\s", text):
+        raise EndpointError("has a space or another character that is no part of an address")
+    if "://" in text:
+        raise EndpointError(f"begins with {_shown(text.partition('://')[0] + '://')}")
+    if "@" in text:
+        raise EndpointError("has a user's name")
+    if behind := re.search(r"[/?#].*", text):
+        raise EndpointError(f"has {_shown(behind[0])} behind host and port")
+    host, colon, port = text.rpartition(":")
+    if text.startswith("["):
+        host, bracket, rest = text.partition("]")
+        host, colon, port = host + bracket, *rest.partition(":")[1:]
+        if not bracket or (not rest.startswith(":") and rest):
+            raise EndpointError("has brackets that do not close around an IPv6 address")
+    elif text.count(":") > 1:
+        raise EndpointError("has more than one colon; an IPv6 address needs brackets around it")
+    if not colon:
+        host = text if not text.isdigit() else ""
+        raise EndpointError("has no port" if host else "names no host")
+    if host == "*" and any_device:
+        return Address(host, _port(port))
+    return Address(_host(host), _port(port))
+
+
+# -- what is connected to --------------------------------------------------------------------------
+
+
+def to_connect(endpoint: str) -> str:
+    """The endpoint of a hub, where it is one that can be connected to.
+
+    Raises:
+        EndpointError: it is none.
+    """
+    give = "give tcp://HOST:PORT, for example tcp://gpu1:5555"
+    if endpoint.startswith((_IPC, _INPROC)):
+        path = endpoint.partition("://")[2]
+        if not path or "\0" in path or len(os.fsencode(path)) > PATH_BYTES:
+            raise EndpointError(
+                f"{_shown(endpoint)} has no path, or one over {PATH_BYTES} bytes: {give}, or ipc://PATH"
+            )
+        return endpoint
+    try:
+        if endpoint.startswith(_TCP):
+            found = _address(endpoint.removeprefix(_TCP), any_device=True)
+        elif "://" in endpoint or not endpoint:
+            found = _address(endpoint)
+        else:
+            _address(endpoint)
+            raise EndpointError("does not begin with tcp://")
+    except EndpointError as error:
+        raise EndpointError(f"the endpoint {_shown(endpoint)} {error}: {give}") from None
+    if found.host in _ANY:
+        raise EndpointError(
+            f"the endpoint {_shown(endpoint)} is where a hub listens on all its devices: give the name of its machine, "
+            f"tcp://HOST:{found.port}, or tcp://{_ANY[found.host]}:{found.port} on that machine itself"
+        )
+    return endpoint
+
+
+def resolve(endpoint: str) -> None:
+    """Whether an address is known for the host of a tcp endpoint.
+
+    Raises:
+        EndpointError: none is, or nobody says so within `RESOLVE_SECONDS`.
+    """
+    if not endpoint.startswith(_TCP):
+        return
+    host, port = _address(endpoint.removeprefix(_TCP))
+    failed = [f"nobody said so within {RESOLVE_SECONDS:g} s"]
+
+    def look() -> None:
+        try:
+            socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+            failed.clear()
+        except (OSError, UnicodeError) as error:
+            failed[0] = getattr(error, "strerror", None) or str(error)
+
+    # In a thread: a name service that is away takes its time, and cannot be interrupted.
+    looking = threading.Thread(target=look, name="resolve", daemon=True)
+    looking.start()
+    looking.join(RESOLVE_SECONDS)
+    if failed:
+        raise EndpointError(
+            f"no address is known for the host {host!r} of {endpoint} ({failed[0]}): is the name right?"
+        )
+
+
+def address(text: str) -> Address:
+    """HOST:PORT of a server. Raises `EndpointError`."""
+    try:
+        found = _address(text)
+    except EndpointError as error:
+        raise EndpointError(f"{_shown(text)} {error}: give HOST:PORT, for example 127.0.0.1:8080") from None
+    return found
+
+
+def check_url(text: str) -> None:
+    """Whether a text is http://HOST, http://HOST:PORT or the same with https and a path. Raises `EndpointError`."""
+    try:
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            raise EndpointError("does not begin with http:// or https://")
+        place, slash, path = rest.partition("/")
+        if not path.isprintable() or re.search(r"[\s?#]", path):
+            raise EndpointError(f"has {_shown(slash + path)} behind host and port")
+        _address(place if re.search(r":[^\]]*$", place) else f"{place}:80")
+        urlsplit(text)
+    except ValueError as error:
+        raise EndpointError(f"{_shown(text)} {error}: give http://HOST:PORT or https://HOST:PORT") from None
+
+
+# -- what is listened at ---------------------------------------------------------------------------
+
+
+def to_listen(host: str) -> str:
+    """A host to listen at, an IPv6 address without brackets. Raises `EndpointError`."""
+    try:
+        if re.search(r"[\s/@]", host) or not host.isprintable():
+            raise EndpointError("is not the name or the address of one of this machine's devices")
+        return _host(host).strip("[]")
+    except EndpointError as error:
+        raise EndpointError(f"{_shown(host)} {error}: give 127.0.0.1, ::1, or 0.0.0.0 for all devices") from None
+
+
+def pair(endpoint: str) -> tuple[str, str]:
+    """Where ROUTER and PUB listen: the PUB takes the next port. Raises `EndpointError`."""
+    try:
+        if not endpoint.startswith(_TCP):
+            _address(endpoint)
+            raise EndpointError("does not begin with tcp://")
+        host, port = _address(endpoint.removeprefix(_TCP), any_device=True)
+        if not 1024 <= port < 65535:
+            raise EndpointError(f"has port {port}, which must be from 1024 to 65534; the next one is used too")
+    except EndpointError as error:
+        raise EndpointError(
+            f"{_shown(endpoint)} {error}: leave it empty for ipc, or give tcp://127.0.0.1:PORT"
+        ) from None
+    return f"{_TCP}{host}:{port}", f"{_TCP}{host}:{port + 1}"
+
+
+def from_here(endpoint: str) -> str:
+    """How a process of the hub's own machine reaches it: an address of all devices becomes the loopback's."""
+    if not endpoint.startswith(_TCP):
+        return endpoint
+    host, port = _address(endpoint.removeprefix(_TCP), any_device=True)
+    return f"{_TCP}{_ANY.get(host, host)}:{port}"
+
+
+def beside(endpoint: str, fanout: str) -> str:
+    """The fan-out's address for who reached the hub at `endpoint`: the same host, whatever the hub calls itself."""
+    if not endpoint.startswith(_TCP) or not fanout.startswith(_TCP):
+        return fanout
+    host, port = endpoint.removeprefix(_TCP).rpartition(":")[0], fanout.rpartition(":")[2]
+    return f"{_TCP}{host}:{port}"
+
+
+# -- who can reach it ------------------------------------------------------------------------------
 
 
 def is_local(endpoint: str) -> bool:
     """Whether only this machine can reach it: ipc, inproc, or tcp on the loopback device."""
-    if not endpoint.startswith("tcp://"):
-        return endpoint.startswith(("ipc://", "inproc://"))
-    return is_loopback(endpoint.removeprefix("tcp://").rpartition(":")[0].strip("[]"))
+    if not endpoint.startswith(_TCP):
+        return endpoint.startswith((_IPC, _INPROC))
+    return is_loopback(endpoint.removeprefix(_TCP).rpartition(":")[0].strip("[]"))
 
 
 def is_loopback(host: str) -> bool:
@@ -33,26 +254,3 @@ def is_loopback(host: str) -> bool:
         return host == LOCALHOST or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def pair(endpoint: str) -> tuple[str, str]:
-    """Where ROUTER and PUB listen: the PUB takes the next port. Raises `EndpointError`."""
-    host, port = _parts(endpoint)
-    if not 1024 <= port < 65535:
-        raise EndpointError(f"{endpoint!r}: the port must be from 1024 to 65534; the next one is used too")
-    return f"tcp://{host}:{port}", f"tcp://{host}:{port + 1}"
-
-
-def from_here(endpoint: str) -> str:
-    """How a process of the hub's own machine reaches it: an address of all devices becomes the loopback's."""
-    if not endpoint.startswith("tcp://"):
-        return endpoint
-    host, port = _parts(endpoint)
-    return f"tcp://{_ANY.get(host, host)}:{port}"
-
-
-def beside(endpoint: str, fanout: str) -> str:
-    """The fan-out's address for who reached the hub at `endpoint`: the same host, whatever the hub calls itself."""
-    if not endpoint.startswith("tcp://") or not fanout.startswith("tcp://"):
-        return fanout
-    return f"tcp://{_parts(endpoint)[0]}:{_parts(fanout)[1]}"

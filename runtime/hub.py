@@ -118,7 +118,7 @@ class Hub:
                 continue
             session = self._sessions.heard(key, public)
             if session is None:
-                self._sessions.reply(key, number, c.Refused(code=c.UNKNOWN_SESSION, text="say hello first"))
+                self._sessions.send_away(key, number)
                 continue
             try:
                 permit(session.role, command)

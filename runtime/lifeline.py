@@ -26,6 +26,8 @@ def watch(descriptor: int, grace: float = ORPHAN_SECONDS) -> None:
     What is killed after the grace is the process's group, where it leads one, as the supervisor's children do.
     """
     os.set_inheritable(descriptor, False)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:  # inherited; our launcher ends us with it all the same
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_watch, args=(descriptor, grace), name="lifeline", daemon=True).start()
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -14,7 +14,7 @@ import anyio.abc
 import msgspec
 
 from protocols import commands as c
-from protocols.errors import Busy, DeadlineExceeded, ProtocolError, from_code
+from protocols.errors import Busy, DeadlineExceeded, ProtocolError, Replaced, from_code
 from runtime.sockets import Socket
 
 log = logging.getLogger("selu.mesh")
@@ -162,6 +162,8 @@ class Link:
                 if self._welcomed.is_set():
                     self._welcomed = anyio.Event()
                     await self._say_hello()
+            case c.Refused(code=Replaced.code):  # saying hello again would take the name back, and so on
+                self.refuse(from_code(reply.code, reply.text))
             case c.Refused() if number in self._said:
                 if reply.code != Busy.code:
                     self.refuse(from_code(reply.code, reply.text))

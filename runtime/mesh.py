@@ -21,7 +21,7 @@ from protocols.messages import Message
 from protocols.topics import CALLS, topic
 from runtime import crash, witness
 from runtime.blobs import BlobCorrupt, BlobStore
-from runtime.endpoints import beside
+from runtime.endpoints import beside, to_connect
 from runtime.handshakes import watch_handshakes
 from runtime.keys import Key
 from runtime.link import Link
@@ -293,14 +293,18 @@ async def connect(
 ) -> AsyncGenerator[Mesh]:
     """Joins the mesh at the hub's endpoint.
 
-    `role` decides what may be read and written, `instance` names this process. Whoever is more than an observer needs
+    `role` decides what may be read and written, `instance` names this process. Of two processes with the same key and
+    name the newer one stays, and whatever the older one asks for raises `Replaced`; observers without a key may share
+    a name. Whoever is more than an observer needs
     a `key`: it is for one role, and for its own name or that with a suffix ("anna", "anna/2"). `run` is the run's
     folder where it can be reached as files; without it blobs travel through the hub.
 
     Raises:
+        EndpointError: the endpoint is none that can be connected to.
         DeadlineExceeded: no hub answered within `timeout` seconds.
         NotAdmitted: the hub does not let this key in, or not in this role and name.
     """
+    endpoint = to_connect(endpoint)
     hello = c.Hello(role=role, instance=instance, ticket=key.ticket if key else "")
     curve = Curve(key.public, key.secret, key.hub) if key and key.public else None
     async with open_socket(zmq.DEALER, curve=curve) as socket, background() as tasks:

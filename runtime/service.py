@@ -23,6 +23,7 @@ from runtime.keys import Key, KeysFolder
 from runtime.mesh import Mesh, connect
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
+from runtime.signals import until_signalled
 from runtime.sockets import background
 from runtime.storage import HERE, STORAGE_FULL
 
@@ -132,22 +133,6 @@ class Service:
 Main = Callable[[Service], Awaitable[None]]
 
 
-@asynccontextmanager
-async def until_signalled() -> AsyncGenerator[Callable[[], bool]]:
-    """Cancels the block at the first SIGTERM or SIGINT; yields a function that tells whether that happened."""
-    with anyio.CancelScope() as scope:
-        async with background() as tasks:
-            tasks.start_soon(_cancel_when_signalled, scope)
-            yield lambda: scope.cancel_called
-
-
-async def _cancel_when_signalled(scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            scope.cancel()
-            return
-
-
 async def run_service(
     role: str, instance: str, run: RunFolder, settings: Any, main: Main, *, key: Key | None = None, endpoint: str = ""
 ) -> None:
@@ -161,7 +146,7 @@ async def run_service(
         Exception: whatever `main` failed with; it is on `faults` too.
     """
     async with (
-        until_signalled() as stopping,
+        until_signalled(signal.SIGTERM, signal.SIGINT) as stopping,
         _joined(role, instance, run, key=key, endpoint=endpoint) as mesh,
     ):
         service = Service(role=role, instance=instance, mesh=mesh, run=run, settings=settings)
@@ -171,7 +156,7 @@ async def run_service(
             try:
                 await main(service)
             except Exception as error:
-                if not stopping():
+                if not stopping:
                     await _last_words(service, error)
                 raise
             with anyio.move_on_after(LAST_WORDS_SECONDS):
@@ -236,7 +221,7 @@ async def run_hub(run: RunFolder, *, keys: KeysFolder | None, session_seconds: f
         ping_seconds=ping_seconds,
         where=lambda: run.listening,
     )
-    async with until_signalled(), serve_hub(settings):
+    async with until_signalled(signal.SIGTERM, signal.SIGINT), serve_hub(settings):
         await anyio.sleep_forever()
 
 

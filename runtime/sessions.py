@@ -8,12 +8,15 @@ import msgspec
 import zmq
 
 from protocols import commands as c
-from protocols.errors import Busy, ProtocolError
+from protocols.errors import Busy, ProtocolError, Replaced
+from protocols.topics import OBSERVER
 from runtime.access import Access
 from runtime.doors import Doors
 from runtime.keys import curve_proof
 from runtime.refusals import Refusals
 
+REPLACED = 1024
+"""Connections that are told that another process took their name; those replaced before them may say hello again."""
 SESSIONS = 1024
 """Sessions of one key, or of all that need none, before the next is told `Busy`."""
 STRANGER = "a stranger"
@@ -44,6 +47,7 @@ class Sessions:
         self._silence = silence
         self._ended = ended
         self._sessions: dict[bytes, Session] = {}
+        self._replaced: dict[bytes, str] = {}  # by connection, the instance; the oldest first
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._sessions
@@ -68,7 +72,9 @@ class Sessions:
     # -- beginning and end
 
     def admit(self, key: bytes, hello: c.Hello, public: str | None) -> None:
-        """Begins a session; an older one of the same instance ends.
+        """Begins a session; an older one of the same instance ends, and is told so.
+
+        Observers without a key prove nothing by a name, so none of them takes it from another.
 
         Raises:
             NotAdmitted: that key is not let in as that.
@@ -77,8 +83,13 @@ class Sessions:
         proof = self._access.admit(hello, public)
         if sum(s.proof == proof and s.key != key for s in self._sessions.values()) >= SESSIONS:
             raise Busy(f"there are {SESSIONS} sessions like {hello.instance}'s already")
-        for other in [s for s in self.all if s.instance == hello.instance and s.key != key]:
-            self._drop(other, "was replaced")
+        if proof or hello.role != OBSERVER:
+            for other in [s for s in self.all if s.instance == hello.instance and s.key != key]:
+                self._drop(other, "was replaced")
+                self._replaced[other.key] = other.instance
+            while len(self._replaced) > REPLACED:
+                del self._replaced[next(iter(self._replaced))]
+        self._replaced.pop(key, None)
         self._sessions[key] = Session(key, hello.role, hello.instance, time.monotonic(), proof)
         log.info("%s (%s) joined", hello.instance, hello.role)
 
@@ -111,6 +122,14 @@ class Sessions:
             sent = False
         self._counts["replies" if sent else "replies_dropped"] += 1
         return sent
+
+    def send_away(self, key: bytes, number: int) -> None:
+        """Answers a connection without a session: it has to say hello, or to end, as another has its name."""
+        if (instance := self._replaced.get(key)) is None:
+            self.reply(key, number, c.Refused(code=c.UNKNOWN_SESSION, text="say hello first"))
+        else:
+            text = f"another process has joined as {instance} with the same key: give each a name of its own"
+            self.reply(key, number, c.Refused(code=Replaced.code, text=text))
 
     def refuse(
         self, who: str, key: bytes, number: int, error: ProtocolError, data: Sequence[bytes] = (), *, count: str = ""

@@ -16,7 +16,7 @@ import anyio.abc
 import msgspec
 from anyio.abc import TaskStatus
 
-from runtime.endpoints import is_local
+from runtime.endpoints import EndpointError, is_local, is_loopback, to_listen
 from runtime.paths import given_path
 from runtime.settings import SettingsError
 from runtime.text import TextError, decode_text
@@ -49,10 +49,15 @@ def read_token(host: str, file: str) -> str | None:
     """The token that requests must bear, None where they need none.
 
     Raises:
-        SettingsError: other machines could ask without one, or it lies where others can read it.
+        SettingsError: there is no such host, other machines could ask without a token, or it lies where others can read
+            it.
     """
+    try:
+        host = to_listen(host)
+    except EndpointError as error:
+        raise SettingsError(f"metrics.host {error}") from None
     if not file:
-        if not is_local(f"tcp://{host}:1"):
+        if not is_loopback(host):
             raise SettingsError(
                 f"metrics.host {host!r} lets other machines ask: set metrics.token_file, or leave it 127.0.0.1"
             )
@@ -88,6 +93,7 @@ async def serve_pages(
     Raises:
         OSError: the place is taken.
     """
+    host = to_listen(host)
     now = 0
 
     async def handle(client: anyio.abc.SocketStream) -> None:

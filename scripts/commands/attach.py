@@ -6,11 +6,11 @@ A run that other machines can reach asks for a key; on its own machine --run fin
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.output import causes, complain, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,13 +49,14 @@ def run(given: argparse.Namespace) -> int:
 
     from protocols.errors import ProtocolError
     from protocols.topics import may, topic
+    from runtime.endpoints import EndpointError, resolve, to_connect
     from runtime.keys import KeysError, read_key
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from scripts.launch.speak import as_json, as_text
 
     write = as_json if given.json else as_text
-    say = _Counted(lambda found: sys.stdout.write(write(found) + "\n"), given.count)
+    tell = _Counted(lambda found: say(write(found)), given.count)
     try:
         start = given.start if given.start in ("start", "now") else int(given.start)
     except ValueError:
@@ -66,19 +67,24 @@ def run(given: argparse.Namespace) -> int:
         if not may(key.role if key else ROLE, declared.readers):
             readers = ", ".join(sorted(declared.readers))
             return _refuse(f"{given.topic} may be read by {readers} only: what it tells must not reach learning")
+        if given.connect is not None:
+            resolve(to_connect(given.connect))
         folder = RunFolder.open(given.run or newest()) if given.connect is None else None
         # The lock says whether it runs: a launcher that was killed leaves its endpoints behind.
         if folder is not None and not (folder.in_use() and folder.endpoints_file.exists()):
-            return _past(folder, given.topic, start, say)
+            return _past(folder, given.topic, start, tell)
         if key is None and folder is not None and folder.key_of(ROLE).exists():
             key = read_key(folder.key_of(ROLE))
         endpoint = given.connect or (folder.endpoint if folder else "")
-        return anyio.run(_follow, endpoint, key, given.topic, declared.durable, start, say)
-    except (RunFolderError, LogFormatError, KeysError) as error:
-        return _refuse(str(error))
-    except ProtocolError as error:
-        sys.stderr.write(f"selu: {error}\n")
-        return 2 if error.code in ("unknown_topic", "forbidden", "not_admitted") else 1
+        return anyio.run(_follow, endpoint, key, given.topic, declared.durable, start, tell)
+    except Exception as error:
+        cause = next(causes(error))
+        if isinstance(cause, RunFolderError | LogFormatError | KeysError | EndpointError):
+            return _refuse(str(cause))
+        if not isinstance(cause, ProtocolError):
+            raise
+        complain(str(cause))
+        return 2 if cause.code in ("unknown_topic", "forbidden", "not_admitted") else 1
 
 
 def newest() -> Path:
@@ -106,26 +112,25 @@ class _Counted:
         if self._left == 0:
             return True
         self._say(delivery)
-        sys.stdout.flush()
         if self._left is not None:
             self._left -= 1
         return self._left == 0
 
 
-def _past(folder: "RunFolder", topic: str, start: int | str, say: _Counted) -> int:
+def _past(folder: "RunFolder", topic: str, start: int | str, tell: _Counted) -> int:
     from services.report.load import deliveries
 
     if start == "now":
-        sys.stderr.write(f"selu: {folder.path} is not running: use --from start to see what is logged\n")
+        complain(f"{folder.path} is not running: use --from start to see what is logged")
         return 1
     after = 0 if start == "start" else max(0, int(start) - 1)
     for delivery in deliveries(folder, (topic,), after=after):
-        if say(delivery):
+        if tell(delivery):
             break
     return 0
 
 
-async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, start: int | str, say: _Counted) -> int:
+async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, start: int | str, tell: _Counted) -> int:
     """Prints until enough was said or the hub is gone."""
     import os
 
@@ -142,7 +147,7 @@ async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, s
         place = start if isinstance(start, int) else "start" if start == "start" else "now"
         async with mesh.subscribe(topic, start=place) if durable else mesh.listen(topic) as stream:
             async for delivery in stream:
-                if say(delivery):
+                if tell(delivery):
                     break
         tasks.cancel_scope.cancel()
     return 0
@@ -159,11 +164,11 @@ async def _end_with_the_hub(mesh: "Mesh", scope: "anyio.CancelScope") -> None:
         try:
             await mesh.status(timeout=GONE_SECONDS)
         except DeadlineExceeded:
-            sys.stderr.write("selu: the run has ended\n")
+            complain("the run has ended")
             scope.cancel()
             return
 
 
 def _refuse(reason: str) -> int:
-    sys.stderr.write(f"selu: {reason}\n")
+    complain(reason)
     return 2

@@ -6,9 +6,9 @@ retention settings, or by --rounds and --gib; by default frames of all rounds st
 """
 
 import argparse
-import sys
 
 from scripts.arguments import path_type
+from scripts.output import complain, say
 
 HELP = "let go of frames that nobody needs any more, and make the log small"
 
@@ -47,17 +47,17 @@ def run(given: argparse.Namespace) -> int:
                 finally:
                     log.close()
     except (RunFolderError, LogFormatError, SettingsError, Unreadable, StorageFull, OSError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2
     would = "would go" if given.dry_run else "are gone"
     rounds = ", ".join(map(str, swept.plan.rounds)) or "none"
-    sys.stdout.write(f"{swept.blobs} blobs of {size(swept.bytes)} {would}\n")
-    sys.stdout.write(f"rounds without frames: {rounds}, but for frames that are needed elsewhere\n")
+    say(f"{swept.blobs} blobs of {size(swept.bytes)} {would}")
+    say(f"rounds without frames: {rounds}, but for frames that are needed elsewhere")
     for group, behind in swept.plan.waiting.items():
         numbers = ", ".join(map(str, behind))
-        sys.stdout.write(f"kept for the consumer group {group!r}, which has yet to read them: rounds {numbers}\n")
+        say(f"kept for the consumer group {group!r}, which has yet to read them: rounds {numbers}")
     if swept.plan.over:
-        sys.stdout.write(f"over the bound by {size(swept.plan.over)}: all that is left is needed\n")
+        say(f"over the bound by {size(swept.plan.over)}: all that is left is needed")
     if not given.dry_run:
-        sys.stdout.write(f"log: {size(before)} before, {size(folder.log_size())} now\n")
+        say(f"log: {size(before)} before, {size(folder.log_size())} now")
     return 0

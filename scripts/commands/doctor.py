@@ -7,11 +7,11 @@ is what its name says, adapters, consumer groups' offsets, settings, and what ki
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.output import complain, say
 
 if TYPE_CHECKING:
     from scripts.launch.finding import Finding
@@ -37,7 +37,7 @@ def run(given: argparse.Namespace) -> int:
     if given.run is not None:
         return _of_run(given)
     if given.repair:
-        sys.stderr.write("selu: --repair needs a run's folder: selu doctor RUN --repair\n")
+        complain("--repair needs a run's folder: selu doctor RUN --repair")
         return 2
     from scripts.launch.health import examine
 
@@ -60,18 +60,18 @@ def _of_run(given: argparse.Namespace) -> int:
             mended = [Finding(what="repaired", state="ok", found=text) for text in done]
             return _say([*mended, *inspect(folder, live=False).findings], given.json)
     except (RunFolderError, LogFormatError, OSError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2
 
 
 def _say(findings: "Sequence[Finding]", as_json: bool) -> int:
     if as_json:
         rows = [{"what": f.what, "state": f.state, "found": f.found, "do": f.do} for f in findings]
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        say(json.dumps(rows, indent=2))
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
-            sys.stdout.write(f"{MARKS[finding.state]}  {finding.what.ljust(width)}  {finding.found}\n")
+            say(f"{MARKS[finding.state]}  {finding.what.ljust(width)}  {finding.found}")
             if finding.do:
-                sys.stdout.write(f"      {' ' * width}  -> {finding.do}\n")
+                say(f"      {' ' * width}  -> {finding.do}")
     return int(any(finding.state == "fail" for finding in findings))

@@ -6,11 +6,13 @@ on where it was, whatever stopped it; a run whose settings have changed since is
 """
 
 import argparse
+import signal
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
 from scripts.arguments import path_type
+from scripts.output import complain, say
 
 HELP = "compare methods over seeds and base models, and write one table"
 
@@ -42,6 +44,8 @@ def run(given: argparse.Namespace) -> int:
 
     from runtime.log import LogFormatError
     from runtime.settings import SettingsError
+    from runtime.signals import ignoring
+    from scripts.launch.writer import Writer
     from scripts.trials import plan
     from scripts.trials.conduct import Conduct
     from scripts.trials.machine import at_once, gpus
@@ -59,34 +63,30 @@ def run(given: argparse.Namespace) -> int:
         trials = plan.trials(experiment, folder, file=file, overrides=given.overrides)
         parallel = given.parallel or experiment.parallel or min(at_once(trial.settings) for trial in trials)
         if given.dry_run:
-            sys.stdout.write("".join(f"{trial.name}\n" for trial in trials))
-            sys.stdout.write(f"{len(trials)} runs into {folder}, {parallel} at once\n")
+            names = "".join(f"{trial.name}\n" for trial in trials)
+            say(f"{names}{len(trials)} runs into {folder}, {parallel} at once")
             return 0
         conduct = Conduct(experiment, trials, file=file, folder=folder)
-        runner = Runner(
-            trials, bases=conduct.setting.bases, parallel=parallel, gpus=gpus(), minutes=given.minutes, say=_say,
-            over=conduct.write,
-        )  # fmt: skip
-        with nullcontext() if given.report else conduct.locked():
+        with Writer(sys.stdout) as out, nullcontext() if given.report else conduct.locked():
+            runner = Runner(
+                trials, bases=conduct.setting.bases, parallel=parallel, gpus=gpus(), minutes=given.minutes,
+                say=lambda text: out.write(f"{text}\n"), over=conduct.write,
+            )  # fmt: skip
             runner.look()
             if not given.report:
                 done = len(runner.outcomes)
-                _say(f"{len(trials)} runs, {done} of them finished before; {parallel} at once, into {folder}")
+                out.write(f"{len(trials)} runs, {done} of them finished before; {parallel} at once, into {folder}\n")
                 anyio.run(runner.run)
-            conduct.write(runner.outcomes)
+            with ignoring(signal.SIGHUP):  # a terminal that is closed now does not cost the results
+                conduct.write(runner.outcomes)
+            out.write(f"{len(runner.outcomes)} of {len(trials)} runs are in {folder / 'results.md'}\n")
     except (SettingsError, LogFormatError) as error:
         return _refuse(str(error))
-    _say(f"{len(runner.outcomes)} of {len(trials)} runs are in {folder / 'results.md'}")
     if runner.stopped:
         return 128 + runner.stopped
     return 0 if given.report or len(runner.outcomes) == len(trials) else 1
 
 
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
 def _refuse(reason: str) -> int:
-    sys.stderr.write(f"selu: {reason}\n")
+    complain(reason)
     return 2

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.output import complain
 
 if TYPE_CHECKING:
     from runtime.keys import Key
     from runtime.runfolder import RunFolder
+    from scripts.launch.writer import Writer
     from services.settings import Settings
 
 WATCH_SECONDS, GONE_SECONDS = 2.0, 30.0
@@ -44,35 +46,39 @@ def run(given: argparse.Namespace) -> int:
     import anyio
 
     from runtime.child import main_of
+    from runtime.endpoints import EndpointError, resolve, to_connect
     from runtime.keys import KeysError, read_key
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, dump, load
+    from scripts.launch.writer import Writer
     from services.setting_kinds import with_absolute_paths
     from services.settings import Settings
 
     try:
+        resolve(to_connect(given.connect))
         key = read_key(given.key)
         main_of(key.role)
         settings = with_absolute_paths(load(Settings, file=given.settings, overrides=given.overrides))
         path = given.run or Path("runs") / key.name
         folder = RunFolder.open(path) if (path / "format").exists() else RunFolder.create(path)
-        with folder.locked() as lock:
+        with folder.locked() as lock, Writer(sys.stdout) as out:
             folder.write_settings(dump(settings, f"What {key.name} runs with, from {given.settings}."))
-            return anyio.run(_keep, folder, settings, key, given.key.absolute(), given.connect, lock)
-    except (KeysError, RunFolderError, SettingsError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+            return anyio.run(_keep, folder, settings, key, given.key.absolute(), given.connect, lock, out)
+    except (EndpointError, KeysError, RunFolderError, SettingsError) as error:
+        complain(str(error))
         return 2
 
 
-async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, endpoint: str, lock: int) -> int:
+async def _keep(
+    run: "RunFolder", settings: "Settings", key: "Key", file: Path, endpoint: str, lock: int, out: "Writer"
+) -> int:
     """Starts the service again when it dies, within the run's budget, until the run ends or somebody stops it."""
-    import signal
-
     import anyio
 
-    from protocols.errors import DeadlineExceeded, NotAdmitted
+    from protocols.errors import DeadlineExceeded, NotAdmitted, ProtocolError
     from runtime.child import command, environment
     from runtime.mesh import connect
+    from runtime.signals import ENDING, receiving
     from runtime.supervisor import Exit, Spec, supervise
     from scripts.launch.lines import exited
 
@@ -81,8 +87,7 @@ async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, 
 
     def end(with_code: int, why: str) -> None:
         nonlocal code
-        sys.stdout.write(f"{why}\n")
-        sys.stdout.flush()
+        out.write(f"{why}\n")
         code = with_code
         over.set()
 
@@ -90,10 +95,10 @@ async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, 
         if exit.again_in is None:
             end(0 if exit.code == 0 else 1, exited(exit))
         else:
-            sys.stdout.write(f"{exited(exit)}\n")
+            out.write(f"{exited(exit)}\n")
 
     async def until_told() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with receiving(*ENDING) as signals:
             async for number in signals:
                 return end(128 + number, "stopping")
 
@@ -106,14 +111,13 @@ async def _keep(run: "RunFolder", settings: "Settings", key: "Key", file: Path, 
                 while True:
                     await mesh.status(timeout=GONE_SECONDS)
                     await anyio.sleep(WATCH_SECONDS)
-        except NotAdmitted as error:
-            end(2, str(error))
         except DeadlineExceeded as error:
             end(0 if joined else 1, f"the run has ended: {error}" if joined else str(error))
+        except ProtocolError as error:
+            end(2 if isinstance(error, NotAdmitted) and not joined else 1, str(error))
 
-    sys.stdout.write(f"{key.name} joins {endpoint} as {key.role}; its log is {run.log_of(key.name)}\n")
-    sys.stdout.flush()
     restarts, grace = settings.mesh.restarts, settings.mesh.grace_seconds
+    out.write(f"{key.name} joins {endpoint} as {key.role}; its log is {run.log_of(key.name)}\n")
     async with (
         supervise(logs=run.logs, on_exit=hear, restarts=restarts, pass_fds=[lock]) as supervisor,
         anyio.create_task_group() as tasks,

@@ -7,11 +7,11 @@ With --run it is about one run on this machine: a key lets a consumer of yours w
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.output import complain, say
 
 if TYPE_CHECKING:
     from runtime.keys import KeysFolder
@@ -47,16 +47,16 @@ def run(given: argparse.Namespace) -> int:
         match given.action:
             case "make":
                 file = _make(folder, given.name, given.role, of_run=given.run is not None)
-                sys.stdout.write(f"{file}\n")
+                say(str(file))
             case "revoke":
                 folder.check()
                 folder.revoke(given.name)
             case _:
                 folder.check()
                 for entry in folder.allowed():
-                    sys.stdout.write(f"{entry.name}  {entry.role}  {entry.proof}\n")
+                    say(f"{entry.name}  {entry.role}  {entry.proof}")
     except (KeysError, RunFolderError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2
     return 0
 

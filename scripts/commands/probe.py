@@ -7,11 +7,11 @@ with --run also by the actor that the run has taught.
 """
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.output import complain, say
 
 if TYPE_CHECKING:
     from runtime.runfolder import RunFolder
@@ -58,16 +58,30 @@ def run(given: argparse.Namespace) -> int:
             raise SettingsError("probes ask about the household, whose every state is known: set world.name to it")
         if given.episodes < 2:
             raise SettingsError("give --episodes 2 at least")
-        text, figures = anyio.run(_probe, given, settings, folder)
+        made = anyio.run(_until_signalled, given, settings, folder)
     except (SettingsError, EngineError, RunFolderError, LogFormatError, ValueError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2
+    if isinstance(made, int):
+        return 128 + made
+    text, figures = made
     out = given.out or Path("runs/probes")
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{given.probe}.md").write_text(text, encoding="utf-8")
     (out / f"{given.probe}.json").write_bytes(figures)
-    sys.stdout.write(f"{text}\nwritten to {out / given.probe}.md and .json\n")
+    say(f"{text}\nwritten to {out / given.probe}.md and .json")
     return 0
+
+
+async def _until_signalled(
+    given: argparse.Namespace, settings: "Settings", run: "RunFolder | None"
+) -> tuple[str, bytes] | int:
+    """What `_probe` returns, or the signal that ended it: the engine's processes are then ended, too."""
+    from runtime.signals import ENDING, until_signalled
+
+    async with until_signalled(*ENDING) as stopped:
+        return await _probe(given, settings, run)
+    return stopped.number
 
 
 async def _probe(given: argparse.Namespace, settings: "Settings", run: "RunFolder | None") -> tuple[str, bytes]:

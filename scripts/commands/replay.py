@@ -7,9 +7,9 @@ were changed when the run was resumed count for the whole of it.
 
 import argparse
 import json
-import sys
 
 from scripts.arguments import path_type
+from scripts.output import complain, say
 
 HELP = "fold a run's log again and compare the datasets with the recorded ones"
 
@@ -33,19 +33,19 @@ def run(given: argparse.Namespace) -> int:
         folder = RunFolder.open(given.run)
         compared = list(replay(folder, load(Settings, file=folder.settings_file)))
     except (RunFolderError, LogFormatError, SettingsError, ProtocolError, OSError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2
     different = [one for one in compared if one.difference]
     if given.json:
-        sys.stdout.write(json.dumps([msgspec.to_builtins(one) for one in compared], indent=2) + "\n")
+        say(json.dumps([msgspec.to_builtins(one) for one in compared], indent=2))
         return int(bool(different))
     for one in compared:
         mark = "FAIL" if one.difference else "same"
-        sys.stdout.write(f"{mark}  {one.adapter:10}  {one.dataset}  {one.rows:6} rows  {one.recorded[:12]}\n")
+        say(f"{mark}  {one.adapter:10}  {one.dataset}  {one.rows:6} rows  {one.recorded[:12]}")
         if one.difference:
-            sys.stdout.write(f"      -> {one.difference}\n")
+            say(f"      -> {one.difference}")
     if not compared:
-        sys.stdout.write("nothing has been trained yet\n")
+        say("nothing has been trained yet")
     elif not different:
-        sys.stdout.write(f"all {len(compared)} datasets are those that were recorded\n")
+        say(f"all {len(compared)} datasets are those that were recorded")
     return int(bool(different))

@@ -1,9 +1,9 @@
 """Writes summary.json and report.html of a run folder anew, and prints the figures. Works on a running run too."""
 
 import argparse
-import sys
 
 from scripts.arguments import path_type
+from scripts.output import complain, say
 
 HELP = "write a run's report and print its figures"
 
@@ -23,11 +23,11 @@ def run(given: argparse.Namespace) -> int:
         try:
             summary = conclude(folder)
         except OSError as error:
-            sys.stdout.write(table(summarize(folder)) + "\n")
-            sys.stderr.write(f"selu: the report cannot be written into {folder.path}: {error.strerror or error}\n")
+            say(table(summarize(folder)))
+            complain(f"the report cannot be written into {folder.path}: {error.strerror or error}")
             return 1
     except (RunFolderError, LogFormatError, SettingsError, OSError) as error:
-        sys.stderr.write(f"selu: {error}\n")
+        complain(str(error))
         return 2
-    sys.stdout.write(conclusion(summary, folder) + "\n")
+    say(conclusion(summary, folder))
     return 0

@@ -5,11 +5,12 @@ cleanly; `selu up --resume FOLDER` goes on where it stopped.
 """
 
 import argparse
+import signal
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.output import complain, say
 
 if TYPE_CHECKING:
     from runtime.runfolder import RunFolder
@@ -64,7 +65,6 @@ def run(given: argparse.Namespace) -> int:
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, dump
     from runtime.storage import is_full
-    from scripts.launch.keys import give_keys
     from scripts.launch.plan import new_plan, resumed_plan
     from scripts.launch.preflight import problems
     from scripts.launch.resume import record_inputs
@@ -86,7 +86,7 @@ def run(given: argparse.Namespace) -> int:
             RunFolder.check_new(plan.folder, numbered=plan.numbered)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
-            sys.stdout.write(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}\n")
+            say(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}")
             return _refuse(*problems(plan))
         if not plan.resume:
             if found := problems(plan):
@@ -99,9 +99,6 @@ def run(given: argparse.Namespace) -> int:
                 return _refuse(*found)
             folder.write_settings(dump(plan.settings, f"The resolved settings of this run ({plan.profile})."))
             record_inputs(folder, plan.settings)
-            mesh = plan.settings.mesh
-            folder.listen_at(mesh.endpoint, keyed=bool(mesh.keys))
-            give_keys(plan, folder)
             return _launch(plan, folder, lock, plain=given.plain)
     except (SettingsError, RunFolderError, LogFormatError, KeysError) as error:
         return _refuse(str(error))
@@ -114,43 +111,52 @@ def run(given: argparse.Namespace) -> int:
 def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int:
     import anyio
 
+    from runtime.signals import exiting, ignoring
     from runtime.storage import is_full
     from scripts.launch.ending import conclude, conclusion, tidy
     from scripts.launch.guard import lost
+    from scripts.launch.keys import give_keys
     from scripts.launch.run import launch
     from scripts.launch.show import choose
+    from scripts.launch.writer import Writer
 
-    with choose(plain) as show:
-        show.event(f"run {folder.path}, profile {plan.profile}")
-        outcome = anyio.run(launch, plan, folder, lock, show)
-    folder.stop_listening()
-    if gone := lost(folder):
-        sys.stderr.write(f"\nselu: {gone}\n")
-        return 1
-    try:
-        tidy(folder, plan.settings)
-        summary = conclude(folder)
-        sys.stdout.write(conclusion(summary, folder) + "\n")
-        sys.stdout.flush()
-    except OSError as error:
-        if not is_full(error):
-            raise
-        return _refuse(f"the report cannot be written: {error}: free space; then `selu report {folder.path}` writes it")
-    resume = f"selu up --resume {folder.path}"
-    match outcome.how:
-        case "finished":
-            return 0
-        case "stopped":
-            sys.stdout.write(f"\nstopped; go on with: {resume}\n")
-            return 128 + outcome.signal
-        case "failed":
-            sys.stderr.write(f"\nselu: {outcome.why}\nWhen that is mended, go on with: {resume}\n")
+    mesh = plan.settings.mesh
+    with Writer(sys.stdout) as out:
+        try:
+            with exiting(signal.SIGTERM, signal.SIGHUP):  # until the launcher takes them over
+                folder.listen_at(mesh.endpoint, keyed=bool(mesh.keys))
+                give_keys(plan, folder)
+                with choose(plain, out) as show:
+                    show.event(f"run {folder.path}, profile {plan.profile}")
+                    outcome = anyio.run(launch, plan, folder, lock, show)
+        finally:
+            folder.stop_listening()
+        if gone := lost(folder):
+            complain(gone)
             return 1
+        resume = f"selu up --resume {folder.path}"
+        try:
+            with ignoring(signal.SIGHUP):  # the run is over: a terminal that is closed now does not cost the report
+                tidy(folder, plan.settings)
+                summary = conclude(folder)
+            out.write(conclusion(summary, folder) + "\n")
+        except OSError as error:
+            if not is_full(error):
+                raise
+            return _refuse(
+                f"the report cannot be written: {error}: free space; then `selu report {folder.path}` writes it"
+            )
+        if outcome.how == "stopped":
+            out.write(f"\nstopped; go on with: {resume}\n")
+            return 128 + outcome.signal
+    if outcome.how == "failed":
+        complain(f"{outcome.why}\nWhen that is mended, go on with: {resume}")
+        return 1
+    return 0
 
 
 def _refuse(*reasons: str) -> int:
     """Says what is wrong; 0 where nothing is."""
-    with suppress(OSError):  # on a full disk there may be nowhere to say it
-        for reason in reasons:
-            sys.stderr.write(f"selu: {reason}\n")
+    for reason in reasons:
+        complain(reason)
     return 2 if reasons else 0

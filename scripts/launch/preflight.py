@@ -10,6 +10,7 @@ from collections.abc import Iterator, Set
 from pathlib import Path
 
 from protocols.topics import OBSERVER
+from runtime.endpoints import to_listen
 from runtime.keys import KeysError, KeysFolder
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError
@@ -156,12 +157,15 @@ def _metrics(settings: Settings) -> Iterator[str]:
         return
     try:
         read_token(wanted.host, wanted.token_file)
-        with socket.create_server((wanted.host, wanted.port), family=_family(wanted.host)):
+        host = to_listen(wanted.host)
+        with socket.create_server((host, wanted.port), family=_family(host)):
             pass
     except SettingsError as error:
         yield str(error)
     except OSError as error:
-        why = os.strerror(error.errno) if error.errno else str(error)
+        # The socket's own text for a port that is taken repeats the address; a name's error has a number of its own.
+        unknown = isinstance(error, socket.gaierror) or not error.errno
+        why = error.strerror or str(error) if unknown else os.strerror(error.errno or 0)
         yield f"cannot answer at {wanted.host} port {wanted.port} ({why}): set metrics.port to another, or 0"
 
 

@@ -19,6 +19,7 @@ from runtime.keys import read_key
 from runtime.mesh import Mesh, connect
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
+from runtime.signals import ENDING, receiving
 from runtime.streams import Delivery
 from runtime.supervisor import HOPELESS, Exit, Spec, Supervisor, supervise
 from scripts.launch import lines
@@ -33,12 +34,16 @@ from services.report.state import READS
 
 HUB_SECONDS = 15.0
 """How long the hub may take to answer first."""
+AGAIN_SECONDS = 1.0
+"""The pause before the hub is asked again, where it refused us or was away."""
 TICK_SECONDS = 0.25
 """How often what is shown is brought up to date."""
 HEALTH_SECONDS = 5.0
 """How often the processes' figures go into metrics.jsonl."""
 LAST_WORDS_SECONDS = 3.0
 """How long to wait for the services' last figures once the run is over."""
+SAME_SECONDS = 0.5
+"""A signal that comes so soon after another is the same wish: nobody presses Ctrl-C twice in it."""
 STALL_SECONDS = 180.0
 """How long nothing may happen before a person is told."""
 FAULTS = 64
@@ -143,6 +148,7 @@ class Launch:
                 self._show.event(f"no word from the hub at {endpoint}: {errors.exceptions[0]}")
             finally:
                 self._pages.mesh = None
+            await anyio.sleep(AGAIN_SECONDS)
 
     async def _follow(self, mesh: Mesh) -> None:
         async with mesh.subscribe(*READS, start=self._next) as stream:
@@ -213,11 +219,17 @@ class Launch:
             self._end(Outcome(how="failed", why=f"{exit.instance} {exit.how}, and {again}. {log} ends with\n{last}"))
 
     def _signalled(self, supervisor: Supervisor) -> Callable[[signal.Signals], Awaitable[None]]:
+        asked: float | None = None
+
         async def handle(number: signal.Signals) -> None:
+            nonlocal asked
             if self._over.is_set():
-                self._show.event(f"{number.name} again: killing what is left")
-                supervisor.kill()
+                # A terminal that is closed is told of by the kernel and by the shell, and `timeout` signals twice.
+                if number != signal.SIGHUP and (asked is None or self._now - asked >= SAME_SECONDS):
+                    self._show.event(f"{number.name} again: killing what is left")
+                    supervisor.kill()
             else:
+                asked = self._now
                 self._show.event(f"{number.name}: ending; once more kills at once")
                 self._end(Outcome(how="stopped", signal=number))
 
@@ -264,10 +276,10 @@ class Launch:
 
 @asynccontextmanager
 async def _signals(handle: Callable[[signal.Signals], Awaitable[None]]) -> AsyncGenerator[None]:
-    """Calls `handle` for each SIGINT, SIGTERM and SIGHUP while the block runs."""
+    """Calls `handle` for each SIGINT, SIGTERM and SIGHUP that is heeded while the block runs."""
 
     async def receive(*, task_status: anyio.abc.TaskStatus[None]) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        with receiving(*ENDING) as signals:
             task_status.started()
             async for number in signals:
                 await handle(number)

@@ -1,18 +1,19 @@
 """How a run is shown while it goes: in plain lines, or on a terminal."""
 
-import sys
+import os
 import time
-from typing import Protocol, TextIO
+from typing import Protocol
 
-from runtime.storage import is_full
+from scripts.launch.speak import harmless
 from scripts.launch.watch import Watch
+from scripts.launch.writer import Writer
 
 STATUS_SECONDS = 5.0
 """How often plain lines say where the run stands."""
 
 
 class Show(Protocol):
-    """`event` is called for each line a person should read, `tick` a few times a second."""
+    """`event` is called for each text a person should read, `tick` a few times a second. Neither waits nor fails."""
 
     def __enter__(self) -> "Show": ...
 
@@ -26,8 +27,8 @@ class Show(Protocol):
 class Plain:
     """Lines with the seconds since the start: for pipes, files and CI."""
 
-    def __init__(self, out: TextIO | None = None) -> None:
-        self._out = out or sys.stdout
+    def __init__(self, out: Writer) -> None:
+        self._out = out
         self._begun = time.monotonic()
         self._said = ""
         self._at = -STATUS_SECONDS
@@ -36,18 +37,10 @@ class Plain:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._write("")
+        pass
 
     def event(self, text: str) -> None:
-        self._write(f"{time.monotonic() - self._begun:7.1f}s  {text}\n")
-
-    def _write(self, text: str) -> None:
-        try:
-            self._out.write(text)
-            self._out.flush()
-        except OSError as error:
-            if not is_full(error):  # a run is not ended for a line
-                raise
+        self._out.write(f"{stamped(text, time.monotonic() - self._begun)}\n")
 
     def tick(self, watch: Watch) -> None:
         from scripts.launch.lines import status
@@ -59,10 +52,15 @@ class Plain:
             self.event(text)
 
 
-def choose(plain: bool) -> Show:
-    """The screen on a terminal that can do it, else plain lines."""
-    if plain or not sys.stdout.isatty():
-        return Plain()
+def stamped(text: str, seconds: float) -> str:
+    """An event's lines with the time of the run, and with nothing in them that a terminal would obey."""
+    return f"{seconds:7.1f}s  " + "\n".join(harmless(line) for line in text.split("\n"))
+
+
+def choose(plain: bool, out: Writer) -> Show:
+    """The screen on a terminal that can redraw, else plain lines."""
+    if plain or not out.isatty() or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
+        return Plain(out)
     from scripts.launch.screen import Screen
 
-    return Screen()
+    return Screen(out)

@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError
+from runtime.signals import ENDING, receiving
 from scripts.trials.machine import Placement
 from scripts.trials.outcome import Outcome, finished, outcome
 from scripts.trials.plan import Trial, check, moved, to_toml
@@ -30,7 +31,7 @@ FREE_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 """How often it is looked whether the first trial of a base model has left the judgement set."""
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 
 
 class Runner:
@@ -93,7 +94,7 @@ class Runner:
             self._say("the time is over: what ran was stopped, and goes on where it was next time")
 
     async def _end_on_signal(self, scope: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with receiving(*ENDING) as signals:
             async for number in signals:
                 self._say(f"stopped by {number.name}: what runs is stopped too, and goes on where it was next time")
                 self.stopped = number

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from runtime.endpoints import is_loopback
+from runtime.endpoints import EndpointError, check_url, is_loopback
 from services.models.engine import EngineError
 from services.settings import Model
 
@@ -26,15 +26,11 @@ def check_server(settings: Model, environ: Mapping[str, str] = os.environ) -> st
     if not url:
         raise EngineError("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise EngineError(f"model.url {url!r} is no URL: {error}") from None
-    if parts.scheme not in ("http", "https") or not host or parts.username:
-        raise EngineError(
-            f"model.url {url!r} is not http://HOST:PORT or https://HOST:PORT (a key goes into {KEY_VARIABLE})"
-        )
-    if is_loopback(host) or settings.trust_network:
+        check_url(url)
+    except EndpointError as error:
+        raise EngineError(f"model.url {error}; a key goes into {KEY_VARIABLE}") from None
+    parts = urlsplit(url)
+    if is_loopback(parts.hostname or "") or settings.trust_network:
         return url
     missing = [] if parts.scheme == "https" else ["https"]
     missing += [] if server_key(environ) else [f"a key in {KEY_VARIABLE}"]

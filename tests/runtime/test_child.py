@@ -32,8 +32,8 @@ def run(tmp_path: Path) -> RunFolder:
     return made
 
 
-def started(run: RunFolder, role: str) -> subprocess.CompletedProcess[str]:
-    argv = command(f"{role}-0", role, run, lifeline=None)
+def started(run: RunFolder, role: str, *, endpoint: str = "") -> subprocess.CompletedProcess[str]:
+    argv = command(f"{role}-0", role, run, lifeline=None, endpoint=endpoint)
     return subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
 
 
@@ -70,6 +70,11 @@ def test_settings_that_cannot_be_used_are_named_and_not_tried_again(run: RunFold
     run.settings_file.write_text("[simulator]\nquota = 0\n")
     ended = started(run, "hub")
     assert ended.returncode == HOPELESS and "simulator.quota = 0 is not allowed" in ended.stderr
+
+
+def test_an_endpoint_that_is_none_is_named_and_not_tried_again(run: RunFolder) -> None:
+    ended = started(run, "relabeler", endpoint="gpu1:5555")
+    assert ended.returncode == HOPELESS and "give tcp://HOST:PORT" in ended.stderr and "Traceback" not in ended.stderr
 
 
 def test_a_role_nobody_wrote_is_not_tried_again(run: RunFolder) -> None:

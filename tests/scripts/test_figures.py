@@ -64,6 +64,13 @@ def test_metrics_that_cannot_be_served_are_refused_before_the_start(tmp_path: Pa
     assert "set metrics.token_file" in said
 
 
+@pytest.mark.parametrize("host", ["", "*", "http://127.0.0.1", "127.0.0.1:9464", "a" * 70, "küche", "300.0.0.1"])
+def test_a_host_that_is_none_is_refused_before_the_start(tmp_path: Path, host: str) -> None:
+    wanted = ["metrics.port=9464", f"metrics.host={host}"]
+    (said,) = problems(new_plan("scripted", folder=tmp_path / "r", overrides=wanted))
+    assert said.startswith("metrics.host ") and "give 127.0.0.1, ::1" in said
+
+
 @pytest.mark.parametrize("key", ["metrics.port=70000", "retention.rounds=-1", "retention.gib=-0.5"])
 def test_settings_out_of_bounds_are_refused(key: str) -> None:
     with pytest.raises(SettingsError, match="is not allowed"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from protocols.errors import NotAdmitted, Replaced, Unavailable
 from runtime.runfolder import RunFolder
 from runtime.settings import dump, load
 from scripts.selu import COMMANDS, main
@@ -178,6 +179,19 @@ def test_attach_without_a_hub_says_where_it_looked(
     monkeypatch.setattr("scripts.commands.attach.CONNECT_SECONDS", 0.2)
     code, _, err = selu(capsys, "attach", "rounds", "--connect", "ipc:///tmp/selu-nobody-listens-here")
     assert code == 1 and "selu-nobody-listens-here" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(NotAdmitted("revoked"), 2), (Replaced("two of a name"), 1), (Unavailable("gone"), 1)]
+)
+def test_attach_tells_what_the_hub_refuses_while_it_reads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    async def fail(*_: object) -> int:
+        raise ExceptionGroup("unhandled errors in a TaskGroup", [error])
+
+    monkeypatch.setattr("scripts.commands.attach._follow", fail)
+    assert selu(capsys, "attach", "rounds", "--connect", "ipc:///tmp/x") == (code, "", f"selu: {error}\n")
 
 
 def test_report_of_no_run_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

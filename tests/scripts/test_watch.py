@@ -13,7 +13,7 @@ from runtime.supervisor import Exit
 from scripts.launch import lines
 from scripts.launch.ending import table
 from scripts.launch.plan import new_plan
-from scripts.launch.screen import Screen
+from scripts.launch.screen import draw
 from scripts.launch.speak import harmless
 from scripts.launch.watch import Watch
 from services.report.numbers import seconds, size
@@ -163,7 +163,6 @@ def test_a_death_is_told_with_what_follows_and_its_last_words() -> None:
 
 def test_the_screen_draws_every_stage_of_a_run() -> None:
     watch = fresh()
-    screen = Screen(Console(file=io.StringIO(), width=140))
     watch.hear_live(
         Delivery("progress", 0, "x", "t", 0.0, Progress(role="trainer", what="training critic@1", done=3, total=9)), 1.0
     )
@@ -172,7 +171,7 @@ def test_the_screen_draws_every_stage_of_a_run() -> None:
         watch.hear(delivery, 1.0)
         watch.hear_live(beat("critic-0", answered=1.0), 1.0)
         out = io.StringIO()
-        Console(file=out, width=140).print(screen.draw(watch))
+        Console(file=out, width=140).print(draw(watch, "12 s"))
         drawn.append(out.getvalue())
     assert all("critic-0" in text for text in drawn)
     assert "66.0%" in drawn[-1] and "training critic@1" in drawn[-1]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from runtime.endpoints import EndpointError, address
 from runtime.paths import given_path
 from services.worlds.options import Seconds, command_words, convert_options, parts
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
@@ -103,10 +104,10 @@ def rng(*purpose: object) -> random.Random:
 
 
 def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError(f"option 'connect' has {text!r}: write HOST:PORT, e.g. 127.0.0.1:8080")
-    return host, int(port)
+    try:
+        return address(text)
+    except EndpointError as error:
+        raise ValueError(f"option 'connect' of virtualhome: {error}") from None
 
 
 def read_options(given: dict[str, Any]) -> Options:
