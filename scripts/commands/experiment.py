@@ -40,6 +40,7 @@ def run(given: argparse.Namespace) -> int:
 
     from runtime.log import LogFormatError
     from runtime.settings import SettingsError
+    from scripts.launch.model_check import experiment_problems
     from scripts.trials import plan
     from scripts.trials.conduct import Conduct
     from scripts.trials.machine import at_once, gpus
@@ -55,6 +56,8 @@ def run(given: argparse.Namespace) -> int:
                 "dev split: say --heldout if that is so, or set split to dev"
             )
         trials = plan.trials(experiment, folder, file=file, overrides=given.overrides)
+        if not given.report and (found := experiment_problems([trial.settings for trial in trials])):
+            return _refuse(*found)
         parallel = given.parallel or experiment.parallel or min(at_once(trial.settings) for trial in trials)
         if given.dry_run:
             sys.stdout.write("".join(f"{trial.name}\n" for trial in trials))
@@ -85,6 +88,7 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _refuse(reason: str) -> int:
-    sys.stderr.write(f"selu: {reason}\n")
+def _refuse(*reasons: str) -> int:
+    for reason in reasons:
+        sys.stderr.write(f"selu: {reason}\n")
     return 2

@@ -1,6 +1,5 @@
 """What `selu up` is going to do: which settings, in which folder, as which processes. Touches nothing."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +9,12 @@ import msgspec
 
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, load
+from scripts.launch.resolve import MODELS as MODELS
+from scripts.launch.resolve import resolve
 from services.settings import Settings
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 METHODS = Path(__file__).parents[1] / "methods"
-MODELS = PROFILES / "models"
-"""The settings of a model's family, by the ``model_type`` in its config.json."""
 
 FIXED = ("run.seed", "world", "model.path", "evaluator.split", "evaluator.tasks", "evaluator.judgements")
 """What a resumed run cannot change: its past would no longer compare with its future."""
@@ -94,15 +93,6 @@ def _file(kind: str, name: str, known: dict[str, Path]) -> Path:
     raise SettingsError(f"no {kind} {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
 
 
-def family_settings(model: Path) -> list[Path]:
-    """The file with the settings of a model folder's family; none where the family has no settings of its own."""
-    try:
-        kind = json.loads((model / "config.json").read_text())["model_type"]
-    except (OSError, ValueError, TypeError, KeyError):  # the preflight says what is wrong with the folder
-        return []
-    return [file for file in MODELS.glob("*.toml") if file.stem == kind]
-
-
 def new_plan(
     profile: str,
     *,
@@ -118,10 +108,9 @@ def new_plan(
         SettingsError: the profile, the method or an override cannot be used.
     """
     file = profile_file(profile)
-    given = [] if model is None else [f"model.path={model}"]
     name = file.stem if method is None else f"{file.stem}-{method_file(method).stem}"
-    over = [*([] if model is None else family_settings(model)), *([] if method is None else [method_file(method)])]
-    settings = load(Settings, file=file, over=over, overrides=[*given, *overrides])
+    over = [] if method is None else [method_file(method)]
+    settings = resolve(file, model=model, over=over, overrides=overrides)
     if folder is None:
         stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
         taken = [""] + [f"-{n}" for n in range(2, 1000)]

@@ -10,8 +10,9 @@ from msgspec import Meta
 from protocols.codec import digest
 from runtime.settings import Layer, SettingsError, dump, load
 from scripts.launch.plan import method_file, methods, profile_file
+from scripts.launch.resolve import resolve
 from services.models.engine import EngineError
-from services.models.folder import MICRO, PACKAGED, base_model_name, model_folder
+from services.models.folder import MICRO, base_model_name, model_folder
 from services.settings import Section, Settings
 
 OF_NO_ACCOUNT = (
@@ -155,15 +156,14 @@ def _settings(
         "run": {"rounds": experiment.rounds, "seed": seed},
         "simulator": {"quota": experiment.quota},
         "evaluator": {"split": experiment.split, "judgement_sets": str((folder / "judgements").absolute())},
-        "model": {"path": base if base in ("", *PACKAGED) else str(Path(base).expanduser().absolute())},
     }
-    over: list[Layer] = [
+    own: list[Layer] = [
         (str(file), common),
         (f"{file}: settings", experiment.settings),
         method_file(variant.method),
         (f"{file}: variants.{row}.settings", variant.settings),
     ]
-    return load(Settings, file=profile_file(experiment.profile), over=over, overrides=overrides)
+    return resolve(profile_file(experiment.profile), model=base, own=own, overrides=overrides)
 
 
 def _plain(name: str) -> str:

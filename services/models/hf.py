@@ -57,13 +57,15 @@ class Backbone:
 
         self.device = _device(settings)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" or fast_bfloat16() else torch.float32
-        self.chat = ChatFormat.load(folder)
         try:
+            self.chat = ChatFormat.load(folder)
             self.processor: Any = load_processor(folder)
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 folder, dtype=self.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
+        except EngineError:
+            raise
+        except Exception as error:  # safetensors, tokenizers and templates raise what they like
             raise EngineError(f"transformers cannot load {folder}: {error}") from error
         self.model, loading = loaded
         if missing := sorted(loading["missing_keys"]):  # transformers would go on with random ones
