@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import anyio
 import msgspec
@@ -12,6 +13,7 @@ from services.models.engine import EngineError, ModelUnusable
 from services.models.examine import examine
 from services.models.http_client import HttpBroken, HttpClient, HttpFailed
 from services.models.load import check_installed, choose_engine
+from services.models.picture_tokens import LISTED_TOKENS, PROMPT_TOKENS
 from services.models.server import check_server, server_key
 from services.models.server_check import Served, check_adapters, served_model
 from services.settings import Settings, World
@@ -43,21 +45,35 @@ def trains(settings: Settings) -> bool:
     return settings.run.rounds > 0 and not scripted
 
 
-def frame_size(world: World) -> tuple[int, int]:
-    """Width and height of a world's frames, in pixels."""
+def _options(world: World) -> dict[str, Any]:
+    """A world's options by name, its defaults among them."""
     if world.name == "ai2thor":
         from services.worlds.ai2thor.options import Options
     elif world.name == "virtualhome":
         from services.worlds.virtualhome.options import Options
     else:
         from services.worlds.household.options import Options
-    said = {**{field.name: field.default for field in msgspec.structs.fields(Options)}, **world.options}
+    return {**{field.name: field.default for field in msgspec.structs.fields(Options)}, **world.options}
+
+
+def frame_size(world: World) -> tuple[int, int] | None:
+    """Width and height of a world's frames, in pixels; None where its options are not what they must be."""
+    said = _options(world)
     width, height = (said.get(name, said.get("frame")) for name in ("width", "height"))
-    return (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        return width, height
+    return None  # the world says what is wrong with its options
+
+
+def prompt_tokens(world: World) -> int:
+    """The tokens that a world's prompts take at least."""
+    return PROMPT_TOKENS + (LISTED_TOKENS if _options(world).get("admissible") is True else 0)
 
 
 def _folder(settings: Settings, engine: str) -> list[str]:
-    return [str(lack) for lack in examine(settings.model, engine, frame=frame_size(settings.world))]
+    world = settings.world
+    lacks = examine(settings.model, engine, frame=frame_size(world), prompt=prompt_tokens(world))
+    return [str(lack) for lack in lacks]
 
 
 def _server(settings: Settings, learning: bool) -> Iterator[str]:
@@ -96,6 +112,6 @@ def experiment_problems(all_settings: list[Settings]) -> list[str]:
     """What is wrong with any of an experiment's models, each said once."""
     asked: dict[str, Settings] = {}
     for settings in all_settings:
-        key = (settings.model, settings.world.name, frame_size(settings.world), trains(settings))
+        key = (settings.model, frame_size(settings.world), prompt_tokens(settings.world), trains(settings))
         asked.setdefault(repr(key), settings)
     return list(dict.fromkeys(problem for settings in asked.values() for problem in model_problems(settings)))

@@ -47,13 +47,16 @@ def model_path(settings: Model) -> Path:
     return path
 
 
-def examine(settings: Model, engine: str, *, frame: tuple[int, int] | None = None) -> list[Lack]:
+def examine(
+    settings: Model, engine: str, *, frame: tuple[int, int] | None = None, prompt: int = PROMPT_TOKENS
+) -> list[Lack]:
     """All that keeps a base model from being served and trained; empty where nothing does.
 
     Args:
         settings: name the model's folder and how long its prompts may be.
         engine: "vllm", "transformers", or "openai", where it is served elsewhere and only trained here.
         frame: width and height of the pictures that it will be asked about, in pixels.
+        prompt: the tokens that common prompts and their answers take at least, beside the picture.
     """
     if found := place_flaws(settings):
         return found
@@ -69,7 +72,7 @@ def examine(settings: Model, engine: str, *, frame: tuple[int, int] | None = Non
         *_files(folder),
         *template_flaws(folder, config),
         *lacking(folder, "vllm" if engine == "vllm" else "transformers"),  # the trainer is on transformers always
-        *_lengths(settings, folder, config, engine, frame),
+        *_lengths(settings, folder, config, engine, frame, prompt),
     ]
 
 
@@ -152,7 +155,7 @@ def _files(folder: Path) -> Iterator[Lack]:
 
 
 def _lengths(
-    settings: Model, folder: Path, config: Mapping[str, Any], engine: str, frame: tuple[int, int] | None
+    settings: Model, folder: Path, config: Mapping[str, Any], engine: str, frame: tuple[int, int] | None, prompt: int
 ) -> Iterator[Lack]:
     """Prompts that are longer than the model takes, or pictures that fill a whole prompt."""
     if engine == "openai":  # the server's own length counts
@@ -165,12 +168,12 @@ def _lengths(
         )
     if frame is None or (picture := picture_tokens(folder, config, *frame)) is None:
         return
-    if picture + PROMPT_TOKENS > length:
+    if picture + prompt > length:
         size = f"{frame[0]}x{frame[1]}"
         yield Lack(
-            f"a frame of {size} is {picture} tokens to the model in {folder}, and with a prompt that is more than "
-            f"model.max_model_len = {length}",
-            f"set model.max_model_len={_rounded(picture + 4 * PROMPT_TOKENS)} or more, or smaller frames",
+            f"a frame of {size} is {picture} tokens to the model in {folder}, and with a prompt of {prompt} that is more "
+            f"than model.max_model_len = {length}",
+            f"set model.max_model_len={_rounded(picture + 4 * prompt)} or more, or smaller frames",
         )
 
 

@@ -7,8 +7,11 @@ from typing import Any, cast
 
 from services.models.model_json import object_or_empty
 
-PROMPT_TOKENS = 48
-"""What the shortest instruction, the chat template around it and an answer take beside the picture."""
+PROMPT_TOKENS = 64
+"""What an instruction with a few past actions, the chat template around it and an answer take beside the picture."""
+
+LISTED_TOKENS = 64
+"""What a list of the actions that a world allows takes at least."""
 
 
 def picture_tokens(folder: Path, config: Mapping[str, Any], width: int, height: int) -> int | None:

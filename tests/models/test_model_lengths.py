@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts.launch.model_check import model_problems
+from scripts.launch.plan import new_plan
 from services.models import needs
 from services.models.examine import examine
 from services.models.model_json import read_object
@@ -82,3 +84,21 @@ def test_a_frames_tokens_are_those_that_the_family_says(
     folder = sound_folder(tmp_path / "model", model_type)
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
     assert picture_tokens(folder, read_object(folder / "config.json"), *size) == tokens
+
+
+@pytest.mark.parametrize(
+    ("profile", "settings", "refused"),
+    [
+        ("household", [], False),
+        ("household", ["world.options.admissible=true"], False),
+        ("household", ["model.max_model_len=64"], True),
+        ("household", ["model.max_model_len=100"], False),
+        ("household", ["model.max_model_len=100", "world.options.admissible=true"], True),
+        ("virtualhome", ["world.options.mode=graph", "model.max_model_len=128"], True),
+        ("household", ["world.options.frame=big"], False),
+    ],
+)
+def test_the_worlds_own_frames_and_lists_count(profile: str, settings: list[str], refused: bool) -> None:
+    made = new_plan(profile, overrides=["model.engine=transformers", *settings]).settings
+    found = model_problems(made)
+    assert bool(found) == refused and all("model.max_model_len" in problem for problem in found)
