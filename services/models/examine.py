@@ -6,11 +6,13 @@ that starts a model asks here: `selu up`, its dry run, `probe`, `experiment`, `d
 
 import re
 from collections.abc import Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from services.models.chat_template import template_flaws
 from services.models.engine import ModelUnusable
+from services.models.installed_classes import answers_about_pictures, takes_adapters
 from services.models.model_json import Unreadable, object_or_empty, read_object
 from services.models.model_kinds import ADVICE, longest, not_a_model, packed, text_config, unusable
 from services.models.needs import Lack, lacking
@@ -72,6 +74,7 @@ def examine(
         *_files(folder),
         *template_flaws(folder, config),
         *lacking(folder, "vllm" if engine == "vllm" else "transformers"),  # the trainer is on transformers always
+        *_classes(folder, config, engine),
         *_lengths(settings, folder, config, engine, frame, prompt),
     ]
 
@@ -154,6 +157,23 @@ def _files(folder: Path) -> Iterator[Lack]:
         yield Lack(f"{folder} has no picture processor (preprocessor_config.json)", f"{AGAIN}, all of its files")
 
 
+def _classes(folder: Path, config: Mapping[str, Any], engine: str) -> Iterator[Lack]:
+    """What the installed libraries have no class for, or none that takes adapters."""
+    kind, listed = str(config.get("model_type")), config.get("architectures")
+    if answers_about_pictures(kind) is False:
+        yield Lack(
+            f"transformers {version('transformers')} has no class that answers about pictures for the model in "
+            f"{folder} (model_type {kind})",
+            "take a model of another family, e.g. Qwen2.5-VL-7B-Instruct, or install a transformers that has one",
+        )
+    architecture = str(listed[0]) if isinstance(listed, list) and listed else ""
+    if engine == "vllm" and takes_adapters(architecture) is False:
+        yield Lack(
+            f"the installed vLLM takes no LoRA adapters for the model in {folder} ({architecture})",
+            "set model.engine=transformers, or take a model of another family, e.g. Qwen2.5-VL-7B-Instruct",
+        )
+
+
 def _lengths(
     settings: Model, folder: Path, config: Mapping[str, Any], engine: str, frame: tuple[int, int] | None, prompt: int
 ) -> Iterator[Lack]:
@@ -171,8 +191,8 @@ def _lengths(
     if picture + prompt > length:
         size = f"{frame[0]}x{frame[1]}"
         yield Lack(
-            f"a frame of {size} is {picture} tokens to the model in {folder}, and with a prompt of {prompt} that is more "
-            f"than model.max_model_len = {length}",
+            f"a frame of {size} is {picture} tokens to the model in {folder}, and with a prompt of {prompt} that is "
+            f"more than model.max_model_len = {length}",
             f"set model.max_model_len={_rounded(picture + 4 * prompt)} or more, or smaller frames",
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from services.models.installed_classes import answers_about_pictures
 from services.models.model_json import object_or_empty
 from services.models.needs import FAMILIES, Lack
 from services.models.tensor_files import Tensor
@@ -115,7 +116,7 @@ def unusable(folder: Path, config: Mapping[str, Any]) -> Iterator[Lack]:
     elif quantised := config.get("quantization_config") or text_config(config).get("quantization_config"):
         method: Any = cast("dict[str, Any]", quantised).get("quant_method") if isinstance(quantised, dict) else None
         yield _quantised(folder, f"its config.json says {method or 'quantization_config'}")
-    elif kind not in FAMILIES and not any(_VISION.search(key) for key in config):
+    elif kind not in FAMILIES and not any(map(_VISION.search, config)) and not answers_about_pictures(kind):
         architectures: Any = config.get("architectures")
         named = architectures[0] if isinstance(architectures, list) and architectures else kind
         yield Lack(
