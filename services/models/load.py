@@ -5,7 +5,7 @@ import importlib.util
 import anyio.to_thread
 
 from protocols.messages import Role
-from services.models.engine import Engine, EngineError
+from services.models.engine import Engine, ModelUnusable
 from services.models.examine import check_model
 from services.settings import Model
 
@@ -17,7 +17,7 @@ def choose_engine(settings: Model) -> str:
     for name in ("vllm", "transformers"):
         if _installed(name):
             return name
-    raise EngineError(
+    raise ModelUnusable(
         "no engine is installed: neither vllm nor transformers can be imported; "
         "install selu[cpu] or selu[gpu], or set model.engine to scripted"
     )
@@ -60,9 +60,9 @@ async def load_engine(
 
 
 def check_installed(engine: str) -> None:
-    """Raises EngineError where the package of an engine in this process is missing."""
+    """Raises ModelUnusable where the package of an engine in this process is missing."""
     if engine in ("vllm", "transformers") and not _installed(engine):
-        raise EngineError(f"model.engine is {engine!r}, which is not installed; install selu[cpu] or selu[gpu]")
+        raise ModelUnusable(f"model.engine is {engine!r}, which is not installed; install selu[cpu] or selu[gpu]")
 
 
 def _installed(module: str) -> bool:

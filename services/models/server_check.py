@@ -12,7 +12,7 @@ import msgspec
 
 from services.models.engine import ModelUnusable
 from services.models.examine import MICRO
-from services.models.http_client import HttpClient, HttpFailed
+from services.models.http_client import HttpBroken, HttpClient, HttpFailed
 from services.models.server import KEY_VARIABLE, server_key
 
 ASK_SECONDS = 10.0
@@ -52,6 +52,10 @@ async def served_model(client: HttpClient) -> Served:
     except HttpFailed as error:
         if reason := refusal(client.url, error):
             raise ModelUnusable(reason) from error
+        raise
+    except HttpBroken as error:
+        if error.wrong:
+            raise ModelUnusable(f"model.url cannot be reached ({error}): set it to the server's address") from error
         raise
     if isinstance(said, str):
         begin = " ".join(said.split())[:60]

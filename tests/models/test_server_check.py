@@ -1,5 +1,6 @@
 """What a model server says about itself when it is first met: refused at the start where it will not do."""
 
+import socket
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from scripts.launch import model_check
 from scripts.launch.plan import new_plan
 from services.models import canary, openai_engine, server_check
 from services.models.engine import AdapterRefused, EngineError, ModelUnusable
+from services.models.http_client import HttpBroken, HttpClient
 from services.models.load import load_engine
 from services.models.server import KEY_VARIABLE
 from services.settings import Model
@@ -169,6 +171,23 @@ def test_the_micro_model_is_not_trained_for_somebody_elses_server(
     assert not found or (f"that is {served!r}" in found[0] and "set model.path to the folder" in found[0])
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1:PORT", "http://127.0.0.1:PORT/a b"])
+def test_an_address_that_cannot_be_a_servers_is_refused(server: OpenAIStandIn, url: str) -> None:
+    (said,) = problems(
+        url.replace("PORT", server.url.rpartition(":")[2]), "model.path=micro", "model.trust_network=true"
+    )
+    assert "cannot be reached" in said and "set it to the server's address" in said
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "one\ntwo"])
+def test_a_key_that_cannot_be_sent_is_refused(server: OpenAIStandIn, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    (said,) = problems(server.url, "model.path=micro")
+    assert f"{KEY_VARIABLE} holds what is no key" in said
+    monkeypatch.setenv(KEY_VARIABLE, "secret\n")
+    assert problems(server.url, "model.path=micro") == []
+
+
 def test_a_server_that_is_not_there_yet_is_waited_for_where_its_model_is_known(tmp_path: Path) -> None:
     url = "http://127.0.0.1:1"
     assert problems(url, f"model.path={sound_folder(tmp_path / 'model')}") == []
@@ -176,3 +195,17 @@ def test_a_server_that_is_not_there_yet_is_waited_for_where_its_model_is_known(t
     assert "no server answers there now" in said and "set model.path" in said
     assert "is no model folder" in "".join(problems(url, f"model.path={tmp_path}"))
     assert server_check.Served("x", "/a/micro").is_micro
+
+
+async def test_a_name_that_nobody_has_is_wrong_and_one_that_cannot_be_looked_up_now_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number, wrong in ((socket.EAI_NONAME, True), (socket.EAI_AGAIN, False)):
+
+        def look_up(*_: object, number: int = number) -> None:
+            raise socket.gaierror(number, "not found")
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        with anyio.fail_after(EACH), pytest.raises(HttpBroken) as failure:
+            await HttpClient("http://gpu1:8000", at_once=1).call("/v1/models", seconds=EACH)
+        assert failure.value.wrong == wrong
