@@ -45,6 +45,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.log import LogFormatError
     from runtime.settings import SettingsError
     from runtime.signals import ignoring
+    from scripts.launch.model_check import experiment_problems
     from scripts.launch.writer import Writer
     from scripts.trials import plan
     from scripts.trials.conduct import Conduct
@@ -61,6 +62,8 @@ def run(given: argparse.Namespace) -> int:
                 "dev split: say --heldout if that is so, or set split to dev"
             )
         trials = plan.trials(experiment, folder, file=file, overrides=given.overrides)
+        if not given.report and (found := experiment_problems([trial.settings for trial in trials])):
+            return _refuse(*found)
         parallel = given.parallel or experiment.parallel or min(at_once(trial.settings) for trial in trials)
         if given.dry_run:
             names = "".join(f"{trial.name}\n" for trial in trials)
@@ -87,6 +90,7 @@ def run(given: argparse.Namespace) -> int:
     return 0 if given.report or len(runner.outcomes) == len(trials) else 1
 
 
-def _refuse(reason: str) -> int:
-    complain(reason)
+def _refuse(*reasons: str) -> int:
+    for reason in reasons:
+        complain(reason)
     return 2

@@ -7,6 +7,7 @@ with --run also by the actor that the run has taught.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,16 +45,15 @@ def run(given: argparse.Namespace) -> int:
 
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
-    from runtime.settings import SettingsError, load
+    from runtime.settings import SettingsError
     from scripts.launch.plan import profile_file
+    from scripts.launch.resolve import resolve
     from services.models.engine import EngineError
-    from services.settings import Settings
 
-    path = [] if given.model is None else [f"model.path={given.model}"]
     try:
         folder = RunFolder.open(given.run) if given.run else None
         file = folder.settings_file if folder else profile_file(given.profile)
-        settings = load(Settings, file=file, overrides=[*path, *given.overrides])
+        settings = resolve(file, model=given.model, overrides=given.overrides)
         if settings.world.name != "household":
             raise SettingsError("probes ask about the household, whose every state is known: set world.name to it")
         if given.episodes < 2:
@@ -86,14 +86,17 @@ async def _until_signalled(
 
 async def _probe(given: argparse.Namespace, settings: "Settings", run: "RunFolder | None") -> tuple[str, bytes]:
     """The page and the JSON."""
+    import anyio.to_thread
     import msgspec
 
+    from scripts.launch.model_check import model_problems
     from scripts.probing import page
     from scripts.probing.bench import Bench
     from scripts.probing.capability import capability
     from scripts.probing.horizon import ALL_STEPS, horizon
     from scripts.probing.templates import templates
     from scripts.trials.machine import describe
+    from services.models.engine import ModelUnusable
     from services.models.load import load_engine
     from services.worlds.household.options import read_options
 
@@ -101,8 +104,13 @@ async def _probe(given: argparse.Namespace, settings: "Settings", run: "RunFolde
     options = read_options({"max_steps": steps, **settings.world.options})
     first = getattr(settings.world.seeds, f"{given.split}_judge")
     taught = _newest_actor(run) if run else None
-    rank = settings.trainer.actor.rank
-    engine = await load_engine(settings.model, role="actor", max_versions=1, max_rank=rank)
+    found = await anyio.to_thread.run_sync(partial(model_problems, settings, learns=taught is not None))
+    if found:
+        raise ModelUnusable("; ".join(found))
+    engine = await load_engine(
+        settings.model, role="actor", max_versions=1, max_rank=settings.trainer.actor.rank,
+        adapters=taught is not None,
+    )  # fmt: skip
     try:
         bench = Bench(engine, options, range(first, first + given.episodes))
         if given.probe == "capability":

@@ -15,10 +15,12 @@ from runtime.runfolder import RunFolder, RunFolderError
 from scripts.launch.finding import Finding, version_of
 from scripts.launch.health_ai2thor import ai2thor
 from scripts.launch.health_virtualhome import virtualhome
+from scripts.launch.plan import profile_file
+from scripts.launch.resolve import resolve
 from services.models.engine import EngineError
-from services.models.folder import base_model_name, model_folder
-from services.models.needs import lacking
-from services.settings import Model
+from services.models.examine import examine as examine_model
+from services.models.examine import model_path
+from services.models.folder import base_model_name
 
 IMPORT_SECONDS = 120.0
 """How long importing vLLM may take on a slow disk."""
@@ -127,13 +129,19 @@ def memory(available: int | None = None) -> Iterator[Finding]:
 
 
 def model_files(path: Path | None = None) -> Iterator[Finding]:
+    """Whether a model's folder could be served and trained, under the settings that `selu up --model` gives it."""
+    settings = resolve(profile_file("household"), model=path)
+    engine = "vllm" if importlib.util.find_spec("vllm") else "transformers"
+    lacks = examine_model(settings.model, engine)
+    for lack in lacks:
+        yield Finding(what="model", state="fail", found=lack.found, do=lack.do)
+    if lacks:
+        return
+    folder = model_path(settings.model)
     try:
-        folder = model_folder(Model(path=str(path) if path else ""))
         yield Finding(what="model", state="ok", found=f"{base_model_name(folder)} in {folder}")
-        for lack in lacking(folder, "vllm" if importlib.util.find_spec("vllm") else "transformers"):
-            yield Finding(what="model", state="fail", found=lack.found, do=lack.do)
     except EngineError as error:
-        yield Finding(what="model", state="fail", found=str(error), do="give the folder with --set model.path=DIR")
+        yield Finding(what="model", state="fail", found=str(error), do="copy the model again")
 
 
 def vllm() -> Iterator[Finding]:

@@ -1,6 +1,5 @@
 """What `selu up` is going to do: which settings, in which folder, as which processes. Touches nothing."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,14 +9,14 @@ import msgspec
 from runtime.paths import given_path, is_file
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, load
+from scripts.launch.resolve import MODELS as MODELS
+from scripts.launch.resolve import resolve
 from scripts.launch.resume import check_resumed
 from services.setting_kinds import with_absolute_paths
 from services.settings import Settings
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 METHODS = Path(__file__).parents[1] / "methods"
-MODELS = PROFILES / "models"
-"""The settings of a model's family, by the ``model_type`` in its config.json."""
 
 HUB_GRACE_SECONDS = 2.0
 
@@ -104,15 +103,6 @@ def _file(kind: str, name: str, known: dict[str, Path]) -> Path:
     raise SettingsError(f"no {kind} {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
 
 
-def family_settings(model: Path) -> list[Path]:
-    """The file with the settings of a model folder's family; none where the family has no settings of its own."""
-    try:
-        kind = json.loads((model / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, TypeError, KeyError):  # the preflight says what is wrong with the folder
-        return []
-    return [file for file in MODELS.glob("*.toml") if file.stem == kind]
-
-
 def new_plan(
     profile: str,
     *,
@@ -128,10 +118,9 @@ def new_plan(
         SettingsError: the profile, the method or an override cannot be used.
     """
     file = profile_file(profile)
-    given = [] if model is None else [f"model.path={model}"]
     name = file.stem if method is None else f"{file.stem}-{method_file(method).stem}"
-    over = [*([] if model is None else family_settings(model)), *([] if method is None else [method_file(method)])]
-    settings = with_absolute_paths(load(Settings, file=file, over=over, overrides=[*given, *overrides]))
+    over = [] if method is None else [method_file(method)]
+    settings = resolve(file, model=model, over=over, overrides=overrides)
     numbered = folder is None
     folder = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}" if folder is None else given_path(folder)
     return Plan(settings=settings, profile=name, folder=folder, resume=False, numbered=numbered)

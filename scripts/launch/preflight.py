@@ -1,7 +1,6 @@
 """What would fail minutes into a run, found before anything starts."""
 
 import importlib.util
-import json
 import os
 import re
 import shutil
@@ -16,14 +15,10 @@ from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError
 from runtime.web import read_token
 from scripts.launch.lines import LAUNCHER
+from scripts.launch.model_check import model_problems
 from scripts.launch.plan import Plan
 from scripts.upkeep.sweep import Unreadable, missing_to_learn
-from services.models.engine import EngineError
-from services.models.folder import model_folder
-from services.models.load import choose_engine
-from services.models.needs import lacking
-from services.models.server import check_server
-from services.settings import Model, Settings
+from services.settings import Settings
 from services.simulator.service import check_seeds
 from services.simulator.share import shares
 from services.worlds.load import load_world
@@ -83,30 +78,7 @@ def _players(settings: Settings) -> Iterator[str]:
 
 
 def _model(settings: Settings) -> Iterator[str]:
-    try:
-        engine = choose_engine(settings.model)
-        if engine in ("vllm", "transformers"):
-            if importlib.util.find_spec(engine) is None:
-                raise EngineError(f"model.engine is {engine!r}, which is not installed; install selu[cpu] or selu[gpu]")
-            folder = model_folder(settings.model)
-            yield from map(str, lacking(folder, engine))
-            yield from _length(settings.model, folder, engine)
-        elif engine == "openai":
-            check_server(settings.model)
-    except EngineError as error:
-        yield str(error)
-
-
-def _length(model: Model, folder: Path, engine: str) -> Iterator[str]:
-    """vLLM refuses to serve a model beyond the length it was made for, but says so only when it is up."""
-    read = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    text = {**read, **read.get("text_config", {})}
-    longest, stretched = text.get("max_position_embeddings"), text.get("rope_scaling")
-    if engine == "vllm" and longest and not stretched and model.max_model_len > longest:
-        yield (
-            f"model.max_model_len is {model.max_model_len} and the model in {folder} takes {longest} tokens at most: "
-            f"set model.max_model_len={longest}"
-        )
+    yield from model_problems(settings)
 
 
 def _learner(settings: Settings) -> Iterator[str]:

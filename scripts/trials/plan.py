@@ -13,11 +13,12 @@ from runtime.paths import expanded, given_path
 from runtime.settings import Layer, SettingsError, dump, load
 from runtime.text import TextError, read_text
 from scripts.launch.plan import method_file, profile_file
+from scripts.launch.resolve import resolve
 from scripts.launch.resume import differences
 from services import setting_kinds
 from services.models.engine import EngineError
 from services.models.folder import MICRO, base_model_name, model_folder
-from services.setting_kinds import EXECUTION, PATHS, WORLD_EXECUTION, contents, kind_of, leaves, with_absolute_paths
+from services.setting_kinds import EXECUTION, PATHS, WORLD_EXECUTION, contents, kind_of, leaves
 from services.settings import Section, Settings
 
 _NAME_CHARS = 60
@@ -158,15 +159,14 @@ def _settings(
         "run": {"rounds": experiment.rounds, "seed": seed},
         "simulator": {"quota": experiment.quota},
         "evaluator": {"split": experiment.split, "judgement_sets": str(given_path(folder) / "judgements")},
-        "model": {"path": base},
     }
-    over: list[Layer] = [
+    own: list[Layer] = [
         (str(file), common),
         (f"{file}: settings", experiment.settings),
         method_file(variant.method),
         (f"{file}: variants.{row}.settings", variant.settings),
     ]
-    return with_absolute_paths(load(Settings, file=profile_file(experiment.profile), over=over, overrides=overrides))
+    return resolve(profile_file(experiment.profile), model=base, own=own, overrides=overrides)
 
 
 def _plain(name: str) -> str:

@@ -20,8 +20,9 @@ async def main(service: Service) -> None:
     settings: Settings = service.settings
     capacity = settings.simulator.max_staleness + SLOTS
     engine = await load_engine(
-        settings.model, role="actor", max_versions=capacity, max_rank=settings.trainer.actor.rank
-    )
+        settings.model, role="actor", max_versions=capacity, max_rank=settings.trainer.actor.rank,
+        adapters=settings.run.rounds > 0,
+    )  # fmt: skip
     try:
         serving = Serving(service, engine, "actor", capacity=capacity)
         async with anyio.create_task_group() as tasks:

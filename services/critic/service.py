@@ -27,8 +27,9 @@ async def main(service: Service) -> None:
     settings: Settings = service.settings
     capacity = settings.simulator.max_staleness + SLOTS
     engine = await load_engine(
-        settings.model, role="critic", max_versions=capacity, max_rank=settings.trainer.critic.rank
-    )
+        settings.model, role="critic", max_versions=capacity, max_rank=settings.trainer.critic.rank,
+        adapters=settings.run.rounds > 0,
+    )  # fmt: skip
     try:
         critic = Critic(service, Serving(service, engine, "critic", capacity=capacity))
         async with anyio.create_task_group() as tasks:

@@ -13,19 +13,19 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from services.models.adapter_config import read_config, targeted
+from services.models.adapter_layers import BaseLayers, check_layer
 from services.models.engine import AdapterRefused
+from services.models.tensor_files import Tensor, tensor_shapes
+
+__all__ = ["AdapterFiles", "check_adapter", "tensor_shapes"]
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
-CONFIG_BYTES = 1 << 20
 HEADER_BYTES = 1 << 24
 
 _NAME = re.compile(r"base_model\.model\.(?P<module>[\w.]+)\.lora_(?P<factor>[AB])\.weight")
 _TYPES: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint16}
-_CODE = ("auto_mapping", "megatron_config", "layer_replication")
-"""What makes PEFT import modules that the file names, or change the model's layers."""
-_MODULE_PARTS = 3
-"""The fewest trailing parts of a module's name that may identify it in a checkpoint with other prefixes."""
 
 
 class AdapterFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,12 +36,6 @@ class AdapterFiles(msgspec.Struct, frozen=True, kw_only=True):
     rank: int
     modules: int
     size: float
-
-
-class _Tensor(msgspec.Struct, frozen=True):
-    dtype: str
-    shape: tuple[int, ...]
-    data_offsets: tuple[int, int]
 
 
 def check_adapter(folder: Path, *, max_rank: int, base: Mapping[str, tuple[int, ...]] | None) -> AdapterFiles:
@@ -55,10 +49,11 @@ def check_adapter(folder: Path, *, max_rank: int, base: Mapping[str, tuple[int, 
     Raises:
         AdapterRefused: naming the file and what is wrong with it.
     """
-    config = _config(folder / CONFIG, max_rank)
+    stated = _read(folder / CONFIG)
+    config = read_config(folder / CONFIG, stated, max_rank)
     blob = _read(folder / WEIGHTS)
     tensors, data = _header(folder / WEIGHTS, blob)
-    factors: dict[str, dict[str, _Tensor]] = {}
+    factors: dict[str, dict[str, Tensor]] = {}
     largest = 0.0
     for name, tensor in tensors.items():
         found = _NAME.fullmatch(name)
@@ -73,22 +68,12 @@ def check_adapter(folder: Path, *, max_rank: int, base: Mapping[str, tuple[int, 
     if not factors:
         raise AdapterRefused(f"{folder / WEIGHTS} holds no tensors")
     rank = int(config["r"])
-    shapes = None if base is None else _by_suffix(base)
+    layers = None if base is None else BaseLayers(base)
     for module, pair in factors.items():
-        _check_pair(folder / WEIGHTS, module, pair, rank, shapes)
-    digest = hashlib.sha256((folder / CONFIG).read_bytes() + b"\0" + blob).hexdigest()
+        _check_pair(folder / WEIGHTS, module, pair, rank, layers)
+    _check_targets(folder, config, factors)
+    digest = hashlib.sha256(stated + b"\0" + blob).hexdigest()
     return AdapterFiles(digest=digest, rank=rank, modules=len(factors), size=largest)
-
-
-def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors in a model folder, from the headers alone."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as weights:
-            size = int.from_bytes(weights.read(8), "little")
-            header = json.loads(weights.read(min(size, 1 << 28)))
-        shapes |= {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
-    return shapes
 
 
 def _read(file: Path) -> bytes:
@@ -100,38 +85,7 @@ def _read(file: Path) -> bytes:
         ) from None
 
 
-def _config(file: Path, max_rank: int) -> dict[str, Any]:
-    blob = _read(file)
-    try:
-        config = json.loads(blob) if len(blob) <= CONFIG_BYTES else None
-    except ValueError as error:
-        raise AdapterRefused(f"{file} is not JSON: {error}; fetch the adapter again") from None
-    if not isinstance(config, dict):
-        raise AdapterRefused(f"{file} is no adapter configuration; fetch the adapter again")
-    rank = config.get("r")
-    problem = (
-        f"peft_type is {config.get('peft_type')!r}, not 'LORA'"
-        if config.get("peft_type") != "LORA"
-        else f"rank {rank!r} is not between 1 and {max_rank}"
-        if not isinstance(rank, int) or not 1 <= rank <= max_rank
-        else "it uses DoRA"
-        if config.get("use_dora")
-        else "it trains whole modules (modules_to_save)"
-        if config.get("modules_to_save")
-        else "it trains biases"
-        if config.get("bias", "none") != "none"
-        else "its rank differs by layer (rank_pattern)"
-        if config.get("rank_pattern")
-        else f"it sets {', '.join(odd)}"
-        if (odd := [key for key in _CODE if config.get(key)])
-        else ""
-    )
-    if problem:
-        raise AdapterRefused(f"{file}: {problem}; train a plain LoRA of rank at most {max_rank}")
-    return config
-
-
-def _header(file: Path, blob: bytes) -> tuple[dict[str, _Tensor], memoryview]:
+def _header(file: Path, blob: bytes) -> tuple[dict[str, Tensor], memoryview]:
     """The tensors of a safetensors file and its data, after checking that the data is all there and nothing else."""
     size = int.from_bytes(blob[:8], "little")
     if len(blob) < 8 or size > min(HEADER_BYTES, len(blob) - 8):
@@ -139,7 +93,7 @@ def _header(file: Path, blob: bytes) -> tuple[dict[str, _Tensor], memoryview]:
     try:
         header = json.loads(blob[8 : 8 + size])
         header.pop("__metadata__", None)
-        tensors = msgspec.convert(header, dict[str, _Tensor])
+        tensors = msgspec.convert(header, dict[str, Tensor])
     except (ValueError, AttributeError, msgspec.ValidationError) as error:
         raise AdapterRefused(f"{file} has a broken header: {error}; fetch the adapter again") from None
     data = memoryview(blob)[8 + size :]
@@ -157,7 +111,7 @@ def _header(file: Path, blob: bytes) -> tuple[dict[str, _Tensor], memoryview]:
     return tensors, data
 
 
-def _peak(tensor: _Tensor, data: memoryview) -> float:
+def _peak(tensor: Tensor, data: memoryview) -> float:
     """The largest absolute value; NaN or infinity where there is one."""
     start, stop = tensor.data_offsets
     values = np.frombuffer(data[start:stop], dtype=_TYPES[tensor.dtype])
@@ -166,34 +120,27 @@ def _peak(tensor: _Tensor, data: memoryview) -> float:
     return float(np.abs(values).max())
 
 
-def _by_suffix(base: Mapping[str, tuple[int, ...]]) -> dict[str, set[tuple[int, ...]]]:
-    """Weight shapes by every trailing part of the module's name that is long enough to identify it."""
-    shapes: dict[str, set[tuple[int, ...]]] = {}
-    for name, shape in base.items():
-        parts = name.removesuffix(".weight").split(".")
-        if name.endswith(".weight") and len(shape) == 2:
-            for start in range(max(1, len(parts) - _MODULE_PARTS + 1)):
-                shapes.setdefault(".".join(parts[start:]), set()).add(shape)
-    return shapes
-
-
-def _check_pair(
-    file: Path, module: str, pair: Mapping[str, _Tensor], rank: int, shapes: Mapping[str, set[tuple[int, ...]]] | None
-) -> None:
+def _check_pair(file: Path, module: str, pair: Mapping[str, Tensor], rank: int, base: BaseLayers | None) -> None:
     a, b = pair.get("A"), pair.get("B")
     if a is None or b is None:
         raise AdapterRefused(f"{file}: {module} has only one of its two LoRA factors; train the adapter again")
     if len(a.shape) != 2 or len(b.shape) != 2 or a.shape[0] != rank or b.shape[1] != rank:
         raise AdapterRefused(f"{file}: {module} has shapes {a.shape} and {b.shape}, its rank is {rank}")
-    if shapes is None:
-        return
-    parts = module.split(".")
-    for start in range(max(1, len(parts) - _MODULE_PARTS + 1)):
-        if fitting := shapes.get(".".join(parts[start:])):
-            if (b.shape[0], a.shape[1]) in fitting:
-                return
-            raise AdapterRefused(
-                f"{file}: {module} changes a layer of shape {(b.shape[0], a.shape[1])}, the base model's has "
-                f"{sorted(fitting)}; it was trained on another base model"
-            )
-    raise AdapterRefused(f"{file}: the base model has no layer {module}; it was trained on another base model")
+    check_layer(file, module, a.shape[1], b.shape[0], base)
+
+
+def _check_targets(folder: Path, config: Mapping[str, Any], factors: Mapping[str, object]) -> None:
+    """Raises AdapterRefused where there are factors for layers that the configuration leaves out."""
+    try:
+        adapts = targeted(config)
+        strange = sorted(module for module in factors if not adapts(module))
+    except (ValueError, TypeError, re.error) as error:
+        raise AdapterRefused(
+            f"{folder / CONFIG}: target_modules, layers_to_transform or layers_pattern cannot be read ({error}); train "
+            "the adapter again"
+        ) from None
+    if strange:
+        raise AdapterRefused(
+            f"{folder / WEIGHTS} has factors for {strange[0]}, which {CONFIG} leaves out (target_modules, "
+            "layers_to_transform): PEFT does not apply them, and vLLM would; train the adapter again"
+        )

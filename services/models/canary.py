@@ -5,10 +5,13 @@ import struct
 import zlib
 from functools import cache
 
-from services.models.engine import Request
+from services.models.engine import AdapterRefused, Generation, Request
 
 CANARY_SECONDS = 60.0
 """How long a canary may take before the adapter counts as dead. Generous: an engine compiles at its first answers."""
+
+NOTICEABLE = 1e-3
+"""A LoRA factor B with values this large cannot leave an answer's probability the same to the last digit."""
 
 PROMPT = "Task: open the fridge. Is the task done?"
 SIZE = 128
@@ -35,3 +38,16 @@ def canary_request(version: int) -> Request:
     return Request(
         prompt=PROMPT, image=image, image_id=hashlib.sha256(image).hexdigest(), version=version, max_tokens=4
     )
+
+
+def check_effect(name: str, size: float, said: Generation, base: Generation) -> None:
+    """Raises AdapterRefused where an adapter whose B factors reach `size` answers its canary as the base model does.
+
+    An engine that tells no probabilities cannot be judged so, and is not.
+    """
+    if size < NOTICEABLE or base.log_prob is None:
+        return
+    if (said.text, said.log_prob) == (base.text, base.log_prob):
+        raise AdapterRefused(
+            f"{name} changes nothing: the engine answers as the base model does; its layer names may not fit"
+        )

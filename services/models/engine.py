@@ -6,6 +6,8 @@ from typing import Protocol
 
 import msgspec
 
+from runtime.settings import SettingsError
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt about one picture.
@@ -49,6 +51,11 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 class EngineError(Exception):
     """The base of what an engine can say is wrong."""
+
+
+class ModelUnusable(EngineError, SettingsError):
+    """The base model, or the server, that the settings name cannot be used. Only a person can mend it, so that a
+    process that ends with it is not started again."""
 
 
 class AdapterRefused(EngineError):

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from services.models.canary import canary_request
 from services.models.chat import ChatFormat
 from services.models.cpu_kernels import fast_bfloat16
-from services.models.engine import EngineError
+from services.models.engine import EngineError, ModelUnusable
 from services.models.hf_kernels import speed_up
 from services.models.picture_features import FeatureCache, Features, PictureEncoder
 from services.models.pictures import decode
@@ -57,17 +57,19 @@ class Backbone:
 
         self.device = _device(settings)
         self.dtype = torch.bfloat16 if self.device.type == "cuda" or fast_bfloat16() else torch.float32
-        self.chat = ChatFormat.load(folder)
         try:
+            self.chat = ChatFormat.load(folder)
             self.processor: Any = load_processor(folder)
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 folder, dtype=self.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
+        except EngineError:
+            raise
+        except Exception as error:  # safetensors, tokenizers and templates raise what they like
             raise EngineError(f"transformers cannot load {folder}: {error}") from error
         self.model, loading = loaded
         if missing := sorted(loading["missing_keys"]):  # transformers would go on with random ones
-            raise EngineError(
+            raise ModelUnusable(
                 f"{folder} lacks {len(missing)} of the model's weights, e.g. {missing[0]}; copy the model again"
             )
         self.model.to(self.device).eval().requires_grad_(False)

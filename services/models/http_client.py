@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import socket
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
@@ -21,11 +23,14 @@ class HttpFailed(Exception):
 
 
 class HttpBroken(Exception):
-    """No answer came: nobody listens, or the connection broke, or the deadline passed (``late``)."""
+    """No answer came: nobody listens, or the connection broke, or the deadline passed (``late``).
 
-    def __init__(self, text: str, *, late: bool = False) -> None:
+    ``wrong`` is where no answer can ever come: the address is none, or its name, or its certificate is not known."""
+
+    def __init__(self, text: str, *, late: bool = False, wrong: bool = False) -> None:
         super().__init__(text)
         self.late = late
+        self.wrong = wrong
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -33,6 +38,14 @@ class _Stay(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         return None
+
+
+def _wrong(error: Exception) -> bool:
+    """Whether an address cannot be used, now or later."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, socket.gaierror):
+        return cause.errno == socket.EAI_NONAME
+    return isinstance(cause, ssl.SSLError | http.client.InvalidURL | ValueError)
 
 
 class HttpClient:
@@ -67,8 +80,8 @@ class HttpClient:
                 raise HttpFailed(error.code, error.read(10_000).decode(errors="replace")) from None
         except TimeoutError:
             raise HttpBroken(f"{self.url}{path} gave no answer in {seconds:.0f} s", late=True) from None
-        except (OSError, http.client.HTTPException) as error:
-            raise HttpBroken(f"{self.url}{path}: {error}") from error
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise HttpBroken(f"{self.url}{path}: {error}", wrong=_wrong(error)) from error
         try:
             return json.loads(said)
         except ValueError:

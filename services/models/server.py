@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from runtime.endpoints import EndpointError, check_url, is_loopback
-from services.models.engine import EngineError
+from services.models.engine import ModelUnusable
 from services.settings import Model
 
 KEY_VARIABLE = "SELU_MODEL_KEY"
@@ -13,29 +13,37 @@ KEY_VARIABLE = "SELU_MODEL_KEY"
 
 
 def server_key(environ: Mapping[str, str] = os.environ) -> str:
-    return environ.get(KEY_VARIABLE, "")
+    """The key, without the line's end that a file puts behind it; empty where there is none.
+
+    Raises:
+        ModelUnusable: it is no key, since it could not be sent.
+    """
+    key = environ.get(KEY_VARIABLE, "").strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ModelUnusable(f"{KEY_VARIABLE} holds what is no key (other characters than ASCII's, or several lines)")
+    return key
 
 
 def check_server(settings: Model, environ: Mapping[str, str] = os.environ) -> str:
     """The server's URL, where it is one that may be used.
 
     Raises:
-        EngineError: it is none, or its answers and our pictures would pass a network unprotected.
+        ModelUnusable: it is none, or its answers and our pictures would pass a network unprotected.
     """
     url = settings.url
     if not url:
-        raise EngineError("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
+        raise ModelUnusable("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
     try:
         check_url(url)
     except EndpointError as error:
-        raise EngineError(f"model.url {error}; a key goes into {KEY_VARIABLE}") from None
+        raise ModelUnusable(f"model.url {error}; a key goes into {KEY_VARIABLE}") from None
     parts = urlsplit(url)
     if is_loopback(parts.hostname or "") or settings.trust_network:
         return url
     missing = [] if parts.scheme == "https" else ["https"]
     missing += [] if server_key(environ) else [f"a key in {KEY_VARIABLE}"]
     if missing:
-        raise EngineError(
+        raise ModelUnusable(
             f"model.url {url} is on another machine and lacks {' and '.join(missing)}: bind the server to loopback and "
             "reach it through ssh -L, or set model.trust_network=true where the network between is yours alone"
         )

@@ -19,7 +19,7 @@ import transformers
 
 from protocols.messages import Role
 from services.models.adapter_check import AdapterFiles, check_adapter, tensor_shapes
-from services.models.canary import CANARY_SECONDS, canary_request
+from services.models.canary import CANARY_SECONDS, canary_request, check_effect
 from services.models.engine import AdapterRefused, EngineDead, EngineError, Generation, Identity, Request
 from services.models.folder import base_model_name, model_folder
 from services.models.hf import Backbone
@@ -130,7 +130,7 @@ class TransformersEngine:
                 try:
                     with anyio.fail_after(LOAD_SECONDS):
                         await self._in_thread(lambda: self._attach(name, copy))
-                    await self._prove(name, version)
+                    await self._prove(name, version, files)
                 except BaseException:
                     await self._in_thread(lambda: self._detach(name))
                     raise
@@ -239,13 +239,15 @@ class TransformersEngine:
         else:
             self._peft.delete_adapter(name)
 
-    async def _prove(self, name: str, version: int) -> None:
-        def ask() -> Generation:
-            with self._active(name):
+    async def _prove(self, name: str, version: int, files: AdapterFiles) -> None:
+        def ask(adapter: str | None) -> Generation:
+            with self._active(adapter):
                 return answer(self._backbone, [canary_request(version)])[0]
 
         with anyio.fail_after(CANARY_SECONDS):
-            await self._in_thread(ask)
+            said = await self._in_thread(lambda: ask(name))
+            base = await self._in_thread(lambda: ask(None))
+        check_effect(f"{self._versions.role}@{version}", files.size, said, base)
 
     def _take(self, folder: Path, copy: Path) -> AdapterFiles:
         copy.mkdir(parents=True)

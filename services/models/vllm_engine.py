@@ -17,7 +17,7 @@ import psutil
 
 from protocols.messages import Role
 from services.models.adapter_check import AdapterFiles, check_adapter, tensor_shapes
-from services.models.canary import CANARY_SECONDS, canary_request
+from services.models.canary import CANARY_SECONDS, canary_request, check_effect
 from services.models.chat import ChatFormat
 from services.models.engine import AdapterRefused, EngineDead, EngineError, Generation, Identity, Request
 from services.models.folder import base_model_name, model_folder
@@ -36,9 +36,6 @@ ANSWER_SECONDS = 600.0
 CLOSE_SECONDS = 10.0
 CORE_SECONDS = 1.0
 """How long the engine's own process may take to end before it is killed: it has nothing to save."""
-
-NOTICEABLE = 1e-3
-"""A LoRA factor B with values this large cannot leave an answer's probability the same to the last digit."""
 
 
 class VllmEngine:
@@ -219,10 +216,7 @@ class VllmEngine:
             raise
         except EngineError as error:
             raise AdapterRefused(f"{lora.lora_name} failed its canary: {error}") from error
-        if files.size >= NOTICEABLE and (said.text, said.log_prob) == (base.text, base.log_prob):
-            raise AdapterRefused(
-                f"{lora.lora_name} changes nothing: vLLM answers as the base model does; its layer names may not fit"
-            )
+        check_effect(lora.lora_name, files.size, said, base)
 
     async def _remove(self, lora: Any) -> None:
         try:

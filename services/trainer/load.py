@@ -3,6 +3,7 @@
 import importlib.util
 
 from services.models.engine import EngineError
+from services.models.examine import check_model
 from services.settings import Settings
 from services.trainer.learner import Learner
 
@@ -21,6 +22,7 @@ def load_learner(settings: Settings) -> Learner:
         return ScriptedLearner()
     if importlib.util.find_spec("peft") is None:
         raise EngineError("trainer.learner is 'peft', which is not installed; install selu[cpu] or selu[gpu]")
+    check_model(settings.model, "openai")  # however it is served, here it is only trained
     from services.trainer.lora import PeftLearner
 
     return PeftLearner(settings.model, threads=settings.trainer.threads)

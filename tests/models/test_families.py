@@ -19,6 +19,7 @@ import pytest
 from services.models.adapter_check import check_adapter, tensor_shapes
 from services.models.chat import ChatFormat
 from services.models.engine import Engine, Generation, Request
+from services.models.examine import examine
 from services.models.load import load_engine
 from services.models.needs import lacking
 from services.settings import Lora, Model
@@ -163,6 +164,26 @@ def test_prompts_and_answers_are_the_tokens_that_the_family_knows(model: Path) -
         assert chat.answer_ids(answer) == [*whole[len(ids) :], chat.end_ids[0]]
         assert chat.text(chat.answer_ids(answer)) == answer
     assert [len(chat.choice_ids(answer)) for answer in ("yes", "no")] == [1, 1]
+
+
+def test_a_pictures_tokens_are_told_without_the_processor(model: Path) -> None:
+    from PIL import Image
+
+    from services.models.model_json import read_object
+    from services.models.picture_tokens import picture_tokens
+    from services.models.processors import load_processor
+
+    processor, chat = load_processor(model), ChatFormat.load(model)
+    prompt = chat.prompt("Which?")
+    short = len(chat.tokenizer(prompt, add_special_tokens=False)["input_ids"])  # with 1 to 3 tokens where it stands
+    for size in (*SIZES, (120, 640)):
+        whole = processor(text=[prompt], images=[[Image.new("RGB", size)]], add_special_tokens=False)["input_ids"][0]
+        told = picture_tokens(model, read_object(model / "config.json"), *size)
+        assert told is not None and 1 <= told - (len(whole) - short) <= 3
+
+
+def test_nothing_is_found_wrong_with_a_familys_files(model: Path) -> None:
+    assert examine(Model(path=str(model), max_model_len=1024), "transformers", frame=(300, 300)) == []
 
 
 def test_picture_features_are_kept_where_they_do_not_move_the_text(model: Path) -> None:

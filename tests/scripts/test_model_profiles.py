@@ -10,6 +10,7 @@ from scripts.launch.plan import MODELS, new_plan
 from scripts.selu import main
 from services.models import needs
 from services.settings import Settings
+from tests.models.folders import sound_folder
 
 KINDS = sorted(file.stem for file in MODELS.glob("*.toml"))
 
@@ -17,10 +18,8 @@ KINDS = sorted(file.stem for file in MODELS.glob("*.toml"))
 @pytest.fixture
 def model(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """What a dry run looks at of a model's folder."""
-    folder = tmp_path / "some-model"
-    folder.mkdir()
+    folder = sound_folder(tmp_path / "some-model")
     (folder / "config.json").write_text(json.dumps({"model_type": request.param}))
-    (folder / "model.safetensors").touch()
     return folder
 
 
@@ -31,8 +30,13 @@ def test_every_family_that_is_known_has_settings_and_the_other_way_round() -> No
 @pytest.mark.parametrize("world", [("ai2thor",), ("virtualhome", "world.options.mode=graph"), ("household",)])
 @pytest.mark.parametrize("model", KINDS, indirect=True)
 def test_a_dry_run_shows_the_papers_settings_for_each_family_in_each_world(
-    model: Path, world: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path,
+    world: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(needs, "_installed", lambda name: True)
     profile, *options = world
     options = ["model.engine=openai", "model.url=http://127.0.0.1:1", *options]
     given = [part for option in options for part in ("--set", option)]

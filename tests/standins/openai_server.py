@@ -34,6 +34,12 @@ class OpenAIStandIn:
         """While set, every connection ends without an answer, those with a question under way too."""
         self.mute: set[str] = set()
         """Adapters, by the start of their names, that load and then fail to answer."""
+        self.instead: dict[str, tuple[int, str]] = {}
+        """By path: a status and a text that is answered there instead."""
+        self.lenient = False
+        """Whether it takes an adapter without a name."""
+        self.deaf = False
+        """Whether adapters load and change nothing."""
         self.choices = True
         """Whether it obeys the allowed choices."""
 
@@ -79,7 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.stand_in.dead.is_set():
             self.close_connection = True
             return
-        data = json.dumps(body).encode()
+        status, text = self.stand_in.instead.get(self.path, (status, json.dumps(body)))
+        data = text.encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -106,6 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(400, {"error": {"message": stand_in.refuse}})
             elif body["lora_name"] in stand_in.adapters:
                 self._say(400, {"error": {"message": "The lora adapter has already been loaded."}})
+            elif not body["lora_name"] and not self.stand_in.lenient:
+                self._say(400, {"error": {"message": "Both 'lora_name' and 'lora_path' must be provided."}})
             elif not Path(body["lora_path"]).is_dir():
                 self._say(404, {"error": {"message": "no such folder"}})
             else:
@@ -131,7 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif any(body["model"].startswith(name) for name in stand_in.mute):
             self._say(400, {"error": {"message": "this adapter does not answer"}})
         else:
-            self._say(200, complete(body, obey=stand_in.choices))
+            asked = {**body, "model": "micro"} if stand_in.deaf else body
+            self._say(200, complete(asked, obey=stand_in.choices))
 
 
 class _Server(ThreadingHTTPServer):

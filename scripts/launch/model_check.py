@@ -1,0 +1,117 @@
+"""What keeps the model of some settings from being served or trained, found before anything starts.
+
+`selu up`, its dry run, `selu probe` and `selu experiment` ask here; `selu doctor` looks at a folder alone.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import msgspec
+
+from services.models.engine import EngineError, ModelUnusable
+from services.models.examine import examine
+from services.models.http_client import HttpBroken, HttpClient, HttpFailed
+from services.models.load import check_installed, choose_engine
+from services.models.picture_tokens import LISTED_TOKENS, PROMPT_TOKENS
+from services.models.server import check_server, server_key
+from services.models.server_check import Served, check_adapters, served_model
+from services.settings import Settings, World
+
+
+def model_problems(settings: Settings, *, learns: bool | None = None) -> list[str]:
+    """All that is wrong with the model, its folder or its server, each with what to do; empty where nothing is.
+
+    Args:
+        learns: whether adapters will be trained and served; None is what the settings say.
+    """
+    learning = trains(settings) if learns is None else learns
+    try:
+        engine = choose_engine(settings.model)
+        check_installed(engine)
+        if engine == "openai":
+            return list(_server(settings, learning))
+        if engine == "scripted" and not (learning and settings.trainer.learner == "peft"):
+            return []
+        return _folder(settings, engine)
+    except EngineError as error:
+        return [str(error)]
+
+
+def trains(settings: Settings) -> bool:
+    """Whether these settings train adapters on a model's weights."""
+    name = settings.trainer.learner
+    scripted = name == "scripted" or (name == "auto" and settings.model.engine == "scripted")
+    return settings.run.rounds > 0 and not scripted
+
+
+def _options(world: World) -> dict[str, Any]:
+    """A world's options by name, its defaults among them."""
+    if world.name == "ai2thor":
+        from services.worlds.ai2thor.options import Options
+    elif world.name == "virtualhome":
+        from services.worlds.virtualhome.options import Options
+    else:
+        from services.worlds.household.options import Options
+    return {**{field.name: field.default for field in msgspec.structs.fields(Options)}, **world.options}
+
+
+def frame_size(world: World) -> tuple[int, int] | None:
+    """Width and height of a world's frames, in pixels; None where its options are not what they must be."""
+    said = _options(world)
+    width, height = (said.get(name, said.get("frame")) for name in ("width", "height"))
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        return width, height
+    return None  # the world says what is wrong with its options
+
+
+def prompt_tokens(world: World) -> int:
+    """The tokens that a world's prompts take at least."""
+    return PROMPT_TOKENS + (LISTED_TOKENS if _options(world).get("admissible") is True else 0)
+
+
+def _folder(settings: Settings, engine: str) -> list[str]:
+    world = settings.world
+    lacks = examine(settings.model, engine, frame=frame_size(world), prompt=prompt_tokens(world))
+    return [str(lack) for lack in lacks]
+
+
+def _server(settings: Settings, learning: bool) -> Iterator[str]:
+    """A server that is not there yet is waited for when the run starts; what answers now must be one that will do."""
+    url = check_server(settings.model)
+    served, why = None, ""
+    try:
+        served = anyio.run(_met, url, learning)
+    except ModelUnusable as error:
+        yield str(error)
+        return
+    except (HttpFailed, HttpBroken) as error:
+        why = f"no server answers there now ({error})"
+    if not learning:
+        return
+    if settings.model.path:
+        yield from _folder(settings, "openai")
+    elif served is None or not served.is_micro:
+        which = why if served is None else f"that is {served.name!r}"
+        yield (
+            f"model.path is empty, so that the micro model of this package would be trained for the model at {url}, "
+            f"and {which}: set model.path to the folder of the model that "
+            "the server serves (--model DIR), or to micro where it is that one"
+        )
+
+
+async def _met(url: str, learning: bool) -> Served:
+    client = HttpClient(url, at_once=1, key=server_key())
+    served = await served_model(client)
+    if learning:
+        await check_adapters(client)
+    return served
+
+
+def experiment_problems(all_settings: list[Settings]) -> list[str]:
+    """What is wrong with any of an experiment's models, each said once."""
+    asked: dict[str, Settings] = {}
+    for settings in all_settings:
+        key = (settings.model, frame_size(settings.world), prompt_tokens(settings.world), trains(settings))
+        asked.setdefault(repr(key), settings)
+    return list(dict.fromkeys(problem for settings in asked.values() for problem in model_problems(settings)))

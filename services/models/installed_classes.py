@@ -1,0 +1,113 @@
+"""Which model classes the installed transformers and vLLM have, read from their sources without importing them.
+
+An import of either takes seconds, and of a broken one the process. What the sources do not plainly say is left open.
+"""
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+MAPPING = "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"
+"""What transformers calls its classes that answer a text about pictures with a text, by model_type."""
+
+DEPTH = 5
+"""How many classes up it is looked whether one takes adapters."""
+
+NO_MODEL = ("nn.Module", "Module", "Protocol", "Generic", "object")
+
+
+def answers_about_pictures(model_type: str) -> bool | None:
+    """Whether transformers has a class that does, for this ``model_type``; None where that cannot be told."""
+    known = _mapping(_package("transformers"))
+    return model_type in known if known else None
+
+
+def takes_adapters(architecture: str) -> bool | None:
+    """Whether vLLM's class for this architecture takes LoRA adapters; None where that cannot be told: vLLM may also
+    serve models that it has no class for."""
+    package = _package("vllm")
+    place = None if package is None else _registry(package).get(architecture)
+    if package is None or place is None:
+        return None
+    return _has(package / "model_executor" / "models", place[0], place[1], "SupportsLoRA", DEPTH)
+
+
+def _package(name: str) -> Path | None:
+    found = importlib.util.find_spec(name)
+    return Path(found.origin).parent if found and found.origin else None
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+@cache
+def _mapping(package: Path | None) -> frozenset[str]:
+    if package is None:
+        return frozenset()
+    tree = _tree(package / "models" / "auto" / "modeling_auto.py")
+    return frozenset(
+        one.elts[0].value
+        for value in _assigned(tree, MAPPING)
+        for one in ast.walk(value)
+        if isinstance(one, ast.Tuple)
+        and one.elts
+        and isinstance(one.elts[0], ast.Constant)
+        and isinstance(one.elts[0].value, str)
+    )
+
+
+@cache
+def _registry(package: Path) -> dict[str, tuple[str, str]]:
+    """Module and class of each architecture that vLLM takes pictures for."""
+    found: dict[str, tuple[str, str]] = {}
+    for value in _assigned(_tree(package / "model_executor" / "models" / "registry.py"), "_MULTIMODAL_MODELS"):
+        if isinstance(value, ast.Dict):
+            for key, place in zip(value.keys, value.values, strict=True):
+                parts = place.elts if isinstance(place, ast.Tuple) else []
+                said = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
+                if isinstance(key, ast.Constant) and len(said) == 2:
+                    found[str(key.value)] = (said[0], said[1])
+    return found
+
+
+def _assigned(tree: ast.Module, name: str) -> Iterator[ast.expr]:
+    for node in tree.body:
+        if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(target, ast.Name) and target.id == name for target in targets):
+            yield node.value
+
+
+def _has(folder: Path, module: str, name: str, wanted: str, depth: int) -> bool | None:
+    """Whether a class has `wanted` among the classes above it."""
+    tree = _tree(folder / f"{module}.py")
+    own = next((node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name), None)
+    if own is None or depth == 0:
+        return None
+    elsewhere = {
+        (alias.asname or alias.name): (node.module.rpartition(".")[2], alias.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+    open_ends = False
+    for base in map(ast.unparse, own.bases):
+        plain = base.partition("[")[0]
+        if plain == wanted:
+            return True
+        if plain in NO_MODEL or plain.startswith("Supports") or plain == "IsHybrid":
+            continue
+        place = elsewhere.get(plain, (module, plain))
+        above = _has(folder, *place, wanted, depth - 1)
+        if above:
+            return True
+        open_ends = open_ends or above is None
+    return None if open_ends else False

@@ -1,0 +1,62 @@
+"""Requests as OpenAI's chat completions, and their answers read back."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.models.engine import EngineError, Generation, Request
+
+TOP = 20
+"""Alternatives whose probabilities the server tells: the most that vLLM allows by default."""
+
+
+def chat_body(request: Request, model: str) -> dict[str, Any]:
+    """The body of ``/v1/chat/completions`` that asks `model` this."""
+    picture = "data:image/png;base64," + base64.b64encode(request.image).decode()
+    content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": request.prompt}]
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [{"role": "user", "content": content}],
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "logprobs": True,
+        "top_logprobs": TOP if len(request.choices) == 2 else 0,
+    }
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.choices:
+        # An answer ends in the choice's last token; no token is shorter than a character.
+        body["max_tokens"] = max(len(choice) for choice in request.choices) + 2
+        body["structured_outputs"] = {"choice": list(request.choices)}
+    return body
+
+
+def read_answer(request: Request, said: Any) -> Generation:
+    """What the server answered. Raises EngineError where that is no answer to the request."""
+    try:
+        choice = said["choices"][0]
+        text = (choice["message"]["content"] or "").strip()
+        tokens = (choice.get("logprobs") or {}).get("content") or []
+        log_prob = sum(token["logprob"] for token in tokens) if tokens else None
+        log_odds = _log_odds(request, tokens)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise EngineError(f"the server's answer is not an OpenAI chat completion: {error!r}") from error
+    if log_prob is not None and not math.isfinite(log_prob):
+        raise EngineError(f"the model's probabilities are not finite (version {request.version})")
+    if request.choices and text not in request.choices:
+        raise EngineError(
+            f"the server said {text!r} where only {request.choices} were allowed: does it support choices?"
+        )
+    return Generation(text=text, version=request.version, log_prob=log_prob, log_odds=log_odds)
+
+
+def _log_odds(request: Request, tokens: Sequence[Mapping[str, Any]]) -> float | None:
+    """From the first token's alternatives, where both choices are among them as single tokens."""
+    if len(request.choices) != 2 or not tokens:
+        return None
+    seen: dict[str, float] = {}
+    for one in (*tokens[0].get("top_logprobs", ()), tokens[0]):
+        seen[one["token"].strip()] = max(one["logprob"], seen.get(one["token"].strip(), -math.inf))
+    odds = [seen.get(choice, -math.inf) for choice in request.choices]
+    return odds[0] - odds[1] if all(map(math.isfinite, odds)) else None

@@ -1,0 +1,115 @@
+"""What an OpenAI-compatible server says about itself when it is first met, and why it may not do.
+
+Asked by the engine when it starts, and before that by all that starts a run, so that a server that cannot take adapters
+is refused before a round is played.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from services.models.engine import ModelUnusable
+from services.models.examine import MICRO
+from services.models.http_client import HttpBroken, HttpClient, HttpFailed
+from services.models.server import KEY_VARIABLE, server_key
+
+ASK_SECONDS = 10.0
+"""How long a server may take to say which models it has. Nothing is computed for that."""
+
+NO_KEY = frozenset({401, 407})
+NO_ROUTE = frozenset({403, 404, 405, 501})
+"""HTTP statuses of a server that does not let adapters be loaded, or does not know how."""
+
+LORA_REMEDY = (
+    "start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment and with --enable-lora (another server than "
+    "vLLM must have the same route, /v1/load_lora_adapter)"
+)
+
+
+class Served(msgspec.Struct, frozen=True):
+    """A server's base model by the name it goes by there, and by its place where the server tells it."""
+
+    name: str
+    root: str = ""
+
+    @property
+    def is_micro(self) -> bool:
+        """Whether it is the micro model of this package, as far as names tell."""
+        return any(text and Path(text).name == MICRO.name for text in (self.name, self.root))
+
+
+async def served_model(client: HttpClient) -> Served:
+    """The server's base model: the first that is no adapter.
+
+    Raises:
+        ModelUnusable: what answers is no server that can be used, or refuses us.
+        HttpBroken, HttpFailed: nothing answers, or what answers is not ready.
+    """
+    try:
+        said = await client.call("/v1/models", seconds=ASK_SECONDS)
+    except HttpFailed as error:
+        if reason := refusal(client.url, error):
+            raise ModelUnusable(reason) from error
+        raise
+    except HttpBroken as error:
+        if error.wrong:
+            raise ModelUnusable(f"model.url cannot be reached ({error}): set it to the server's address") from error
+        raise
+    if isinstance(said, str):
+        begin = " ".join(said.split())[:60]
+        raise ModelUnusable(
+            f"{client.url}/v1/models answers with no JSON ({begin!r}), so it is no OpenAI-compatible server: set "
+            "model.url to the address of one, e.g. http://127.0.0.1:8000"
+        )
+    listed: Any = cast("dict[str, Any]", said).get("data") if isinstance(said, dict) else None
+    if not isinstance(listed, list):
+        raise ModelUnusable(
+            f"{client.url}/v1/models is not what an OpenAI-compatible server says: set model.url to the address of one"
+        )
+    for one in cast("list[Any]", listed):
+        if isinstance(one, Mapping):
+            model = cast("Mapping[str, Any]", one)
+            if isinstance(model.get("id"), str) and not model.get("parent"):
+                return Served(name=model["id"], root=str(model.get("root") or ""))
+    raise ModelUnusable(f"the server at {client.url} has no model: start it with the model that adapters are made for")
+
+
+def refusal(url: str, error: HttpFailed) -> str:
+    """Why a server that answered so will not do, and what to do; empty where it may do later."""
+    if error.status in NO_KEY or error.status == 403:
+        wrong = f"does not take the key in {KEY_VARIABLE}" if server_key() else "wants a key"
+        return f"the server at {url} {wrong} ({error}): set {KEY_VARIABLE} in the environment to the server's key"
+    if 300 <= error.status < 400:
+        return f"the server at {url} sends us elsewhere ({error}): set model.url to the address that it means"
+    if error.status in NO_ROUTE:
+        return (
+            f"{url} is no OpenAI-compatible server: it has no /v1/models ({error}); set model.url to the address of "
+            "one, without a path behind it"
+        )
+    return ""
+
+
+async def check_adapters(client: HttpClient) -> None:
+    """Asks for an adapter without a name, which a server that loads adapters refuses for what it is.
+
+    Raises:
+        ModelUnusable: the server loads none, with what to do.
+        HttpBroken: nothing answers.
+    """
+    nothing = {"lora_name": "", "lora_path": ""}
+    try:
+        await client.call("/v1/load_lora_adapter", nothing, seconds=ASK_SECONDS)
+    except HttpFailed as error:
+        if error.status in NO_KEY:
+            raise ModelUnusable(refusal(client.url, error)) from error
+        if error.status in NO_ROUTE:
+            raise ModelUnusable(
+                f"the server at {client.url} loads no LoRA adapters at run time ({error}): {LORA_REMEDY}"
+            ) from error
+        return
+    try:  # one that takes anything
+        await client.call("/v1/unload_lora_adapter", {"lora_name": ""}, seconds=ASK_SECONDS)
+    except HttpFailed:
+        return
