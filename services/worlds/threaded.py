@@ -15,7 +15,7 @@ from PIL import Image
 from protocols.codec import digest as digest_of
 from protocols.messages import Digest, Task
 from services.worlds.process import ProcessWorld
-from services.worlds.world import Frame, Observation, Truth, World, WorldError
+from services.worlds.world import Frame, Observation, TaskRefused, Truth, World, WorldError
 
 T = TypeVar("T")
 
@@ -51,7 +51,8 @@ class ThreadedWorld:
 
     `seconds` bounds every call into a world of this process; one in a process of its own keeps its own deadlines.
     All methods raise `WorldError`, whatever the world raised. `failures` counts those since an episode last came to its
-    end.
+    end. A `reset` that the world refuses with a ValueError, because it cannot offer the task, raises `TaskRefused` and
+    leaves the world as it is; `refusals` counts those since then.
     """
 
     def __init__(self, make: Callable[[], World], *, seconds: float, limiter: anyio.CapacityLimiter) -> None:
@@ -61,14 +62,17 @@ class ThreadedWorld:
         self._alone = anyio.CapacityLimiter(1)  # a thread that only waits for another process takes nobody's place
         self._world: World | None = None
         self._last: tuple[Frame, Picture] | None = None
-        self.failures = 0
+        self.failures = self.refusals = 0
 
     async def reset(self, task: Task | None, seed: int) -> tuple[Task, Seen]:
         if self._world is None:
             self._world = await self._run(lambda _: self._make(), None)
 
         def start(world: World) -> tuple[Task, Seen]:
-            given, observation = world.reset(task, seed)
+            try:
+                given, observation = world.reset(task, seed)
+            except ValueError as error:
+                raise TaskRefused(str(error)) from error
             return given, self._see(observation)
 
         return await self._run(start, self._world)
@@ -87,7 +91,7 @@ class ThreadedWorld:
     async def end(self) -> tuple[Picture, Truth]:
         """The last third-person frame, and the world's truth for whoever may look at it."""
         ended = await self._run(lambda world: (self._encode(world.third_person()), world.truth()), self._running())
-        self.failures = 0
+        self.failures = self.refusals = 0
         return ended
 
     async def close(self) -> None:
@@ -118,6 +122,9 @@ class ThreadedWorld:
         except TimeoutError:
             self._give_up()
             raise WorldError(f"the world gave no answer within {seconds:g} s") from None
+        except TaskRefused:
+            self.refusals += 1
+            raise
         except WorldError:
             self._give_up()
             raise

@@ -83,6 +83,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         for number, task in enumerate(tasks, 1):
             try:
                 _ = scenes_of(task.scene) if task.scene is not None else ()
+                task.check_names(known=not self.executable)
             except ValueError as error:
                 raise ValueError(f"the task file {self.tasks}, task {number}: {error}") from error
         return tasks

@@ -28,7 +28,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     each episode changes what is open, on and (graph mode) where small things lie. ``admissible``: list what can be
     tried in each observation. ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated.
 
-    Graph mode: ``graphs`` is a scene graph in JSON or a folder of them; empty is the flat that ships with SELU.
+    Graph mode: ``graphs`` is a scene graph in JSON (also gzipped) or a folder of them; empty is the flat that ships
+    with SELU.
 
     Unity mode: ``player`` is the command that starts the player (``-batchmode -http-port=N -logFile F`` are added);
     or ``connect`` lists the addresses ("127.0.0.1:8080,127.0.0.1:8081") of players that run already, one for each
@@ -75,9 +76,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not self.graphs:
             return [FLAT]
         path = Path(self.graphs).expanduser()
-        found = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        found = sorted((*path.glob("*.json"), *path.glob("*.json.gz"))) if path.is_dir() else [path]
         if not found:
-            raise ValueError(f"option 'graphs': {path} has no .json files")
+            raise ValueError(f"option 'graphs': {path} has no .json or .json.gz files")
         return found
 
     def scene_numbers(self) -> list[int]:
