@@ -17,26 +17,6 @@ FLAGS = (
     *("isOpen", "isPickedUp", "receptacle", "pickupable", "isToggled", "isBroken", "isSliced", "isFilledWithLiquid"),
     *("isDirty", "isCooked", "isUsedUp"),
 )
-    "openable",
-    "breakable",
-    "sliceable",
-    "toggleable",
-    "canFillWithLiquid",
-    "dirtyable",
-    "cookable",
-    "canBeUsedUp",
-    "isOpen",
-    "isPickedUp",
-    "receptacle",
-    "pickupable",
-    "isToggled",
-    "isBroken",
-    "isSliced",
-    "isFilledWithLiquid",
-    "isDirty",
-    "isCooked",
-    "isUsedUp",
-]
 
 
 def thing(type: str, **flags: Any) -> dict[str, Any]:
