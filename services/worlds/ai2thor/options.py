@@ -21,8 +21,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``platform``: "CloudRendering" renders without a display, through Vulkan; "Linux64" needs an X server.
     ``executable``: a player of your own instead, as a command line; else the package fetches the one it was built for.
     ``display``: the X display, by default that of the environment. ``headless`` players of the package draw nothing,
-    so it must be false. ``gpu``: which GPU renders; -1 leaves it to the player. ``server``: what the player speaks
-    over: named pipes ("fifo"), or HTTP to a port of this machine ("wsgi"), which is slower and starts where pipes hang.
+    so it must be false. ``gpu``: which GPU renders, as nvidia-smi counts them; -1 takes those that
+    CUDA_VISIBLE_DEVICES names, in turn, and without it leaves the choice to the player. ``server``: what the player
+    speaks over: named pipes ("fifo"), or HTTP to a port of this machine ("wsgi"), which is slower and starts where
+    pipes hang.
     ``scenes``: scene names, numbers, ranges or room types, e.g. "kitchen, FloorPlan201, 301-305".
     ``width``, ``height``: of both views, in pixels. ``quality``: the player's own name of it. ``fov``: vertical field
     of view of the agent's camera, ``camera_fov`` of the third-person one, in degrees. ``visibility``: how far the agent

@@ -35,7 +35,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     or ``connect`` lists the addresses ("127.0.0.1:8080,127.0.0.1:8081") of players that run already, one for each
     episode at a time. ``display``: its X display, e.g. ":0". ``character``: whom one plays. ``start_seconds``: how
     long a player may take to answer at all, ``reset_seconds`` to load a scene, ``call_seconds`` for anything else.
-    ``starts``: how often a start is tried.
+    ``starts``: how often a start is tried. ``gpu``: which GPU a player that draws through Vulkan uses, as nvidia-smi
+    counts them; -1 takes those that CUDA_VISIBLE_DEVICES names, in turn. One that draws through X uses the display's.
     """
 
     mode: Literal["unity", "graph"] = "graph"
@@ -52,6 +53,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     player: str = ""
     connect: str = ""
     display: str = ""
+    gpu: Annotated[int, Meta(ge=-1, le=63)] = -1
     character: str = "Chars/Female1"
     start_seconds: Seconds = 90.0
     reset_seconds: Seconds = 60.0
