@@ -5,27 +5,47 @@ import shutil
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
+
+from runtime.typed import LISTED, describe, joined
+from services.worlds.spelling import did_you_mean
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+Listed = Annotated[str, Meta(extra=LISTED)]
+"""A list that is written with commas, or as a list."""
+
+
 def convert_options(given: Mapping[str, Any], kind: type[T], world: str) -> T:
-    """The options of a ``world`` by name. Raises ValueError that names the option, what is wrong and what there is."""
-    unknown = sorted(set(given) - set(kind.__struct_fields__))
+    """The options of a ``world`` by name. Raises ValueError that names the option, what is wrong and what there is.
+
+    A number for an option that takes text is that text, and a list for one with commas is written so.
+    """
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    unknown = sorted(set(given) - set(fields))
     if unknown:
-        raise ValueError(f"{world} has no option {unknown[0]!r}: its options are {', '.join(kind.__struct_fields__)}")
+        near = did_you_mean(unknown[0], fields)
+        raise ValueError(f"{world} has no option {unknown[0]!r}{near}: its options are {', '.join(fields)}")
+    values = {name: _as_text(joined(value, fields[name].type), fields[name].type) for name, value in given.items()}
     try:
-        return msgspec.convert(given, kind)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         name = where.rstrip("`") or "?"
-        raise ValueError(f"option {name!r} of {world} is {given.get(name)!r}: {what}") from error
+        takes = f"; it takes {describe(fields[name].type)}" if name in fields else ""
+        raise ValueError(f"option {name!r} of {world} is {given.get(name)!r}: {what}{takes}") from error
+
+
+def _as_text(value: Any, kind: Any) -> Any:
+    """A number for an option that takes text alone, as that text."""
+    text = kind is str or (get_origin(kind) is Annotated and get_args(kind)[0] is str)
+    return str(value) if text and isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def parts(text: str) -> list[str]:

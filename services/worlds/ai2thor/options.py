@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from services.worlds.ai2thor.tasks import OFFERED, SceneTask
-from services.worlds.options import Seconds, command_words, convert_options, parts, read_task_file
+from services.worlds.options import Listed, Seconds, command_words, convert_options, parts, read_task_file
 
 ROOMS = {"kitchen": 1, "living room": 201, "bedroom": 301, "bathroom": 401}
 """The number of the first of each room type's 30 scenes."""
@@ -45,7 +45,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     headless: bool = False
     gpu: Annotated[int, Meta(ge=-1, le=63)] = -1
     server: Literal["fifo", "wsgi"] = "fifo"
-    scenes: str = "kitchen, living room"
+    scenes: Listed = "kitchen, living room"
     width: Annotated[int, Meta(ge=64, le=4096)] = 300
     height: Annotated[int, Meta(ge=64, le=4096)] = 300
     quality: Literal["Very Low", "Low", "Medium", "MediumCloseFitShadows", "High", "Very High", "Ultra"] = "Ultra"
@@ -57,7 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     start: Literal["random", "scene"] = "random"
     shuffle: bool = False
     tasks: str = ""
-    verbs: str = "pick, put, open, break, slice, toggle"
+    verbs: Listed = "pick, put, open, break, slice, toggle"
     objects_per_verb: Annotated[int, Meta(ge=1, le=50)] = 3
     task_seed: Annotated[int, Meta(ge=0)] = 0
     admissible: bool = True

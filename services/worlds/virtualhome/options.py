@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from services.worlds.options import Seconds, command_words, convert_options, parts
+from services.worlds.options import Listed, Seconds, command_words, convert_options, parts
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 
 FLAT = Path(__file__).with_name("flat.json")
@@ -40,9 +40,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     mode: Literal["unity", "graph"] = "graph"
-    scenes: str = ""
+    scenes: Listed = ""
     tasks: str = ""
-    verbs: str = ",".join(DRAWN)
+    verbs: Listed = ",".join(DRAWN)
     per_verb: Annotated[int, Meta(ge=1, le=50)] = 3
     task_seed: int = 0
     arrange: bool = True
@@ -51,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
     graphs: str = ""
     player: str = ""
-    connect: str = ""
+    connect: Listed = ""
     display: str = ""
     gpu: Annotated[int, Meta(ge=-1, le=63)] = -1
     character: str = "Chars/Female1"
