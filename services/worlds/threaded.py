@@ -15,6 +15,7 @@ from PIL import Image
 from protocols.codec import digest as digest_of
 from protocols.messages import Digest, Task
 from services.worlds.process import ProcessWorld
+from services.worlds.returned import as_frame, as_reset, as_step, as_truth
 from services.worlds.world import Frame, Observation, TaskRefused, Truth, World, WorldError
 
 T = TypeVar("T")
@@ -65,32 +66,37 @@ class ThreadedWorld:
         self.failures = self.refusals = 0
 
     async def reset(self, task: Task | None, seed: int) -> tuple[Task, Seen]:
+        made = self._world is None
         if self._world is None:
             self._world = await self._run(lambda _: self._make(), None)
 
         def start(world: World) -> tuple[Task, Seen]:
             try:
-                given, observation = world.reset(task, seed)
+                returned = world.reset(task, seed)
             except ValueError as error:
                 raise TaskRefused(str(error)) from error
+            given, observation = as_reset(returned, world)
+            if made and not isinstance(world, ProcessWorld):  # rather now than when an episode was played
+                as_frame(world.third_person(), world, "third_person")
+                as_truth(world.truth(), world)
             return given, self._see(observation)
 
         return await self._run(start, self._world)
 
     async def step(self, action: str) -> tuple[Seen, bool, bool]:
         def step(world: World) -> tuple[Seen, bool, bool]:
-            observation, terminated, truncated = world.step(action)
+            observation, terminated, truncated = as_step(world.step(action), world)
             return self._see(observation), terminated, truncated
 
         return await self._run(step, self._running())
 
     async def look(self) -> Picture:
         """The third-person view of now."""
-        return await self._run(lambda world: self._encode(world.third_person()), self._running())
+        return await self._run(self._view, self._running())
 
     async def end(self) -> tuple[Picture, Truth]:
         """The last third-person frame, and the world's truth for whoever may look at it."""
-        ended = await self._run(lambda world: (self._encode(world.third_person()), world.truth()), self._running())
+        ended = await self._run(lambda world: (self._view(world), as_truth(world.truth(), world)), self._running())
         self.failures = self.refusals = 0
         return ended
 
@@ -135,6 +141,9 @@ class ThreadedWorld:
     def _give_up(self) -> None:
         self.failures += 1
         self.kill()
+
+    def _view(self, world: World) -> Picture:
+        return self._encode(as_frame(world.third_person(), world, "third_person"))
 
     def _see(self, observation: Observation) -> Seen:
         picture = self._encode(observation.frame)

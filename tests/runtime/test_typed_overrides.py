@@ -76,7 +76,7 @@ def test_virtualhome_and_the_household_decide_too() -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("world.options.width=wide", ['= "wide" is not', "an integer from 64 to 4096", "--set world.options.width=300"]),
+        ("world.options.width=wide", ['= "wide" is not', "integer from 64 to 4096", "--set world.options.width=300"]),
         ("world.options.shuffle=maybe", ["it takes true or false", "--set world.options.shuffle=false"]),
         ("world.options.gpu=99", ["world.options.gpu = 99", "an integer from -1 to 63"]),
         ("world.options.server=pipe", ['one of "fifo", "wsgi"']),
