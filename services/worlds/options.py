@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Meta
 
 from runtime.typed import LISTED, describe, joined
-from services.worlds.spelling import did_you_mean
+from services.worlds.spelling import did_you_mean, spelled
+from services.worlds.verbs import VERBS
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -91,6 +92,7 @@ def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
         raise ValueError(f"cannot read the task file {file}: {error.strerror}") from error
     except ValueError as error:  # also what is no UTF-8, no TOML, or no task
         raise ValueError(f"the task file {file}: {error}; see the README for one") from error
+    tasks = [msgspec.structs.replace(task, verb=verb_named(task.verb)) for task in tasks]
     for number, task in enumerate(tasks, 1):
         try:
             check_task(task.verb, task.target, verbs)
@@ -99,10 +101,16 @@ def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
     return tasks
 
 
+def verb_named(name: str) -> str:
+    """The verb that a name or phrase means: "Pick" and "pick up" are "pick"; any other text as it is."""
+    wanted = spelled(name)
+    return next((verb.name for verb in VERBS.values() if wanted in (verb.name, spelled(verb.phrase))), name)
+
+
 def check_task(verb: str, target: str | None, verbs: Collection[str]) -> None:
     """Raises ValueError for a verb there is not, and for a target where none belongs."""
     if verb not in verbs:
-        raise ValueError(f"there is no verb {verb!r} here: use one of {', '.join(verbs)}")
+        raise ValueError(f"there is no verb {verb!r} here{did_you_mean(verb, verbs)}: use one of {', '.join(verbs)}")
     if (verb == "put") != (target is not None):
         raise ValueError(f"{verb!r} with target {target!r}: a target is for 'put', and 'put' needs one")
 

@@ -96,7 +96,7 @@ class Simulator:
         """Loads a scene that offers the task, or one that affords any."""
         if wanted is None and self._written:
             written = rng.choice(self._written)
-            scenes = scenes_of(written.scene) if written.scene else self._scenes
+            scenes = scenes_of(str(written.scene)) if written.scene else self._scenes
             return self._offered(written.task, self._drawn(rng, scenes), rng)
         if wanted is not None:
             return self._offered(wanted, self._drawn(rng, self._scenes), rng)

@@ -62,7 +62,7 @@ _PLACES: dict[str, str] = {
 class SceneTask(WrittenTask, frozen=True, kw_only=True):
     """A task as a person writes it. Without a ``scene`` it is for any of the option's."""
 
-    scene: str | None = None
+    scene: str | int | None = None
 
     @property
     def task(self) -> Task:

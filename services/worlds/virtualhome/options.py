@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from services.worlds.options import Listed, Seconds, command_words, convert_options, parts
+from services.worlds.options import Listed, Seconds, command_words, convert_options, parts, verb_named
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 
 FLAT = Path(__file__).with_name("flat.json")
@@ -62,7 +62,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def verb_names(self) -> list[str]:
-        return list(dict.fromkeys(parts(self.verbs)))
+        return list(dict.fromkeys(map(verb_named, parts(self.verbs))))
 
     @property
     def addresses(self) -> list[tuple[str, int]]:

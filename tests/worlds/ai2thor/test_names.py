@@ -86,3 +86,22 @@ def test_a_player_of_ones_own_may_have_types_of_its_own_but_no_misspelt_ones(tmp
     file.write_text('[[task]]\nverb = "pick"\nobject = "Appel"\n')
     with pytest.raises(ValueError, match="did you mean apple"):
         read_options({"tasks": str(file), "executable": "sh"})
+
+
+def test_scenes_and_verbs_are_taken_as_people_write_them(tmp_path: Path) -> None:
+    for rooms in ("living_room", "Living Room", "livingrooms", "living-room"):
+        assert read_options({"scenes": rooms}).scene_names[0] == "FloorPlan201"
+    assert read_options({"scenes": "floorplan3, Floor_Plan 4-5, FLOORPLAN6"}).scene_names == (
+        "FloorPlan3", "FloorPlan4", "FloorPlan5", "FloorPlan6",
+    )  # fmt: skip
+    assert read_options({"verbs": "Pick up, turn on"}).verb_names == ("pick", "toggle")
+    file = tmp_path / "tasks.toml"
+    file.write_text('[[task]]\nscene = 201\nverb = "Turn on"\nobject = "Desk_Lamp"\n')
+    (written,) = read_options({"tasks": str(file)}).written_tasks
+    assert (written.task.id, written.task.instruction) == ("toggle:desk lamp", "turn on the desk lamp")
+    for text, says in (("garage", "names 'garage': scenes"), ("kichen", "did you mean kitchen")):
+        with pytest.raises(ValueError, match=says):
+            read_options({"scenes": text})
+    file.write_text('[[task]]\nverb = "opn"\nobject = "fridge"\n')
+    with pytest.raises(ValueError, match=r"no verb 'opn' here \(did you mean open\?\)"):
+        read_options({"tasks": str(file)})
