@@ -62,6 +62,9 @@ def joined(value: Any, kind: Any) -> Any:
 def _readings(text: str, kind: Any) -> Iterator[Any]:
     """What the text may mean, the likeliest first."""
     value = parsed(text)
+    bracketed = len(text) > 1 and text[0] == "[" and text[-1] == "]"
+    if bracketed and isinstance(value, str) and _is_listed(kind):
+        yield ", ".join(_items(text[1:-1]))
     yield joined(value, kind)
     yield str(text)
     word = text.strip().lower()
@@ -76,10 +79,14 @@ def _readings(text: str, kind: Any) -> Iterator[Any]:
         if math.isfinite(number) and number.is_integer():
             yield int(number)
     if _takes_list(kind):
-        bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
-        items = [found[1] for found in _ITEM.finditer(bare) if found[1]]
+        items = _items(text[1:-1] if bracketed else text)
         yield [parsed(item) for item in items]
         yield [item.strip("\"'") for item in items]
+
+
+def _items(text: str) -> list[str]:
+    """The parts of a list that is written with commas; those in quotation marks are kept whole."""
+    return [found[1] for found in _ITEM.finditer(text) if found[1]]
 
 
 def _finite(value: Any) -> bool:

@@ -55,7 +55,8 @@ def test_what_the_type_cannot_take_is_not_read(text: str, kind: Any) -> None:
     [
         ("display=1", "display", "1"), ("scenes=FloorPlan1,FloorPlan2", "scenes", "FloorPlan1,FloorPlan2"),
         ("scenes=5", "scenes", "5"), ("scenes=['FloorPlan1', '2']", "scenes", "FloorPlan1, 2"),
-        ("scenes=[1, 2]", "scenes", "1, 2"), ("shuffle=yes", "shuffle", True), ("grid=.5", "grid", 0.5),
+        ("scenes=[1, 2]", "scenes", "1, 2"), ("verbs=[pick, turn on]", "verbs", "pick, turn on"),
+        ("scenes=[]", "scenes", ""), ("shuffle=yes", "shuffle", True), ("grid=.5", "grid", 0.5),
         ("width=3e2", "width", 300), ("executable=sh -c 'a=b'", "executable", "sh -c 'a=b'"),
         ("tasks=2026", "tasks", "2026"), ("verbs=open", "verbs", "open"),
     ],

@@ -3,14 +3,24 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
+import psutil
 import pytest
 
+from protocols.messages import Task
 from services.worlds.ai2thor.actions import admissible, parse_action
 from services.worlds.ai2thor.names import called, meant, type_of, words
 from services.worlds.ai2thor.options import read_options
 from services.worlds.ai2thor.tasks import offers, satisfied
 from services.worlds.ai2thor.types import TYPES
 from services.worlds.instructions import carried
+from services.worlds.load import load_world
+from services.worlds.process import ProcessWorld
+from services.worlds.threaded import ThreadedWorld
+from services.worlds.world import TaskRefused, World
+from tests.standins.ai2thor.command import standin
+
+pytestmark = pytest.mark.anyio
 
 FLAGS = (
     *("openable", "breakable", "sliceable", "toggleable", "canFillWithLiquid", "dirtyable", "cookable", "canBeUsedUp"),
@@ -105,3 +115,26 @@ def test_scenes_and_verbs_are_taken_as_people_write_them(tmp_path: Path) -> None
     file.write_text('[[task]]\nverb = "opn"\nobject = "fridge"\n')
     with pytest.raises(ValueError, match=r"no verb 'opn' here \(did you mean open\?\)"):
         read_options({"tasks": str(file)})
+
+
+async def test_a_task_that_no_scene_offers_costs_an_episode_and_no_player(tmp_path: Path) -> None:
+    file = tmp_path / "tasks.toml"
+    file.write_text('[[task]]\nverb = "pick"\nobject = "Zeppelin"\n')
+    made: list[World] = []
+
+    def make() -> World:
+        made.append(load_world("ai2thor", executable=standin(), scenes="1,2", tasks=str(file), width=96, height=96))
+        return made[-1]
+
+    world = ThreadedWorld(make, seconds=30, limiter=anyio.CapacityLimiter(1))
+    try:
+        with anyio.fail_after(60):
+            for _ in range(2):
+                with pytest.raises(TaskRefused, match=r"'pick:zeppelin' cannot be done in any of FloorPlan[12], F"):
+                    await world.reset(None, 0)
+            pid = made[0].pid if isinstance(made[0], ProcessWorld) else None
+            assert pid is not None and psutil.pid_exists(pid) and len(made) == 1
+            given, _ = await world.reset(Task(id="x", instruction="i", verb="open", object="FRIDGE"), 0)
+        assert (given.id, pid) == ("open:fridge", made[0].pid if isinstance(made[0], ProcessWorld) else None)
+    finally:
+        await world.close()
