@@ -1,14 +1,63 @@
 """Fixtures for the whole suite: a hub in this process with real sockets, and who connects to it."""
 
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from runtime.hub import HubSettings, serve_hub
 from runtime.mesh import Mesh, connect
+
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.register_profile("random", database=None, deadline=None, print_blob=True)
+settings.load_profile("same")
+"""The suite tries the same examples every time. `scripts/fuzz --properties` searches at random and prints its seed."""
+
+TESTS = Path(__file__).parent
+
+SLOW = (
+    "docs/test_commands.py", "mesh", "models/test_families.py", "models/test_vllm_cpu_lora.py",
+    "protocols/test_any_message.py", "runtime/test_durable_model.py", "runtime/test_fuzz.py",
+    "scripts/test_pretrain.py", "scripts/test_up.py", "trainer/test_lora.py", "trials/test_runner.py",
+    "worlds/ai2thor/test_failing_players.py", "worlds/ai2thor/test_faults.py", "worlds/ai2thor/test_processes.py",
+    "worlds/ai2thor/test_round.py", "worlds/ai2thor/test_simulators.py", "worlds/virtualhome/test_faults.py",
+    "worlds/virtualhome/test_players.py", "worlds/test_household_frames.py",
+)  # fmt: skip
+"""Folders and modules whose tests start meshes, players or models, or try many examples: seconds each. They carry the
+mark ``slow``, and `scripts/check quick` leaves them out."""
+
+ONE_WORKER = (
+    "docs/test_commands.py", "models/test_engines.py", "models/test_families.py", "models/test_vllm_engine.py",
+    "scripts/test_pretrain.py", "scripts/test_pretrain_data.py", "trainer/test_lora.py",
+)  # fmt: skip
+"""Modules whose fixtures take seconds to make: one worker of pytest-xdist runs all of a module's tests."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests, and puts those that take seconds first, so that no worker waits for another at the end."""
+    for item in items:
+        path = item.path.relative_to(TESTS).as_posix()
+        if path.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+        if path in ONE_WORKER:
+            item.add_marker(pytest.mark.xdist_group(path))
+    items.sort(key=lambda item: (item.get_closest_marker("vllm") is None, item.get_closest_marker("slow") is None))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_temporary_folder() -> Generator[None]:
+    """Gives each worker of pytest-xdist a folder of its own for temporary files, so that a test that looks for what is
+    left behind does not meet another worker's files. Its path is short enough for Unix sockets."""
+    folder = tempfile.mkdtemp(prefix="t-", dir="/tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -119,4 +119,4 @@ class GroupModel(RuleBasedStateMachine):
 
 
 TestGroupModel = GroupModel.TestCase
-TestGroupModel.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestGroupModel.settings = settings(max_examples=60, stateful_step_count=30)

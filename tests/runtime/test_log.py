@@ -35,7 +35,7 @@ def test_the_same_id_on_a_topic_is_one_message(tmp_path: Path) -> None:
     log.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(batches=st.lists(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 5)), max_size=5), max_size=6))
 def test_reopening_gives_the_log_of_the_reference(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[str, int]]]

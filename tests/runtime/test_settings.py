@@ -127,7 +127,7 @@ def test_the_default_settings_read_back(tmp_path: Path) -> None:
     assert load(Settings, file=write(tmp_path, dump(Settings(), "what\nthis is"))) == Settings()
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(values(Settings))
 def test_any_settings_of_the_product_read_back_and_are_written_the_same_again(
     tmp_path_factory: pytest.TempPathFactory, value: Settings
@@ -143,7 +143,7 @@ PATHS = st.sampled_from([f"{s.name}.{f.name}" for s in fields(Settings) for f in
 ODD = st.sampled_from(["-1", "1e999", "nan", "0x10", "[1]", "{a=1}", "''", "1_0", "true", "1979-05-27"])
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 @given(path=PATHS, text=st.text(max_size=20) | ODD)
 def test_whatever_is_set_on_the_command_line_is_read_or_refused_with_what_was_typed(path: str, text: str) -> None:
     override = f"{path}={text}"
@@ -175,7 +175,7 @@ class Outer(msgspec.Struct, frozen=True, kw_only=True):
     last: float = 0.0
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 @given(
     st.builds(
         Outer,
@@ -194,7 +194,7 @@ def test_any_settings_written_read_back_the_same(tmp_path_factory: pytest.TempPa
     assert load(Outer, file=file) == value
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 @given(
     st.recursive(
         st.booleans() | st.integers() | st.floats() | Word,

@@ -149,7 +149,7 @@ def test_after_a_crash_anywhere_the_same_decisions_follow_with_the_same_datasets
         assert set(undisturbed) == set(trained)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), repeats=st.integers(0, 5))
 def test_neither_the_order_nor_the_number_of_arrivals_leaves_a_trace(seed: int, repeats: int) -> None:
     rng = random.Random(seed)

@@ -33,7 +33,7 @@ TRAINERS = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     trainer=TRAINERS,
     kept=st.integers(0, 2),

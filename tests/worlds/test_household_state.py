@@ -14,7 +14,7 @@ from services.worlds.household.state import HAND, State, act
 from services.worlds.household.tasks import draw_episode, holds, make_task, satisfied
 from services.worlds.household.vocabulary import FLOOR_ROOM, KINDS
 
-quick = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+quick = settings(max_examples=60)
 rules = st.builds(Rules, *[], **{name: st.booleans() for name in Rules.__struct_fields__})
 seeds = st.integers(0, 2**31)
 
