@@ -5,17 +5,17 @@ the allowed values, and its defaults stand for what no file names. Nothing here 
 """
 
 import difflib
-import json
-import math
-import tomllib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import msgspec
 
 from runtime.text import TextError, read_toml
+from runtime.typed import NotAllowedError, check, describe, joined, key, parsed, read, toml
+
+__all__ = ["Layer", "SettingsError", "Table", "TypedTables", "describe", "dump", "load"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 Table = Mapping[str, Any]
@@ -30,12 +30,21 @@ class SettingsError(Exception):
     """
 
 
+@typing.runtime_checkable
+class TypedTables(typing.Protocol):
+    """A struct with a free table whose keys take other types under other settings."""
+
+    def table_type(self, field: str) -> type[msgspec.Struct] | None:
+        """The struct whose fields say what the keys of the table take; None where that is not known."""
+        ...
+
+
 def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (), overrides: Sequence[str] = ()) -> T:
     """Reads settings: the defaults of `kind`, then the file's values over them, then those of the layers in `over`, one
     over the other, then each ``a.b=c`` of `overrides`.
 
-    A value of an override is read as TOML where it is TOML (``3``, ``0.5``, ``true``, ``[1, 2]``, ``"text"``) and as
-    text where it is not.
+    A value of an override is read as the type of its setting takes it: `runtime.typed.read`. In a free table whose
+    types nobody knows it is read as TOML where it is TOML (``3``, ``0.5``, ``true``, ``"text"``), else as text.
 
     Raises:
         SettingsError: a file cannot be read, a key does not exist, or a value is not allowed.
@@ -44,13 +53,31 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (),
     for one in (*([] if file is None else [file]), *over):
         where, table = (str(one), _read(one)) if isinstance(one, Path) else one
         settings = _apply(settings, table, where, ())
+    tables: list[tuple[Sequence[str], str]] = []  # last, when all is set that says what they take
     for override in overrides:
-        key, equals, text = override.partition("=")
-        path = tuple(part.strip() for part in key.split("."))
+        name, equals, text = override.partition("=")
+        path = tuple(part.strip() for part in name.split("."))
         if not equals or not all(path):
             raise SettingsError(f"--set {override}: give it as section.key=value, for example --set run.seed=1")
-        settings = _apply(settings, _nested(path, _Text(text.strip())), f"--set {override}", ())
+        if not override.isprintable() and any("\ud800" <= char <= "\udfff" for char in override):
+            raise SettingsError(f"--set {override!a}: this is no text in UTF-8")
+        if _in_table(settings, path):
+            tables.append((path, override))
+        else:
+            settings = _apply(settings, _nested(path, _Text(text.strip())), f"--set {override}", ())
+    for path, override in tables:
+        text = _Text(override.partition("=")[2].strip())
+        settings = _apply(settings, _nested(path, text), f"--set {override}", ())
     return settings
+
+
+def _in_table(settings: Any, path: Sequence[str]) -> bool:
+    """Whether a path ends inside a free table."""
+    for name in path:
+        if isinstance(settings, dict):
+            return True
+        settings = getattr(settings, name, None) if isinstance(settings, msgspec.Struct) else None
+    return False
 
 
 def _read(file: Path) -> Table:
@@ -70,15 +97,6 @@ def _nested(path: Sequence[str], value: _Text) -> Table:
     return {path[0]: value if len(path) == 1 else _nested(path[1:], value)}
 
 
-def _parsed(text: _Text) -> Any:
-    try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
-        return str(text)
-    # A newline inside the text could otherwise say more than one thing.
-    return table["value"] if len(table) == 1 else str(text)
-
-
 # -- applying ------------------------------------------------------------------------------------
 
 
@@ -86,10 +104,11 @@ def _apply(settings: T, table: Table, where: str, above: tuple[str, ...]) -> T:
     """`settings` with the values of `table` over it."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(settings)}
     changes: dict[str, Any] = {}
+    free: dict[str, Table] = {}
     for name, value in table.items():
         path = (*above, name)
         if name not in fields:
-            raise SettingsError(f"{where}: {_unknown(above, name, list(fields))}")
+            raise SettingsError(f"{where}: {_unknown(settings, above, name)}")
         field = fields[name]
         old = getattr(settings, field.name)
         if isinstance(old, msgspec.Struct):
@@ -97,80 +116,77 @@ def _apply(settings: T, table: Table, where: str, above: tuple[str, ...]) -> T:
                 names = ", ".join(f.encode_name for f in msgspec.structs.fields(old))
                 raise SettingsError(f"{where}: {_dotted(path)} is a section, not a value; it has {names}")
             changes[field.name] = _apply(old, cast(Table, value), where, path)
+        elif isinstance(old, dict) and isinstance(value, Mapping):
+            free[name] = cast(Table, value)
         else:
-            if isinstance(old, dict) and isinstance(value, Mapping):
-                table_value = cast(Table, value)
-                typed = {k: _parsed(v) if isinstance(v, _Text) else v for k, v in table_value.items()}
-                value = {**cast("dict[str, Any]", old), **typed}
-            changes[field.name] = _leaf(value, field.type, where, path)
-    return msgspec.structs.replace(settings, **changes)
+            changes[field.name] = _leaf(value, field.type, where, path, old)
+    settings = msgspec.structs.replace(settings, **changes)
+    for name, value in free.items():
+        field, path = fields[name], (*above, name)
+        old = cast("dict[str, Any]", getattr(settings, field.name))
+        both = {**old, **_typed(value, settings, field.name, where, path)}
+        settings = msgspec.structs.replace(settings, **{field.name: _leaf(both, field.type, where, path, old)})
+    return settings
 
 
-def _leaf(value: Any, kind: Any, where: str, path: tuple[str, ...]) -> Any:
-    tries = [_parsed(value), str(value)] if isinstance(value, _Text) else [value]
-    for candidate in tries:
-        try:
-            converted = msgspec.convert(candidate, kind)
-        except msgspec.ValidationError:
-            continue
-        if not isinstance(converted, float) or math.isfinite(converted):
-            return converted
-    shown = _toml(tries[0])
-    text = f"{where}: {_dotted(path)} = {shown} is not allowed; it takes {describe(kind)}"
+def _typed(value: Table, settings: msgspec.Struct, field: str, where: str, path: tuple[str, ...]) -> Table:
+    """The values of a free table, as far as it is known what its keys take."""
+    struct = settings.table_type(field) if isinstance(settings, TypedTables) else None
+    known = {} if struct is None else {one.encode_name: one for one in msgspec.structs.fields(struct)}
+
+    def read_as(name: str, given: Any) -> Any:
+        one = known.get(name)
+        if one is None:
+            return parsed(given) if isinstance(given, _Text) else given
+        return (
+            _leaf(given, one.type, where, (*path, name), one.default)
+            if isinstance(given, _Text)
+            else joined(given, one.type)
+        )
+
+    return {name: read_as(name, given) for name, given in value.items()}
+
+
+def _leaf(value: Any, kind: Any, where: str, path: tuple[str, ...], old: Any) -> Any:
+    shown = parsed(value) if isinstance(value, _Text) else value
+    try:
+        return read(value, kind) if isinstance(value, _Text) else check(value, kind)
+    except NotAllowedError:
+        text = f"{where}: {_dotted(path)} = {toml(shown)} is not allowed; it takes {describe(kind)}"
     if typing.get_origin(kind) is typing.Literal:
-        text += _did_you_mean(str(tries[0]), [str(choice) for choice in typing.get_args(kind)])
+        text += _did_you_mean(str(shown), [str(choice) for choice in typing.get_args(kind)])
+    if isinstance(value, _Text) and not isinstance(old, msgspec.UnsetType | dict) and old is not None:
+        text += f", for example --set {_dotted(path)}={old if isinstance(old, str) else toml(old)}"
     raise SettingsError(text)
 
 
-def _unknown(above: tuple[str, ...], name: str, known: list[str]) -> str:
+def _unknown(settings: msgspec.Struct, above: tuple[str, ...], name: str) -> str:
+    known = [field.encode_name for field in msgspec.structs.fields(settings)]
     where = f"[{_dotted(above)}]" if above else "the settings"
-    path = _dotted((*above, name))
-    return f"there is no setting {path}{_did_you_mean(name, known)}; {where} has {', '.join(known)}"
+    meant = _did_you_mean(name, known)
+    if not meant and not above:  # a key without its section
+        meant = _listed([path for path in _paths(settings, ()) if path.rpartition(".")[2] == name])
+    return f"there is no setting {_dotted((*above, name))}{meant}; {where} has {', '.join(known)}"
+
+
+def _paths(settings: msgspec.Struct, above: tuple[str, ...]) -> Iterator[str]:
+    """All keys of all sections, dotted."""
+    for field in msgspec.structs.fields(settings):
+        old, path = getattr(settings, field.name), (*above, field.encode_name)
+        if isinstance(old, msgspec.Struct):
+            yield from _paths(old, path)
+        else:
+            yield _dotted(path)
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    same = {one.lower().replace("-", "_"): one for one in known}
+    close = difflib.get_close_matches(word.lower().replace("-", "_"), same, n=2)
+    return _listed([same[one] for one in close])
 
 
-def describe(kind: Any) -> str:
-    """What a type of setting takes, in words: "an integer from 1 to 10000", "one of "off", "paper"", ..."""
-    if typing.get_origin(kind) is typing.Literal:
-        return "one of " + ", ".join(_toml(choice) for choice in typing.get_args(kind))
-    return _in_words(msgspec.inspect.type_info(kind))
-
-
-def _in_words(info: msgspec.inspect.Type) -> str:
-    match info:
-        case msgspec.inspect.BoolType():
-            return "true or false"
-        case msgspec.inspect.IntType():
-            return "an integer" + _bounds(info)
-        case msgspec.inspect.FloatType():
-            return "a finite number" + _bounds(info)
-        case msgspec.inspect.StrType():
-            return "text"
-        case msgspec.inspect.LiteralType():
-            return "one of " + ", ".join(_toml(value) for value in info.values)
-        case msgspec.inspect.DictType():
-            return f"a table of {_in_words(info.value_type)}"
-        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
-            return f"a list of {_in_words(info.item_type)}"
-        case msgspec.inspect.UnionType():
-            return " or ".join(_in_words(part) for part in info.types if not isinstance(part, msgspec.inspect.NoneType))
-        case _:
-            return type(info).__name__.removesuffix("Type").lower()
-
-
-def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
-    if info.ge is not None and info.le is not None:
-        return f" from {info.ge:g} to {info.le:g}" if isinstance(info.ge, float) else f" from {info.ge} to {info.le}"
-    parts = [
-        f"{word} {bound}"
-        for word, bound in (("at least", info.ge), ("over", info.gt), ("at most", info.le), ("under", info.lt))
-        if bound is not None
-    ]
-    return " " + " and ".join(parts) if parts else ""
+def _listed(names: Sequence[str]) -> str:
+    return f" (did you mean {' or '.join(names[:3])}?)" if names else ""
 
 
 # -- writing -------------------------------------------------------------------------------------
@@ -188,36 +204,10 @@ def _dump_table(table: Table, path: tuple[str, ...], lines: list[str]) -> None:
     nested = {name: cast(Table, value) for name, value in table.items() if isinstance(value, Mapping)}
     if path and (plain or not nested):
         lines += ["", f"[{_dotted(path)}]"]
-    lines += [f"{_key(name)} = {_toml(value)}" for name, value in plain.items()]
+    lines += [f"{key(name)} = {toml(value)}" for name, value in plain.items()]
     for name, value in nested.items():
         _dump_table(value, (*path, name), lines)
 
 
 def _dotted(path: Sequence[str]) -> str:
-    return ".".join(_key(part) for part in path)
-
-
-def _key(name: str) -> str:
-    bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
-    return name if bare else _toml(name)
-
-
-def _toml(value: Any) -> str:
-    """One value in TOML. What TOML cannot say (a date from a file, in an error) is shown as Python would."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            # A JSON text is a TOML text, but for DEL, which TOML wants escaped too.
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        case float() if math.isnan(value) or math.isinf(value):
-            return f"{value}"
-        case int() | float():
-            return repr(value)
-        case list() | tuple():
-            return "[" + ", ".join(_toml(item) for item in cast("Sequence[Any]", value)) + "]"
-        case dict():
-            items = cast("dict[str, Any]", value).items()
-            return "{" + ", ".join(f"{_key(name)} = {_toml(item)}" for name, item in items) + "}"
-        case _:
-            return str(value)
+    return ".".join(key(part) for part in path)

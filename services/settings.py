@@ -46,6 +46,12 @@ class World(Section, frozen=True, kw_only=True):
     options: dict[str, str | int | float | bool] = {}
     seeds: Seeds = Seeds()
 
+    def table_type(self, field: str) -> type[msgspec.Struct] | None:
+        """What the world's options take."""
+        from services.worlds.load import options_type  # which needs these settings
+
+        return options_type(self.name) if field == "options" else None
+
 
 class Model(Section, frozen=True, kw_only=True):
     """The base model and the engine that serves it.

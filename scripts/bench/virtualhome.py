@@ -35,7 +35,7 @@ def bare(world: VirtualHome, things: list[Any], *, graph: bool, frame: int) -> W
 
     def turn() -> None:
         for thing in things:
-            line = f"<char0> [walk] <{thing.class_name}> ({thing.id})"
+            line = f"<char0> [walk] <{thing.written}> ({thing.id})"
             client.render_script([line], recording=False, skip_animation=True, image_synthesis=[])
             if graph:
                 client.environment_graph()

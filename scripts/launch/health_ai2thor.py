@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scripts.launch.finding import Finding, version_of
-from scripts.launch.health_players import display, pipes, ports
+from scripts.launch.health_players import display, graphics, pipes, ports
 from services.worlds.ai2thor.release import PLATFORMS, fetched
 
 PLAYER_BYTES = 4 << 30
@@ -27,6 +27,7 @@ def ai2thor(wanted: bool) -> Iterator[Finding]:
     yield from package()
     yield from player()
     yield from vulkan()
+    yield from graphics()
     yield from display("players of platform Linux64", needed=False)
     yield from pipes()
     yield from ports()

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from scripts.launch.finding import Finding
-from scripts.launch.health_players import XVFB, display, ports
+from scripts.launch.health_players import XVFB, display, graphics, ports
 from services.worlds.virtualhome import shims
 from services.worlds.virtualhome.options import read_options
 from services.worlds.virtualhome.unity import UnitySimulation
@@ -39,6 +39,7 @@ def virtualhome(player: str | None = None, *, wanted: bool = False) -> Iterator[
         yield Finding(what=what, state="ok", found=f"virtualhome {found}; mode = graph works{closer}")
     if wanted:
         yield from display("players", needed=True)
+        yield from graphics()
         yield from ports()
         yield from _disk()
     if wanted or player:

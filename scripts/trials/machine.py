@@ -12,6 +12,7 @@ import psutil
 
 from services.models.load import choose_engine
 from services.settings import Settings
+from services.worlds.gpu import visible
 
 TRIAL_CORES, TRIAL_BYTES = 2, 10 << 30
 """What a trial with a model wants: the micro model's takes 8 GiB at most."""
@@ -35,8 +36,8 @@ def at_once(settings: Settings) -> int:
 
 def gpus() -> list[str]:
     """The GPUs that trials may use, as CUDA names them: those of CUDA_VISIBLE_DEVICES where it is set, else all."""
-    if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+    if (named := visible(os.environ)) is not None:
+        return named
     return [str(at) for at in range(len(_gpus()))]
 
 

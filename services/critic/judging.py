@@ -11,6 +11,7 @@ from services.critic.prompts import NO, YES, cross_check, judge, self_ask
 from services.models.engine import Generation, Request
 from services.settings import Critic
 from services.worlds.instructions import carried_out, normal
+from services.worlds.spelling import mentions, task_key
 
 CHOICES = (YES, NO)
 SURE = 12.0
@@ -51,7 +52,8 @@ def also_asks(trajectory: Trajectory, settings: Critic) -> list[Task]:
     if not settings.findings or settings.self_ask == "off":
         return []
     tasks = [item.task for item in carried_out([step.action for step in trajectory.steps])]
-    return [task for task in tasks if task.id != trajectory.task.id][-FINDINGS:]
+    own = task_key(trajectory.task.id)
+    return [task for task in tasks if task_key(task.id) != own][-FINDINGS:]
 
 
 class Inquiry(msgspec.Struct, frozen=True):
@@ -104,7 +106,7 @@ def read_answer(inquiry: Inquiry, said: Generation) -> Question:
 
 def _says(answer: str, expected: str) -> bool:
     """Whether the expected words are in the answer: larger models answer in sentences."""
-    return f" {expected} " in f" {answer} "
+    return mentions(answer, expected)
 
 
 def _log_odds(log_prob: float) -> float:

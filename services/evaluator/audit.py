@@ -5,6 +5,7 @@ import msgspec
 from protocols.messages import Estimate, Outcome, Relabel, Role, Verdict
 from services.critic.prompts import NO, YES
 from services.proportions import estimate
+from services.worlds.spelling import task_key
 
 
 class Learned(msgspec.Struct, frozen=True):
@@ -21,7 +22,8 @@ class _Book(msgspec.Struct):
     """One round, by trajectory id."""
 
     success: dict[str, bool] = {}
-    satisfied: dict[str, tuple[str, ...]] = {}
+    satisfied: dict[str, frozenset[str]] = {}
+    """Task keys: an instruction may spell a thing in another way than the world."""
     first: dict[str, Verdict] = {}
     again: dict[str, bool] = {}
     relabels: dict[str, str] = {}
@@ -44,7 +46,7 @@ class Audit:
         match message:
             case Outcome():
                 book.success[message.trajectory] = message.success
-                book.satisfied[message.trajectory] = message.satisfied
+                book.satisfied[message.trajectory] = frozenset(map(task_key, message.satisfied))
             case Verdict() if message.subject != "task":
                 pass
             case Verdict() if message.critic_version >= message.round:
@@ -99,7 +101,7 @@ class Audit:
         found = {
             "exploration_success": list(book.success.values()),
             "relabel_precision": [
-                task in book.satisfied[id] for id, task in book.relabels.items() if id in book.satisfied
+                task_key(task) in book.satisfied[id] for id, task in book.relabels.items() if id in book.satisfied
             ],
         }
         for kind, said in kinds.items():
@@ -128,4 +130,4 @@ class Audit:
         """Whether the row's instruction was fulfilled at its trajectory's end; None where that is not known."""
         book = self._books.get(round, _Book())
         task, satisfied = book.tasks.get(row.instruction), book.satisfied.get(row.trajectory)
-        return None if task is None or satisfied is None else task in satisfied
+        return None if task is None or satisfied is None else task_key(task) in satisfied

@@ -8,6 +8,7 @@ from protocols.messages import Question, Task
 from services.relabeler.prompts import which_object
 from services.settings import Relabeler
 from services.worlds.instructions import carried_out, done_to, named, normal, without_article
+from services.worlds.spelling import kind_of, spelled, task_key
 from services.worlds.verbs import VERBS
 
 NOTHING = ("", "nothing", "none", "yes", "no")
@@ -61,17 +62,23 @@ def conclude(
     """The task the trajectory fulfils by the answers: one of the instruction's own verb first, else the latest done."""
     found: list[Found] = []
     for inquiry, question in answered:
-        said = without_article(normal(question.answer))
+        said = kind_of(without_article(normal(question.answer)))
         if said in NOTHING:
             continue
         if inquiry.placed is not None:
-            if said == inquiry.placed.target:
+            if spelled(said) == spelled(inquiry.placed.target or ""):
                 found.append(Found(task=inquiry.placed, act=inquiry.act))
             continue
-        phrase = VERBS[inquiry.verb].phrase
-        acts = [act for act, action in enumerate(actions) if named(action, phrase) == said]
+        acts = _named(actions, VERBS[inquiry.verb].phrase, said)
         if acts or not settings.trace:
-            found.append(Found(task=done_to(inquiry.verb, said), act=acts[-1] if acts else None))
-    found = [item for item in found if item.task.id != task.id]
+            act, name = acts[-1] if acts else (None, said)
+            found.append(Found(task=done_to(inquiry.verb, name), act=act))
+    found = [item for item in found if task_key(item.task.id) != task_key(task.id)]
     own = [item for item in found if item.task.verb == task.verb]
     return max(own or found, key=lambda item: -1 if item.act is None else item.act, default=None)
+
+
+def _named(actions: Sequence[str], phrase: str, said: str) -> list[tuple[int, str]]:
+    """Which actions do what the phrase says to the object that was said, and what each calls it."""
+    objects = [(act, named(action, phrase)) for act, action in enumerate(actions)]
+    return [(act, name) for act, name in objects if name is not None and spelled(name) == spelled(said)]

@@ -17,11 +17,15 @@ from services.simulator.share import share_of
 from services.simulator.state import Collection, Episode
 from services.worlds.load import load_world
 from services.worlds.rollout import Pilot, Rollout, RolloutFailed, play, sampling_seed
+from services.worlds.spelling import spelled
 from services.worlds.threaded import THREADS, ThreadedWorld
 from services.worlds.world import seeds
 
 UNKNOWN = Task(id="unknown", instruction="", verb="unknown", object="unknown")
 """The task of an episode whose world failed before it named one."""
+
+REFUSALS = 100
+"""How many episodes in a row a world may refuse their tasks before it is given up."""
 
 
 async def main(service: Service) -> None:
@@ -95,16 +99,16 @@ class Collector:
         self._left.count -= 1
         service, restarts = self._service, self._settings.simulator.restarts
         if not self._left.count:
-            raise SettingsError(
-                f"every world failed more than {restarts} times without one whole episode, last by {self._cause}; "
-                "see what selu doctor says, and the simulator's log"
-            )
+            failed, do = f"failed more than {restarts} times", "see what selu doctor says, and the simulator's log"
+            if self._world.refusals >= REFUSALS:
+                failed, do = f"refused {REFUSALS} tasks", "see world.options.tasks and what the scenes have"
+            raise SettingsError(f"every world {failed} without one whole episode, last by {self._cause}; {do}")
         number = f"{service.instance}/given-up-{self._left.count}"
         await service.fault("a world was given up", self._cause, f"{self._left.count} others go on", id=number)
 
     async def _play_on(self, state: Collection, changes: Changes) -> None:
         gauges = self._service.gauges
-        while self._world.failures <= self._settings.simulator.restarts:
+        while self._world.failures <= self._settings.simulator.restarts and self._world.refusals < REFUSALS:
             episode = await changes.until(state.take)
             gauges["episodes"] = gauges.get("episodes", 0.0) + 1
             try:
@@ -158,7 +162,7 @@ class Collector:
         except ProtocolError:
             self._service.counts["answers_failed"] += 1
             return True
-        return said.answer == expected
+        return spelled(said.answer) == spelled(expected)
 
     async def _publish(self, episode: Episode, rollout: Rollout) -> None:
         trajectory = Trajectory(

@@ -19,6 +19,7 @@ from services.critic.prompts import NO, YES, judge
 from services.feedback.held import held_back
 from services.settings import Trainer
 from services.trainer.learner import Row
+from services.worlds.spelling import mentions, task_key
 from services.worlds.verbs import VERBS
 
 DONE = "done"
@@ -111,7 +112,7 @@ def critic_examples(records: Iterable[Record], settings: Trainer, *, seed: int) 
                 other = random.Random(f"{seed}/exclusion/{record.trajectory.id}").choice(like)
                 examples.append(_judgement(record, tasks[other], NO, "exclusion"))
         for finding in record.first.findings:
-            said = found is not None and finding.task.id == found.id
+            said = found is not None and task_key(finding.task.id) == task_key(found.id)
             # Of verbs that no instruction has, nothing needs to be known.
             if (
                 not said
@@ -171,7 +172,7 @@ def relabelled(record: Record, settings: Trainer) -> Task | None:
 
 
 def _concerns(step: Step, task: Task) -> bool:
-    return f" {task.object} " in f" {step.action.lower()} "
+    return mentions(step.action, task.object)
 
 
 def actor_examples(records: Iterable[Record], settings: Trainer, *, asked: bool) -> list[Example]:

@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from protocols.messages import Task
 from services.worlds.load import load_world
+from services.worlds.returned import WrongReturn, as_frame, as_reset, as_step, name_of
 from services.worlds.world import Frame, Observation, World
 
 ACTION_CHARS = 64
@@ -36,7 +37,7 @@ class WorldEnv(gymnasium.Env[Frame, str]):
             raise ValueError(f"render_mode is {render_mode!r}: use 'rgb_array' or None")
         self.world, self.render_mode = world, render_mode
         self.action_space = spaces.Text(ACTION_CHARS, charset=string.ascii_letters + string.digits + " ")
-        _, first = world.reset(None, 0)  # only a frame tells its shape
+        _, first = as_reset(world.reset(None, 0), world)  # only a frame tells its shape
         self.observation_space = spaces.Box(0, 255, first.frame.shape, np.uint8)
         self._instruction = ""
 
@@ -47,19 +48,30 @@ class WorldEnv(gymnasium.Env[Frame, str]):
         task = None if wanted is None else wanted if isinstance(wanted, Task) else msgspec.convert(wanted, Task)
         episode = options.get("episode")
         episode = int(self.np_random.integers(1 << 31)) if episode is None else int(episode)
-        drawn, seen = self.world.reset(task, episode)
+        drawn, seen = as_reset(self.world.reset(task, episode), self.world)
         self._instruction = drawn.instruction
-        return seen.frame, self._info(seen)
+        return self._frame(seen, "reset"), self._info(seen)
 
     def step(self, action: str) -> tuple[Frame, SupportsFloat, bool, bool, dict[str, Any]]:
-        seen, terminated, truncated = self.world.step(action)
-        return seen.frame, 0.0, terminated, truncated, self._info(seen)
+        seen, terminated, truncated = as_step(self.world.step(action), self.world)
+        return self._frame(seen, "step"), 0.0, terminated, truncated, self._info(seen)
 
     def render(self) -> Frame | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self.world.third_person() if self.render_mode else None
+        return as_frame(self.world.third_person(), self.world, "third_person") if self.render_mode else None
 
     def close(self) -> None:
         self.world.close()
+
+    def _frame(self, seen: Observation, where: str) -> Frame:
+        """Raises WrongReturn for a frame of another size than the first: an environment's observations have one."""
+        wanted = self.observation_space.shape
+        if seen.frame.shape != wanted:
+            sizes = ["x".join(map(str, shape)) for shape in (seen.frame.shape, wanted or ())]
+            raise WrongReturn(
+                f"the world {name_of(self.world)!r} returned a frame of {sizes[0]} from {where}, and its first was "
+                f"{sizes[1]}: the observations of an environment have one size"
+            )
+        return seen.frame
 
     def _info(self, seen: Observation) -> dict[str, Any]:
         return {"instruction": self._instruction, "admissible": seen.admissible, "error": seen.error}

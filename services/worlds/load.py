@@ -4,6 +4,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import msgspec
+
 from services import settings
 from services.worlds.world import World
 
@@ -13,6 +15,11 @@ _WORLDS: dict[str, str] = {
     "virtualhome": "services.worlds.virtualhome.load:virtualhome",
 }
 """Where each world's class is. A world is imported when it is asked for: a simulator may be heavy or not installed."""
+
+
+def options_type(name: str) -> type[msgspec.Struct]:
+    """The struct whose fields are the options of a world of this name."""
+    return import_module(f"services.worlds.{name}.options").Options
 
 
 def load_world(world: str | settings.World, **options: Any) -> World:

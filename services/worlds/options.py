@@ -4,30 +4,50 @@ import shlex
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
 
 from runtime.paths import given_path
 from runtime.text import TextError, read_toml
+from runtime.typed import LISTED, describe, joined
+from services.worlds.spelling import did_you_mean, spelled
+from services.worlds.verbs import VERBS
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+Listed = Annotated[str, Meta(extra=LISTED)]
+"""A list that is written with commas, or as a list."""
+
+
 def convert_options(given: Mapping[str, Any], kind: type[T], world: str) -> T:
-    """The options of a ``world`` by name. Raises ValueError that names the option, what is wrong and what there is."""
-    unknown = sorted(set(given) - set(kind.__struct_fields__))
+    """The options of a ``world`` by name. Raises ValueError that names the option, what is wrong and what there is.
+
+    A number for an option that takes text is that text, and a list for one with commas is written so.
+    """
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    unknown = sorted(set(given) - set(fields))
     if unknown:
-        raise ValueError(f"{world} has no option {unknown[0]!r}: its options are {', '.join(kind.__struct_fields__)}")
+        near = did_you_mean(unknown[0], fields)
+        raise ValueError(f"{world} has no option {unknown[0]!r}{near}: its options are {', '.join(fields)}")
+    values = {name: _as_text(joined(value, fields[name].type), fields[name].type) for name, value in given.items()}
     try:
-        return msgspec.convert(given, kind)
+        return msgspec.convert(values, kind)
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         name = where.rstrip("`") or "?"
-        raise ValueError(f"option {name!r} of {world} is {given.get(name)!r}: {what}") from error
+        takes = f"; it takes {describe(fields[name].type)}" if name in fields else ""
+        raise ValueError(f"option {name!r} of {world} is {given.get(name)!r}: {what}{takes}") from error
+
+
+def _as_text(value: Any, kind: Any) -> Any:
+    """A number for an option that takes text alone, as that text."""
+    text = kind is str or (get_origin(kind) is Annotated and get_args(kind)[0] is str)
+    return str(value) if text and isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def parts(text: str) -> list[str]:
@@ -75,6 +95,7 @@ def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
         raise ValueError(f"the task file {error}; see the README for one") from error
     except ValueError as error:
         raise ValueError(f"the task file {file}: {error}; see the README for one") from error
+    tasks = [msgspec.structs.replace(task, verb=verb_named(task.verb)) for task in tasks]
     for number, task in enumerate(tasks, 1):
         try:
             check_task(task.verb, task.target, verbs)
@@ -83,10 +104,16 @@ def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
     return tasks
 
 
+def verb_named(name: str) -> str:
+    """The verb that a name or phrase means: "Pick" and "pick up" are "pick"; any other text as it is."""
+    wanted = spelled(name)
+    return next((verb.name for verb in VERBS.values() if wanted in (verb.name, spelled(verb.phrase))), name)
+
+
 def check_task(verb: str, target: str | None, verbs: Collection[str]) -> None:
     """Raises ValueError for a verb there is not, and for a target where none belongs."""
     if verb not in verbs:
-        raise ValueError(f"there is no verb {verb!r} here: use one of {', '.join(verbs)}")
+        raise ValueError(f"there is no verb {verb!r} here{did_you_mean(verb, verbs)}: use one of {', '.join(verbs)}")
     if (verb == "put") != (target is not None):
         raise ValueError(f"{verb!r} with target {target!r}: a target is for 'put', and 'put' needs one")
 

@@ -22,6 +22,7 @@ from runtime.lifeline import name_process
 from services.worlds import process_wire as wire
 from services.worlds.process_frames import SharedFrames
 from services.worlds.reap import adopt_orphans, descendants, end_all
+from services.worlds.returned import as_frame, as_reset, as_step, as_truth
 from services.worlds.world import Frame, Observation, World, WorldError
 
 
@@ -70,15 +71,17 @@ class Simulator:
             raise WorldError("no world was made")
         match request:
             case wire.Reset(task=task, seed=seed, place=place):
-                given, seen = self._world.reset(task, seed)
+                given, seen = as_reset(self._world.reset(task, seed), self._world)
                 return wire.Begun(task=given, seen=self._seen(place, seen))
             case wire.Step(action=action, place=place):
-                seen, terminated, truncated = self._world.step(action)
+                seen, terminated, truncated = as_step(self._world.step(action), self._world)
                 return wire.Stepped(seen=self._seen(place, seen), terminated=terminated, truncated=truncated)
             case wire.View(place=place):
-                return wire.Viewed(**self._laid(place, self._world.third_person()))
+                return wire.Viewed(
+                    **self._laid(place, as_frame(self._world.third_person(), self._world, "third_person"))
+                )
             case wire.Know():
-                return wire.Known(truth=self._world.truth())
+                return wire.Known(truth=as_truth(self._world.truth(), self._world))
             case wire.Close():
                 self._world.close()
                 return wire.Closed()

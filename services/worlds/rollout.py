@@ -15,6 +15,7 @@ import msgspec
 from protocols.errors import Busy, ProtocolError, Unavailable
 from protocols.messages import Act, Action, Digest, Step, Task
 from services.patience import Caller, call_patiently
+from services.worlds.instructions import as_offered
 from services.worlds.threaded import Seen, ThreadedWorld
 from services.worlds.world import Truth, WorldError
 
@@ -127,6 +128,7 @@ async def play(
                         seed_of=partial(sampling_seed, f"{episode}/refined/{left}"),
                     )  # fmt: skip
                     action = await _ask(mesh, episode, given, seen, history, index, again, counts, without=(DONE,))
+            action = as_offered(action, seen.admissible)
             after, terminated, truncated = await world.step(action)
             steps.append(Step(frame=seen.picture.digest, action=action, error=after.error, admissible=seen.admissible))
             if on_step is not None:

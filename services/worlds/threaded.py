@@ -15,7 +15,8 @@ from PIL import Image
 from protocols.codec import digest as digest_of
 from protocols.messages import Digest, Task
 from services.worlds.process import ProcessWorld
-from services.worlds.world import Frame, Observation, Truth, World, WorldError
+from services.worlds.returned import as_frame, as_reset, as_step, as_truth
+from services.worlds.world import Frame, Observation, TaskRefused, Truth, World, WorldError
 
 T = TypeVar("T")
 
@@ -51,7 +52,8 @@ class ThreadedWorld:
 
     `seconds` bounds every call into a world of this process; one in a process of its own keeps its own deadlines.
     All methods raise `WorldError`, whatever the world raised. `failures` counts those since an episode last came to its
-    end.
+    end. A `reset` that the world refuses with a ValueError, because it cannot offer the task, raises `TaskRefused` and
+    leaves the world as it is; `refusals` counts those since then.
     """
 
     def __init__(self, make: Callable[[], World], *, seconds: float, limiter: anyio.CapacityLimiter) -> None:
@@ -61,33 +63,41 @@ class ThreadedWorld:
         self._alone = anyio.CapacityLimiter(1)  # a thread that only waits for another process takes nobody's place
         self._world: World | None = None
         self._last: tuple[Frame, Picture] | None = None
-        self.failures = 0
+        self.failures = self.refusals = 0
 
     async def reset(self, task: Task | None, seed: int) -> tuple[Task, Seen]:
+        made = self._world is None
         if self._world is None:
             self._world = await self._run(lambda _: self._make(), None)
 
         def start(world: World) -> tuple[Task, Seen]:
-            given, observation = world.reset(task, seed)
+            try:
+                returned = world.reset(task, seed)
+            except ValueError as error:
+                raise TaskRefused(str(error)) from error
+            given, observation = as_reset(returned, world)
+            if made and not isinstance(world, ProcessWorld):  # rather now than when an episode was played
+                as_frame(world.third_person(), world, "third_person")
+                as_truth(world.truth(), world)
             return given, self._see(observation)
 
         return await self._run(start, self._world)
 
     async def step(self, action: str) -> tuple[Seen, bool, bool]:
         def step(world: World) -> tuple[Seen, bool, bool]:
-            observation, terminated, truncated = world.step(action)
+            observation, terminated, truncated = as_step(world.step(action), world)
             return self._see(observation), terminated, truncated
 
         return await self._run(step, self._running())
 
     async def look(self) -> Picture:
         """The third-person view of now."""
-        return await self._run(lambda world: self._encode(world.third_person()), self._running())
+        return await self._run(self._view, self._running())
 
     async def end(self) -> tuple[Picture, Truth]:
         """The last third-person frame, and the world's truth for whoever may look at it."""
-        ended = await self._run(lambda world: (self._encode(world.third_person()), world.truth()), self._running())
-        self.failures = 0
+        ended = await self._run(lambda world: (self._view(world), as_truth(world.truth(), world)), self._running())
+        self.failures = self.refusals = 0
         return ended
 
     async def close(self) -> None:
@@ -118,6 +128,9 @@ class ThreadedWorld:
         except TimeoutError:
             self._give_up()
             raise WorldError(f"the world gave no answer within {seconds:g} s") from None
+        except TaskRefused:
+            self.refusals += 1
+            raise
         except WorldError:
             self._give_up()
             raise
@@ -128,6 +141,9 @@ class ThreadedWorld:
     def _give_up(self) -> None:
         self.failures += 1
         self.kill()
+
+    def _view(self, world: World) -> Picture:
+        return self._encode(as_frame(world.third_person(), world, "third_person"))
 
     def _see(self, observation: Observation) -> Seen:
         picture = self._encode(observation.frame)

@@ -39,6 +39,10 @@ class WorldError(Exception):
     """The simulator failed (died, hung, answered nonsense). The episode is lost; the world may be started again."""
 
 
+class TaskRefused(WorldError):
+    """The world cannot offer the episode its task. The episode is lost; the world is as good as before."""
+
+
 class World(Protocol):
     """One simulator with one episode at a time. Blocking, and not thread-safe: its caller serialises.
 
@@ -49,7 +53,10 @@ class World(Protocol):
     name: str
 
     def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
-        """Starts an episode. The same seed gives the same episode; ``task=None`` draws the task from the seed."""
+        """Starts an episode. The same seed gives the same episode; ``task=None`` draws the task from the seed.
+
+        Raises ValueError where the world cannot offer the task; it can be reset again then.
+        """
         ...
 
     def step(self, action: str) -> tuple[Observation, bool, bool]:

@@ -1,5 +1,7 @@
 """Hindsight: what is asked about a failure, and which instruction the answers make it fulfil."""
 
+import pytest
+
 from protocols.codec import digest
 from protocols.messages import Question, Relabel, Task
 from services.relabeler.hindsight import Found, conclude, inquiries
@@ -70,6 +72,22 @@ def test_a_placement_is_confirmed_by_where_the_object_is() -> None:
     )
     assert relabel.act == 3
     assert found({"Where is the mug?": "floor"}) is None
+
+
+@pytest.mark.parametrize("said", ["tvstand", "TV stand", "the tv_stand.", "TVStand", "tv stand 1"])
+def test_an_answer_in_another_spelling_names_what_the_action_named(said: str) -> None:
+    actions = ("open tv stand", "put mug on tv_stand", "close Coffee_Machine", "done")
+    opened = found({"Which object is open?": said}, actions)
+    assert opened is not None and (opened.task.id, opened.act) == ("open:tv stand", 0)
+    placed = found({"Where is the mug?": said}, actions)
+    assert placed is not None and (placed.task.id, placed.act) == ("put:mug:tv stand", 1)
+
+
+def test_the_task_itself_in_another_spelling_is_no_relabel() -> None:
+    own = Task(id="open:tv stand", instruction="open the tv stand", verb="open", object="tv stand")
+    (asked,) = inquiries(own, ("open tvstand",), Relabeler(verbs="own"))
+    answer = Question(text=asked.question, answer="tv stand", frame=digest(b"f"), version=0)
+    assert conclude(own, ("open tvstand",), [(asked, answer)], Relabeler()) is None
 
 
 def test_each_placement_is_asked_about_once_and_the_last_attempt_counts() -> None:

@@ -20,6 +20,7 @@ def test_the_package_is_found_and_the_player_is_only_tried_where_it_is_given() -
 
 def test_all_that_a_player_needs_is_looked_at_where_the_world_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", "")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr("shutil.which", lambda program: None)
     found = {finding.what: finding for finding in virtualhome(wanted=True)}
     assert list(found) == ["virtualhome", "display", "ports", "player's disk", "virtualhome player"]

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from protocols.messages import Task
 from services.worlds.household.actions import DONE, parse_action
 from services.worlds.household.expert import expert_action
 from services.worlds.household.rules import SOURCE_SHARES, UNKNOWN
@@ -123,3 +124,10 @@ def test_instructions_read_as_a_person_would_say_them():
     assert make_task("put", "apple", "table").instruction == "put the apple on the table"
     assert make_task("toggle", "lamp").instruction == "turn on the lamp"
     assert make_task("sit", "sofa").instruction == "sit on the sofa"
+
+
+def test_a_given_tasks_names_may_be_spelled_in_any_way_and_near_ones_are_named() -> None:
+    episode = draw_episode(3, task=Task(id="x", instruction="fetch", verb="put", object="Apple", target="FRIDGE"))
+    assert (episode.task.id, episode.task.object, episode.task.target) == ("put:apple:fridge", "apple", "fridge")
+    with pytest.raises(ValueError, match=r"did you mean laptop"):
+        draw_episode(3, task=make_task("pick", "lap tob"))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
+import msgspec
 import numpy as np
 import pytest
 
@@ -276,3 +277,43 @@ async def test_how_many_samples_an_action_is_chosen_from_is_for_the_actor_to_kno
     actor = Actor("done")
     await run(actor, samples=5)
     assert [act.samples for act in actor.acts] == [5]
+
+
+class Refusing(Corridor):
+    """A world that cannot offer the first tasks it is asked for."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+
+    def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
+        if self.times:
+            self.times -= 1
+            raise ValueError("'put:laptop:tv stnd' cannot be done here: there is no tv stnd for it")
+        return super().reset(task, seed)
+
+
+async def test_a_task_that_the_world_cannot_offer_costs_an_episode_and_no_world() -> None:
+    made: list[Refusing] = []
+
+    def make() -> Refusing:
+        made.append(Refusing(2))
+        return made[-1]
+
+    world = threaded(make)
+    for _ in range(2):
+        with pytest.raises(RolloutFailed, match="world: 'put:laptop:tv stnd' cannot be done here"):
+            await run(Actor("done"), world)
+    assert (world.failures, world.refusals) == (0, 2)
+    await run(Actor("done"), world)
+    assert (world.failures, world.refusals, len(made)) == (0, 0, 1)
+
+
+class Lounge(Corridor):
+    def _observe(self, error: str | None) -> Observation:
+        return msgspec.structs.replace(super()._observe(error), admissible=("open tv stand", "done"))
+
+
+async def test_an_action_is_taken_and_recorded_as_the_world_offers_it() -> None:
+    rollout = await run(Actor("open TVStand", "open the tv_stand", "open tv", "done"), threaded(Lounge))
+    assert [step.action for step in rollout.steps] == ["open tv stand", "open tv stand", "open tv", "done"]

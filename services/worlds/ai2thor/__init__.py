@@ -1,6 +1,7 @@
 """AI2-THOR through its released client: Unity's rooms behind the household's language.
 
     options      what can be set, validated
+    types        the object types that there are
     names        object types as lower-case words, and which object a text means
     actions      action texts, read; which THOR action each is, and which metadata flags allow it
     release      where the package keeps the players that it has fetched

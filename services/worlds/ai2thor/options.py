@@ -9,10 +9,14 @@ import msgspec
 from msgspec import Meta
 
 from services.worlds.ai2thor.tasks import OFFERED, SceneTask
-from services.worlds.options import Seconds, command_words, convert_options, parts, read_task_file
+from services.worlds.options import Listed, Seconds, command_words, convert_options, parts, read_task_file, verb_named
+from services.worlds.spelling import did_you_mean, spelled
 
 ROOMS = {"kitchen": 1, "living room": 201, "bedroom": 301, "bathroom": 401}
 """The number of the first of each room type's 30 scenes."""
+
+_PLAN = r"(?:floor[ _]?plan[ _]?)?"
+_NUMBERS = re.compile(rf"{_PLAN}(?P<first>\d+)(?:\s*-\s*{_PLAN}(?P<last>\d+))?(?:_physics)?", re.IGNORECASE)
 
 Degrees = Annotated[float, Meta(ge=20, le=120)]
 
@@ -21,8 +25,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``platform``: "CloudRendering" renders without a display, through Vulkan; "Linux64" needs an X server.
     ``executable``: a player of your own instead, as a command line; else the package fetches the one it was built for.
     ``display``: the X display, by default that of the environment. ``headless`` players of the package draw nothing,
-    so it must be false. ``gpu``: which GPU renders; -1 leaves it to the player. ``server``: what the player speaks
-    over: named pipes ("fifo"), or HTTP to a port of this machine ("wsgi"), which is slower and starts where pipes hang.
+    so it must be false. ``gpu``: which GPU renders, as nvidia-smi counts them; -1 takes those that
+    CUDA_VISIBLE_DEVICES names, in turn, and without it leaves the choice to the player. ``server``: what the player
+    speaks over: named pipes ("fifo"), or HTTP to a port of this machine ("wsgi"), which is slower and starts where
+    pipes hang.
     ``scenes``: scene names, numbers, ranges or room types, e.g. "kitchen, FloorPlan201, 301-305".
     ``width``, ``height``: of both views, in pixels. ``quality``: the player's own name of it. ``fov``: vertical field
     of view of the agent's camera, ``camera_fov`` of the third-person one, in degrees. ``visibility``: how far the agent
@@ -43,7 +49,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     headless: bool = False
     gpu: Annotated[int, Meta(ge=-1, le=63)] = -1
     server: Literal["fifo", "wsgi"] = "fifo"
-    scenes: str = "kitchen, living room"
+    scenes: Listed = "kitchen, living room"
     width: Annotated[int, Meta(ge=64, le=4096)] = 300
     height: Annotated[int, Meta(ge=64, le=4096)] = 300
     quality: Literal["Very Low", "Low", "Medium", "MediumCloseFitShadows", "High", "Very High", "Ultra"] = "Ultra"
@@ -55,7 +61,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     start: Literal["random", "scene"] = "random"
     shuffle: bool = False
     tasks: str = ""
-    verbs: str = "pick, put, open, break, slice, toggle"
+    verbs: Listed = "pick, put, open, break, slice, toggle"
     objects_per_verb: Annotated[int, Meta(ge=1, le=50)] = 3
     task_seed: Annotated[int, Meta(ge=0)] = 0
     admissible: bool = True
@@ -74,7 +80,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def verb_names(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(parts(self.verbs)))
+        return tuple(dict.fromkeys(map(verb_named, parts(self.verbs))))
 
     @property
     def written_tasks(self) -> list[SceneTask]:
@@ -82,7 +88,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         tasks = read_task_file(self.tasks, SceneTask, OFFERED) if self.tasks else []
         for number, task in enumerate(tasks, 1):
             try:
-                _ = scenes_of(task.scene) if task.scene is not None else ()
+                _ = scenes_of(str(task.scene)) if task.scene is not None else ()
+                task.check_names(known=not self.executable)
             except ValueError as error:
                 raise ValueError(f"the task file {self.tasks}, task {number}: {error}") from error
         return tasks
@@ -123,10 +130,12 @@ def _check_drawing(read: Options) -> None:
 
 def scenes_of(part: str) -> list[str]:
     """The scenes a part of the list means."""
-    room = part.lower().removesuffix("s") if part.lower() not in ROOMS else part.lower()
-    if room in ROOMS:
-        return [f"FloorPlan{ROOMS[room] + i}" for i in range(30)]
-    found = re.fullmatch(r"(?:FloorPlan)?(?P<first>\d+)(?:\s*-\s*(?:FloorPlan)?(?P<last>\d+))?(?:_physics)?", part)
+    first = next(
+        (number for room, number in ROOMS.items() if spelled(part) in (spelled(room), f"{spelled(room)}s")), None
+    )
+    if first is not None:
+        return [f"FloorPlan{first + i}" for i in range(30)]
+    found = _NUMBERS.fullmatch(part.strip())
     if found:
         first, last = int(found["first"]), int(found["last"] or found["first"])
         numbers = [n for n in range(first, last + 1) if any(start <= n < start + 30 for start in ROOMS.values())]
@@ -135,6 +144,6 @@ def scenes_of(part: str) -> list[str]:
     elif re.fullmatch(r"FloorPlan_(?:Train|Val)\d+_\d+", part):
         return [part]
     raise ValueError(
-        f"option 'scenes' of ai2thor names {part!r}: scenes are FloorPlan1-30 ({', '.join(ROOMS)}: 1, 201, 301 and 401 "
-        "onwards, 30 each), FloorPlan_Train1_1 and the like, or a room type"
+        f"option 'scenes' of ai2thor names {part!r}{did_you_mean(part, ROOMS)}: scenes are FloorPlan1-30 "
+        f"({', '.join(ROOMS)}: 1, 201, 301 and 401 onwards, 30 each), FloorPlan_Train1_1 and the like, or a room type"
     )

@@ -5,14 +5,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import msgspec
+
 from protocols.messages import Task
 from services.worlds.ai2thor.actions import ACTS, DONE, Action, admissible, parse_action
 from services.worlds.ai2thor.camera import placed
-from services.worlds.ai2thor.names import Thing, meant, words
+from services.worlds.ai2thor.names import Thing, called, meant, words
 from services.worlds.ai2thor.navigation import Spot, find, reachable
 from services.worlds.ai2thor.options import Options, read_options, scenes_of
 from services.worlds.ai2thor.player import Player, Refusal
-from services.worlds.ai2thor.tasks import choose, draw_tasks, offers, satisfied
+from services.worlds.ai2thor.tasks import choose, draw_tasks, lacks, satisfied
+from services.worlds.options import task_id
+from services.worlds.spelling import did_you_mean
 from services.worlds.world import Frame, Observation, Truth
 
 SCENES_TRIED = 12
@@ -92,7 +96,7 @@ class Simulator:
         """Loads a scene that offers the task, or one that affords any."""
         if wanted is None and self._written:
             written = rng.choice(self._written)
-            scenes = scenes_of(written.scene) if written.scene else self._scenes
+            scenes = scenes_of(str(written.scene)) if written.scene else self._scenes
             return self._offered(written.task, self._drawn(rng, scenes), rng)
         if wanted is not None:
             return self._offered(wanted, self._drawn(rng, self._scenes), rng)
@@ -106,11 +110,21 @@ class Simulator:
         raise ValueError(f"none of {', '.join(scenes)} offers a task for {', '.join(options.verb_names)}")
 
     def _offered(self, task: Task, scenes: Sequence[str], rng: random.Random) -> Task:
+        """The task under this world's own names. Raises ValueError where none of the scenes has what it needs."""
+        target = called(task.target) if task.target else None
+        task = msgspec.structs.replace(
+            task, id=task_id(task.verb, called(task.object), target), object=called(task.object), target=target
+        )
+        missing, there = "", set[str]()
         for scene in scenes:
             self._load(scene, rng)
-            if offers(self.player.things, task):
+            things = self.player.things
+            missing = lacks(things, task)
+            if not missing:
                 return task
-        raise ValueError(f"{task.id!r} cannot be done in any of {', '.join(scenes)}: what it needs is not there")
+            there.update(words(thing["objectType"]) for thing in things)
+        why = f"no {missing} for it" + ("" if missing in there else did_you_mean(missing, there))
+        raise ValueError(f"{task.id!r} cannot be done in any of {', '.join(scenes)}: there is {why}")
 
     def _drawn(self, rng: random.Random, scenes: Sequence[str]) -> list[str]:
         return rng.sample(scenes, min(SCENES_TRIED, len(scenes)))

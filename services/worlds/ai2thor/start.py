@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from services.worlds.ai2thor.options import Options
+from services.worlds.gpu import Place, chosen, device_arguments
 from services.worlds.reap import end_family
 from services.worlds.world import WorldError
 
@@ -52,6 +53,13 @@ def start_controller(options: Options, started: Started) -> Any:
                 self.server_start_timeout: Any = None  # with one, a dead player would be read from in a busy loop
                 return super().start(*args, **kwargs)
 
+            def unity_command(self, *args: Any, **kwargs: Any) -> list[str]:
+                # The client would run vulkaninfo, fail without it, and trust what it found on another machine.
+                card, self.gpu_device = self.gpu_device, None
+                command: list[str] = super().unity_command(*args, **kwargs)
+                self.gpu_device: Any = card
+                return [*command, *device_arguments(card)]
+
             def _build_server(self, *args: Any, **kwargs: Any) -> None:
                 super()._build_server(*args, **kwargs)
                 if isinstance(self.server, WsgiServer):
@@ -70,29 +78,36 @@ def start_controller(options: Options, started: Started) -> Any:
                         watchers[0].start()
 
         kind = FifoServer if options.server == "fifo" else WsgiServer
+        place = Place(chosen(options.gpu, os.environ))
+        arguments = _arguments(options, place)
+        # With it set, the client would take its first entry, and refuses what is no number.
+        hidden = os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         try:
-            return Once(server_class=kind, server_timeout=None, **_arguments(options))
+            controller: Any = Once(server_class=kind, server_timeout=None, **arguments)
+            controller.place = place  # which is kept as long as the player
+            return controller
         except Exception as error:
             if late.is_set():
                 other = "; world.options.server = 'wsgi' does without its named pipes" if kind is FifoServer else ""
                 raise WorldError(f"the player did not start within {options.start_seconds:g} s{other}") from error
             raise
         finally:
+            if hidden is not None:
+                os.environ["CUDA_VISIBLE_DEVICES"] = hidden
             ready.set()
             for watcher in watchers:
                 watcher.join()
 
 
-def _arguments(options: Options) -> dict[str, Any]:
-    # With it set, the client asks vulkaninfo which GPU to use; an explicit choice is `gpu`.
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+def _arguments(options: Options, place: Place | None = None) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "scene": options.scene_names[0], "width": options.width, "height": options.height, "quality": options.quality,
         "visibilityDistance": options.visibility, "gridSize": options.grid, "fieldOfView": options.fov,
         "snapToGrid": False,
     }  # fmt: skip
-    if options.gpu >= 0:
-        arguments["gpu_device"] = options.gpu
+    card = (place or Place(chosen(options.gpu, os.environ))).card
+    if card is not None:
+        arguments["gpu_device"] = card
     display = options.display or os.environ.get("DISPLAY", "")
     if options.executable:
         # A player that draws without a display is not disturbed by one that is not there.

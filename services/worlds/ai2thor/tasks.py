@@ -7,8 +7,10 @@ import msgspec
 
 from protocols.messages import Task
 from services.worlds.ai2thor.actions import HOLLOW, preposition
-from services.worlds.ai2thor.names import Thing, by_name, words
+from services.worlds.ai2thor.names import Thing, by_name, called, named, type_of, words
+from services.worlds.ai2thor.types import TYPES
 from services.worlds.options import WrittenTask, task_id
+from services.worlds.spelling import did_you_mean
 from services.worlds.verbs import VERBS
 
 
@@ -60,11 +62,11 @@ _PLACES: dict[str, str] = {
 class SceneTask(WrittenTask, frozen=True, kw_only=True):
     """A task as a person writes it. Without a ``scene`` it is for any of the option's."""
 
-    scene: str | None = None
+    scene: str | int | None = None
 
     @property
     def task(self) -> Task:
-        object, target = words(self.object), words(self.target) if self.target else None
+        object, target = called(self.object), called(self.target) if self.target else None
         said = f"{VERBS[self.verb].phrase} the {object}"
         if target is not None:
             said += f" {'in' if target in HOLLOW else 'on'} the {target}"
@@ -72,6 +74,13 @@ class SceneTask(WrittenTask, frozen=True, kw_only=True):
             id=task_id(self.verb, object, target), instruction=self.instruction or said, verb=self.verb, object=object,
             target=target,
         )  # fmt: skip
+
+    def check_names(self, *, known: bool) -> None:
+        """Raises ValueError for an object or target that is none of THOR's types; where those of the player may not be
+        ``known``, only for one that looks like a misspelt type."""
+        for name in filter(None, (self.object, self.target)):
+            if type_of(name) is None and ((near := did_you_mean(name, map(words, TYPES))) or known):
+                raise ValueError(f"AI2-THOR has no object {name!r}{near}; any spelling of its object types will do")
 
 
 def make_task(verb: str, thing: Thing, receptacle: Thing | None = None) -> Task:
@@ -105,11 +114,17 @@ def choose(tasks: Sequence[Task], holding: Sequence[str], rng: random.Random) ->
 
 def offers(things: Sequence[Thing], task: Task) -> bool:
     """Whether the scene has what the task is about, good for its verb."""
-    named = by_name(things)
+    return not lacks(things, task)
+
+
+def lacks(things: Sequence[Thing], task: Task) -> str:
+    """What a scene does not have of what the task is about, good for its verb; empty where it has all."""
     needs = "pickupable" if task.verb == PUT else GOALS[task.verb].needs
-    return any(thing[needs] for thing in named.get(task.object, ())) and (
-        task.target is None or any(thing["receptacle"] for thing in named.get(task.target, ()))
-    )
+    if not any(thing[needs] for thing in named(things, task.object)):
+        return task.object
+    if task.target is not None and not any(thing["receptacle"] for thing in named(things, task.target)):
+        return task.target
+    return ""
 
 
 def satisfied(things: Sequence[Thing]) -> tuple[str, ...]:
@@ -137,11 +152,11 @@ def _fitting(things: Sequence[Thing], verb: str) -> list[Thing]:
 
 
 def _pairs(things: Sequence[Thing]) -> list[Task]:
-    named = by_name(things)
-    fixed = [same[0] for _, same in sorted(named.items()) if same[0]["receptacle"] and not same[0]["pickupable"]]
+    kinds = by_name(things)
+    fixed = [same[0] for _, same in sorted(kinds.items()) if same[0]["receptacle"] and not same[0]["pickupable"]]
     places = {thing["objectType"]: thing for thing in fixed}
     tasks: list[Task] = []
-    for _, same in sorted(named.items()):
+    for _, same in sorted(kinds.items()):
         thing = same[0]
         if thing["pickupable"]:
             wanted = _PLACES.get(thing["objectType"], _SURFACES).split()

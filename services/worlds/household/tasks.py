@@ -12,6 +12,7 @@ from services.worlds.household import rules as rules_
 from services.worlds.household.rules import Rules, draw_rules
 from services.worlds.household.state import HAND, State, Thing
 from services.worlds.household.vocabulary import FIXTURES, KINDS, ROOMS, Room
+from services.worlds.spelling import did_you_mean, spelled
 from services.worlds.verbs import VERBS
 
 Domain = Literal["source", "unknown"]
@@ -101,6 +102,7 @@ def draw_episode(
     if domain == "unknown":
         rules = rules_.UNKNOWN
     if task is not None:
+        task = replace(task, object=spelled(task.object), target=spelled(task.target) if task.target else None)
         _check(task)
         verb = task.verb
         task = replace(task, id=make_task(verb, task.object, task.target).id)
@@ -122,7 +124,9 @@ def _check(task: Task) -> None:
     if task.verb not in NEEDS:
         raise ValueError(f"the household has no verb {task.verb!r}: use one of {', '.join(NEEDS)}")
     if task.object not in KINDS or NEEDS[task.verb] not in KINDS[task.object].affordances:
-        raise ValueError(f"one cannot {VERBS[task.verb].phrase} the {task.object} in the household")
+        there = [name for name, kind in KINDS.items() if NEEDS[task.verb] in kind.affordances]
+        near = "" if task.object in KINDS else did_you_mean(task.object, there)
+        raise ValueError(f"one cannot {VERBS[task.verb].phrase} the {task.object} in the household{near}")
     if (task.verb == "put") != (task.target is not None):
         raise ValueError(f"task {task.id!r}: a target is for 'put', and 'put' needs one")
     if task.target is not None and (task.target not in FIXTURES or not FIXTURES[task.target].room):

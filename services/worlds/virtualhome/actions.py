@@ -1,8 +1,8 @@
 """Action texts, read and written, the script lines they become, and refusals as text.
 
 The language is the household's: "find apple", "pick up apple", "put apple in fridge", "turn on tv", "sit on sofa".
-Objects have the simulator's class names ("kitchentable", also said "kitchen table"). Where there are several of a
-class, "chair 2" is the second by id, and "chair" the nearest.
+Objects have the simulator's class names without gaps ("kitchentable", also said "kitchen table" or "kitchen_table").
+Where there are several of a class, "chair 2" is the second by id, and "chair" the nearest.
 """
 
 import re
@@ -10,7 +10,8 @@ from collections import defaultdict
 
 import msgspec
 
-from services.worlds.virtualhome.graph import Graph, Node, plain
+from services.worlds.spelling import spelled
+from services.worlds.virtualhome.graph import Graph, Node
 
 DONE = "done"
 """The actor's own end of the episode."""
@@ -77,7 +78,7 @@ class Names:
     def __init__(self, graph: Graph) -> None:
         self._classes: dict[str, list[int]] = defaultdict(list)
         for node in sorted((*graph.rooms, *graph.things), key=lambda node: node.id):
-            self._classes[plain(node.class_name)].append(node.id)
+            self._classes[node.class_name].append(node.id)
         self._spoken: dict[int, str] = {}
         for name, ids in self._classes.items():
             for number, id in enumerate(ids, 1):
@@ -93,7 +94,7 @@ class Names:
 
     def called(self, said: str) -> list[int]:
         """The ids that a name may mean, lowest first."""
-        name = plain(said)
+        name = spelled(said)
         if name in self._classes:
             return self._classes[name]
         found = re.fullmatch(r"(.+?)(\d+)", name)
@@ -126,7 +127,7 @@ def script_line(act: str, object: Node | None, target: Node | None, *, inside: b
 
 
 def _reference(node: Node) -> str:
-    return f"<{node.class_name}> ({node.id})"
+    return f"<{node.written}> ({node.id})"
 
 
 def refusal(message: str, names: Names) -> str:

@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from services.worlds.spelling import spelled
 from services.worlds.virtualhome import shims
 from services.worlds.virtualhome.graph import CHARACTER, Graph
 from services.worlds.virtualhome.layout import place_of
@@ -81,7 +82,7 @@ class GraphSimulation:
 
     def add_character(self, room: str) -> bool:
         graph = self.as_dict()
-        found = next((n for n in graph["nodes"] if n["category"] == "Rooms" and n["class_name"] == room), None)
+        found = next((n for n in graph["nodes"] if n["category"] == "Rooms" and spelled(n["class_name"]) == room), None)
         if found is None:
             return False
         id = max(node["id"] for node in graph["nodes"]) + 1

@@ -2,9 +2,9 @@
 
 The format is the simulator's own (``environment_graph``): nodes with ``id``, ``class_name``, ``category``,
 ``properties``, ``states`` and ``bounding_box`` (metres), edges with ``from_id``, ``to_id`` and ``relation_type``.
+What is written in another way is put right, or refused, in `graph_format`.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -13,18 +13,12 @@ from typing import Any
 
 import msgspec
 
-from runtime.text import TextError, read_text
+from services.worlds.spelling import spelled
+from services.worlds.virtualhome.graph_format import CHARACTER, ROOM, GraphError, read_file, read_text
 
-CHARACTER = "character"
-ROOM = "Rooms"
 HOLDS = ("HOLDS_RH", "HOLDS_LH")
 _STRUCTURE = {"rooms", "walls", "floor", "floors", "ceiling", "doors", "windows", "characters"}
 """Categories, in lower case, of what a room consists of rather than contains."""
-
-
-def plain(name: str) -> str:
-    """A class's name however it is written: "Kitchen_Table" is "kitchentable"."""
-    return re.sub(r"[\s_-]+", "", name.lower())
 
 
 class Box(msgspec.Struct, frozen=True):
@@ -35,16 +29,26 @@ class Box(msgspec.Struct, frozen=True):
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """``class_name`` is the class in the one spelling that actions, tasks and goals use, "bathroomcabinet";
+    ``written`` is the simulator's own, "bathroom_cabinet". Properties and states are in capitals."""
+
     id: int
     class_name: str
     category: str | None = None
     properties: frozenset[str] = frozenset()
     states: frozenset[str] = frozenset()
     bounding_box: Box | None = None
+    written: str = ""
+
+    def __post_init__(self) -> None:
+        capitals = {name: frozenset(map(str.upper, getattr(self, name))) for name in ("properties", "states")}
+        spellings = {"written": self.written or self.class_name, "class_name": spelled(self.class_name)}
+        for name, value in {**spellings, **capitals}.items():
+            msgspec.structs.force_setattr(self, name, value)
 
     @property
     def is_room(self) -> bool:
-        return self.category == ROOM
+        return (self.category or "").lower() in ROOM
 
     @property
     def is_thing(self) -> bool:
@@ -66,16 +70,6 @@ class _Raw(msgspec.Struct, frozen=True, kw_only=True):
     edges: tuple[Edge, ...]
 
 
-class _Wrapped(msgspec.Struct, frozen=True, kw_only=True):
-    init_graph: _Raw | None = None
-    nodes: tuple[Node, ...] | None = None
-    edges: tuple[Edge, ...] | None = None
-
-
-class GraphError(ValueError):
-    """What should be a scene graph is none."""
-
-
 class Graph:
     """One scene at one moment, with its first character, if any."""
 
@@ -84,23 +78,22 @@ class Graph:
         self._out: dict[tuple[int, str], list[int]] = defaultdict(list)
         for edge in edges:
             if edge.from_id in self.nodes and edge.to_id in self.nodes:
-                self._out[edge.from_id, edge.relation_type].append(edge.to_id)
+                self._out[edge.from_id, edge.relation_type.upper()].append(edge.to_id)
 
     @staticmethod
     def decode(text: str | bytes) -> "Graph":
         """Raises GraphError."""
-        try:
-            read = msgspec.json.decode(text, type=_Wrapped)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise GraphError(f"this is no scene graph: {error}") from error
-        raw = read.init_graph or read
-        if raw.nodes is None or raw.edges is None:
-            raise GraphError("this is no scene graph: it needs nodes and edges")
-        return Graph(raw.nodes, raw.edges)
+        return Graph.convert(read_text(text))
 
     @staticmethod
     def convert(graph: Mapping[str, Any]) -> "Graph":
-        raw = msgspec.convert(graph, _Raw)
+        """Raises GraphError that names the place in the graph."""
+        try:
+            raw = msgspec.convert(graph, _Raw)
+        except msgspec.ValidationError as error:
+            what, _, where = str(error).partition(" - at `$.")
+            place = f" at {where.rstrip('`')}" if where else ""
+            raise GraphError(f"this is no scene graph: {what}{place}") from error
         return Graph(raw.nodes, raw.edges)
 
     def out(self, node: int, relation: str) -> list[Node]:
@@ -197,18 +190,12 @@ class Graph:
 
 
 def read_graph(file: Path) -> tuple[dict[str, Any], Graph]:
-    """A graph file as it is, and read. Raises GraphError."""
+    """A graph file in the simulator's own format, and read. Raises GraphError that names the file and the place."""
+    raw = read_file(file)
     try:
-        text = read_text(file).encode()
-    except OSError as error:
-        raise GraphError(f"cannot read the scene graph {file}: {error.strerror or error}") from error
-    except TextError as error:
-        raise GraphError(f"the scene graph {error}") from error
-    try:
-        graph = Graph.decode(text)
+        graph = Graph.convert(raw)
     except GraphError as error:
         raise GraphError(f"{file}: {error}") from error
     if not graph.rooms:
-        raise GraphError(f"{file}: this scene graph has no rooms")
-    raw = msgspec.json.decode(text)
-    return raw.get("init_graph") or raw, graph
+        raise GraphError(f"{file}: this scene graph has no rooms: it needs nodes of category 'Rooms'")
+    return raw, graph

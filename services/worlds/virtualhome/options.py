@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from runtime.endpoints import EndpointError, address
 from runtime.paths import given_path
-from services.worlds.options import Seconds, command_words, convert_options, parts
+from services.worlds.options import Listed, Seconds, command_words, convert_options, parts, verb_named
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 
 FLAT = Path(__file__).with_name("flat.json")
@@ -30,19 +30,21 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     each episode changes what is open, on and (graph mode) where small things lie. ``admissible``: list what can be
     tried in each observation. ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated.
 
-    Graph mode: ``graphs`` is a scene graph in JSON or a folder of them; empty is the flat that ships with SELU.
+    Graph mode: ``graphs`` is a scene graph in JSON (also gzipped) or a folder of them; empty is the flat that ships
+    with SELU.
 
     Unity mode: ``player`` is the command that starts the player (``-batchmode -http-port=N -logFile F`` are added);
     or ``connect`` lists the addresses ("127.0.0.1:8080,127.0.0.1:8081") of players that run already, one for each
     episode at a time. ``display``: its X display, e.g. ":0". ``character``: whom one plays. ``start_seconds``: how
     long a player may take to answer at all, ``reset_seconds`` to load a scene, ``call_seconds`` for anything else.
-    ``starts``: how often a start is tried.
+    ``starts``: how often a start is tried. ``gpu``: which GPU a player that draws through Vulkan uses, as nvidia-smi
+    counts them; -1 takes those that CUDA_VISIBLE_DEVICES names, in turn. One that draws through X uses the display's.
     """
 
     mode: Literal["unity", "graph"] = "graph"
-    scenes: str = ""
+    scenes: Listed = ""
     tasks: str = ""
-    verbs: str = ",".join(DRAWN)
+    verbs: Listed = ",".join(DRAWN)
     per_verb: Annotated[int, Meta(ge=1, le=50)] = 3
     task_seed: int = 0
     arrange: bool = True
@@ -51,8 +53,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
     graphs: str = ""
     player: str = ""
-    connect: str = ""
+    connect: Listed = ""
     display: str = ""
+    gpu: Annotated[int, Meta(ge=-1, le=63)] = -1
     character: str = "Chars/Female1"
     start_seconds: Seconds = 90.0
     reset_seconds: Seconds = 60.0
@@ -61,7 +64,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def verb_names(self) -> list[str]:
-        return list(dict.fromkeys(parts(self.verbs)))
+        return list(dict.fromkeys(map(verb_named, parts(self.verbs))))
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -77,9 +80,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if not self.graphs:
             return [FLAT]
         path = given_path(self.graphs)
-        found = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        found = sorted((*path.glob("*.json"), *path.glob("*.json.gz"))) if path.is_dir() else [path]
         if not found:
-            raise ValueError(f"option 'graphs': {path} has no .json files")
+            raise ValueError(f"option 'graphs': {path} has no .json or .json.gz files")
         return found
 
     def scene_numbers(self) -> list[int]:

@@ -27,11 +27,11 @@ TAIL = 300
 class Player:
     """A running player, at ``port`` of this machine. Start it with `start_player`."""
 
-    def __init__(self, command: Sequence[str], display: str) -> None:
+    def __init__(self, command: Sequence[str], display: str, more: Sequence[str] = ()) -> None:
         self.port = _free_port()
         self.scratch = Path(tempfile.mkdtemp(prefix="selu-virtualhome-"))
         self._log = self.scratch / "player.log"
-        arguments = ("-batchmode", f"-http-port={self.port}", "-logFile", str(self._log))
+        arguments = ("-batchmode", f"-http-port={self.port}", "-logFile", str(self._log), *more)
         environment = {**os.environ, **({"DISPLAY": display} if display else {})}
         with (self.scratch / "output.log").open("wb") as output:
             try:
@@ -94,16 +94,23 @@ def _finish(keeper: "subprocess.Popen[bytes]", scratch: Path) -> None:
 
 
 def start_player(
-    command: Sequence[str], *, display: str, seconds: float, tries: int, answers: Callable[[int, float], bool]
+    command: Sequence[str],
+    *,
+    display: str,
+    seconds: float,
+    tries: int,
+    answers: Callable[[int, float], bool],
+    more: Sequence[str] = (),
 ) -> Player:
-    """A player that answers. ``answers(port, seconds)`` asks it once; ``seconds`` is how long each try may take.
+    """A player that answers. ``answers(port, seconds)`` asks it once; ``seconds`` is how long each try may take;
+    ``more`` are further arguments of its command.
 
     Raises:
         WorldError: none of the tries brought one up; says how the last one ended.
     """
     cause = ""
     for _ in range(tries):
-        player = Player(command, display)
+        player = Player(command, display, more)
         until = time.monotonic() + seconds
         try:
             while player.alive and (left := until - time.monotonic()) > 0:

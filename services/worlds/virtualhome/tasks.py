@@ -8,8 +8,9 @@ import msgspec
 
 from protocols.messages import Task
 from services.worlds.options import WrittenTask, read_task_file, task_id
+from services.worlds.spelling import did_you_mean, spelled
 from services.worlds.verbs import VERBS
-from services.worlds.virtualhome.graph import Graph, Node, plain
+from services.worlds.virtualhome.graph import Graph, Node
 
 NEEDS = {
     "pick": ("GRABBABLE",), "put": ("GRABBABLE",), "open": ("CAN_OPEN",), "close": ("CAN_OPEN",),
@@ -33,13 +34,20 @@ def read_tasks(file: str) -> list[Task]:
     wrong with the file."""
     tasks: list[Task] = []
     for written in read_task_file(file, WrittenTask, NEEDS):
-        task = make_task(written.verb, plain(written.object), plain(written.target) if written.target else None)
+        task = make_task(written.verb, spelled(written.object), spelled(written.target) if written.target else None)
         tasks.append(msgspec.structs.replace(task, instruction=written.instruction or ""))
     return tasks
 
 
+def named(task: Task) -> Task:
+    """The task with its id, object and target as this world spells them."""
+    object, target = spelled(task.object), spelled(task.target) if task.target else None
+    return msgspec.structs.replace(task, id=task_id(task.verb, object, target), object=object, target=target)
+
+
 def phrased(graph: Graph, task: Task) -> Task:
     """The task under this world's id, with its own instruction or the one that fits the scene."""
+    task = named(task)
     inside = any(node.class_name == task.target and _goes_in(node) for node in graph.things)
     made = make_task(task.verb, task.object, task.target, inside=inside)
     return msgspec.structs.replace(made, instruction=task.instruction or made.instruction)
@@ -47,9 +55,25 @@ def phrased(graph: Graph, task: Task) -> Task:
 
 def affords(graph: Graph, task: Task) -> bool:
     """Whether the scene has what the task is about, and one can do that with it."""
-    objects = [node for node in graph.things if node.class_name == task.object and node.can(*NEEDS[task.verb])]
+    return not _lacks(graph, named(task))
+
+
+def refused(graphs: Sequence[Graph], task: Task) -> str:
+    """Why none of the scenes affords a task, as the end of a sentence."""
+    task = named(task)
+    missing = next((lack for graph in graphs if (lack := _lacks(graph, task))), task.object)
+    suits = _holds_things if missing == task.target else lambda node: node.can(*NEEDS[task.verb])
+    there = {node.class_name for graph in graphs for node in graph.things if suits(node)}
+    use = "to put things in or on" if missing == task.target else f"to {VERBS[task.verb].phrase}"
+    return f"there is no {missing} {use}{did_you_mean(missing, there)}"
+
+
+def _lacks(graph: Graph, task: Task) -> str:
+    """What the scene does not have of what the task is about; empty where it has all."""
+    if not any(node.class_name == task.object and node.can(*NEEDS[task.verb]) for node in graph.things):
+        return task.object
     targets = [node for node in graph.things if node.class_name == task.target and _holds_things(node)]
-    return bool(objects) and (task.target is None or bool(targets))
+    return task.target if task.target is not None and not targets else ""
 
 
 def _holds_things(node: Node) -> bool:

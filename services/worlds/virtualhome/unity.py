@@ -2,10 +2,12 @@
 
 import errno
 import json
+import os
 import socket
 import time
 from typing import Any
 
+from services.worlds.gpu import Place, chosen, device_arguments
 from services.worlds.virtualhome import client as client_
 from services.worlds.virtualhome.graph import Graph
 from services.worlds.virtualhome.options import Options
@@ -25,6 +27,7 @@ class UnitySimulation:
         self._options = options
         self._player: Player | None = None
         self._lease: Lease | None = None
+        self._place: Place | None = None
         self._client: Any = None
         self._cameras: int | None = None
 
@@ -86,9 +89,10 @@ class UnitySimulation:
             self._lease = Lease.take(options.addresses, options.start_seconds)
             host, port = self._lease.address
         else:
+            self._place = Place(chosen(options.gpu, os.environ))
             self._player = start_player(
                 options.command, display=options.display, seconds=options.start_seconds, tries=options.starts,
-                answers=_answers,
+                answers=_answers, more=device_arguments(self._place.card),
             )  # fmt: skip
             host, port = "127.0.0.1", self._player.port
         self._client = client_.connect(host, port)
@@ -127,6 +131,9 @@ class UnitySimulation:
         if self._player is not None:
             self._player.kill()
             self._player = None
+        if self._place is not None:
+            self._place.close()
+            self._place = None
         if self._lease is not None:
             self._lease.give_back()
             self._lease = None

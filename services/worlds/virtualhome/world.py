@@ -11,12 +11,12 @@ from services.worlds.virtualhome.executor import GraphSimulation
 from services.worlds.virtualhome.graph import Graph, Node, read_graph
 from services.worlds.virtualhome.options import Options, read_options, rng
 from services.worlds.virtualhome.simulation import Simulation, draw_arrangement
-from services.worlds.virtualhome.tasks import NEEDS, afforded, affords, phrased, read_tasks, satisfied
+from services.worlds.virtualhome.tasks import NEEDS, afforded, affords, named, phrased, read_tasks, refused, satisfied
 from services.worlds.virtualhome.unity import UnitySimulation
 from services.worlds.world import Frame, Observation, Truth, WorldError
 
 ROOMS = ("kitchen", "livingroom", "bedroom", "bathroom")
-"""Where the player can place a character."""
+"""Where the player can place a character. The graph executor places one in any room."""
 
 NO_ACTION = f"not an action: say {', '.join(PHRASES.values())} and what, or done"
 
@@ -50,21 +50,24 @@ class VirtualHome:
         self._task = None
         if task is not None:
             check_task(task.verb, task.target, NEEDS)
+            task = named(task)
         luck = rng("episode", seed)
         scenes = luck.sample(self._scenes, len(self._scenes))
+        looked: list[Graph] = []
         for scene in scenes:
             self._simulation.load(scene)
             stored = self._simulation.graph()
+            looked.append(stored)
             if task is None or affords(stored, task):
                 break
         else:
-            raise ValueError(f"no scene of this world has what {task.id if task else 'a task'} needs")
+            why = f"what {task.id} needs: {refused(looked, task)}" if task else "a task"
+            raise ValueError(f"no scene of this world has {why}")
         if scene not in self._made:
             self._made[scene] = self._tasks_of(scene, stored)
         if self._options.arrange:
             self._simulation.arrange(draw_arrangement(stored, luck, task))
-        there = {room.class_name for room in stored.rooms}
-        rooms = [room for room in ROOMS if room in there]
+        rooms = self._rooms_to_start_in(stored)
         if not any(self._simulation.add_character(room) for room in luck.sample(rooms, len(rooms))):
             raise WorldError(f"no character ({self._options.character}) could be placed in scene {scene}")
         self._graph, self._steps, self._ended = None, 0, False
@@ -76,6 +79,12 @@ class VirtualHome:
         self._task = phrased(graph, task) if task else self._draw(scene, graph, luck)
         return self._task, self._observe(None)
 
+    def _rooms_to_start_in(self, graph: Graph) -> list[str]:
+        there = {room.class_name for room in graph.rooms}
+        known = [room for room in ROOMS if room in there]
+        others = sorted(there.difference(ROOMS))
+        return known or others if self._options.mode == "unity" else [*known, *others]
+
     def _tasks_of(self, scene: int, graph: Graph) -> list[Task]:
         options = self._options
         if self._written:
@@ -83,11 +92,11 @@ class VirtualHome:
         return afforded(graph, options.verb_names, options.per_verb, rng("tasks", options.task_seed, scene))
 
     def _draw(self, scene: int, graph: Graph, luck: Any) -> Task:
-        """A task whose goal does not hold yet: first its verb, so that each type comes as often."""
+        """A task whose goal does not hold yet: first its verb, so that each type comes as often. Raises ValueError."""
         held = set(satisfied(graph))
         open = [task for task in self._made[scene] if task.id not in held]
         if not open:
-            raise WorldError(f"scene {scene} affords none of the tasks that were asked for")
+            raise ValueError(f"scene {scene} affords none of the tasks that were asked for")
         verb = luck.choice(sorted({task.verb for task in open}))
         return luck.choice([task for task in open if task.verb == verb])
 
@@ -163,6 +172,7 @@ def _simulation(options: Options, tasks: Sequence[Task]) -> Simulation:
         return UnitySimulation(options)
     read = [read_graph(file) for file in options.graph_files()]
     for task in tasks:
-        if not any(affords(read[scene][1], task) for scene in options.scene_numbers()):
-            raise ValueError(f"{options.tasks}: no scene graph has what {task.id!r} needs")
+        graphs = [read[scene][1] for scene in options.scene_numbers()]
+        if not any(affords(graph, task) for graph in graphs):
+            raise ValueError(f"{options.tasks}: no scene graph has what {task.id!r} needs: {refused(graphs, task)}")
     return GraphSimulation([raw for raw, _ in read], options.frame)

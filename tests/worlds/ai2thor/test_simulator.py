@@ -214,7 +214,7 @@ def test_admissible_acts_follow_flags_and_not_the_goal(shared: Simulator) -> Non
 
 def test_types_and_messages_are_read_as_words() -> None:
     assert [words(type) for type in ("CoffeeMachine", "AppleSliced", "EggCracked", "TVStand", "Mug")] == [
-        "coffee machine", "sliced apple", "cracked egg", "tvstand", "mug",
+        "coffee machine", "sliced apple", "cracked egg", "tv stand", "mug",
     ]  # fmt: skip
     said = "Apple|-00.47|+01.15|+00.48 is not in Fridge|-02.10|+00.00|+01.07|2"
     assert readable(said) == "apple is not in fridge"

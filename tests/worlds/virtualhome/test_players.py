@@ -9,12 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
+import pytest
 
+from services.worlds import gpu
 from services.worlds.virtualhome.player import Player, start_player
 from services.worlds.virtualhome.unity import _answers
 from services.worlds.virtualhome.world import VirtualHome
 from tests.standins.ai2thor.command import DISPLAY
-from tests.worlds.virtualhome.conftest import COMMAND, STANDIN, family
+from tests.worlds.virtualhome.conftest import COMMAND, STANDIN, Make, family
 
 BARE = shlex.split(f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(STANDIN.with_name('bare.py')))}")
 RESTARTS = 100
@@ -93,3 +95,13 @@ def test_four_players_at_once_take_nothing_of_one_another() -> None:
         for world in worlds.values():
             world.close()
     assert got == expected
+
+
+def test_a_player_is_told_the_gpu_of_the_run(home: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "installed", tuple)
+    monkeypatch.setattr(gpu, "vulkan_order", dict)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
+    for options, told in (({}, "2"), ({"gpu": 0}, "0")):
+        home(**options).reset(None, 0)
+        lines = [psutil.Process(pid).cmdline() for pid in family()]
+        assert any(line[-2:] == ["-force-device-index", told] for line in lines), lines

@@ -1,0 +1,188 @@
+"""Texts that a person types for a setting, read as the type of the setting takes them."""
+
+import json
+import math
+import re
+import tomllib
+import typing
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any, cast
+
+import msgspec
+
+LISTED = {"listed": True}
+"""`msgspec.Meta.extra` of a text that is a list written with commas: a TOML list may stand for it."""
+
+_WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
+_ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*(?:,|$)""")
+
+
+class NotAllowedError(ValueError):
+    """No reading of a text, or not the value itself, is what the type takes."""
+
+
+def read(text: str, kind: Any) -> Any:
+    """The text as the type takes it: a TOML value where the type takes that, "5" for a text, yes for true or false,
+    1e3 for an integer, and words with commas for a list. Raises NotAllowedError."""
+    for candidate in _readings(text, kind):
+        with suppress(NotAllowedError):
+            return check(candidate, kind)
+    raise NotAllowedError
+
+
+def check(value: Any, kind: Any) -> Any:
+    """A value that is typed already, as the type has it. Raises NotAllowedError."""
+    try:
+        converted = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise NotAllowedError from error
+    if not _finite(converted):
+        raise NotAllowedError
+    return converted
+
+
+def parsed(text: str) -> Any:
+    """The text as a TOML value, or itself where it is none."""
+    try:
+        table = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return str(text)
+    # A newline inside the text could otherwise say more than one thing.
+    return table["value"] if len(table) == 1 else str(text)
+
+
+def joined(value: Any, kind: Any) -> Any:
+    """A list for a text that is a list with commas, as that text; any other value as it is."""
+    if isinstance(value, list) and _is_listed(kind):
+        return ", ".join(map(str, cast("list[Any]", value)))
+    return cast(Any, value)
+
+
+def _readings(text: str, kind: Any) -> Iterator[Any]:
+    """What the text may mean, the likeliest first."""
+    value = parsed(text)
+    bracketed = len(text) > 1 and text[0] == "[" and text[-1] == "]"
+    if bracketed and isinstance(value, str) and _is_listed(kind):
+        yield ", ".join(_items(text[1:-1]))
+    yield joined(value, kind)
+    yield str(text)
+    word = text.strip().lower()
+    if word in _WORDS:
+        yield _WORDS[word]
+    try:
+        number = float(word)
+    except ValueError:
+        pass
+    else:
+        yield number
+        if math.isfinite(number) and number.is_integer():
+            yield int(number)
+    if _takes_list(kind):
+        items = _items(text[1:-1] if bracketed else text)
+        yield [parsed(item) for item in items]
+        yield [item.strip("\"'") for item in items]
+
+
+def _items(text: str) -> list[str]:
+    """The parts of a list that is written with commas; those in quotation marks are kept whole."""
+    return [found[1] for found in _ITEM.finditer(text) if found[1]]
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_finite, cast("tuple[Any, ...]", value)))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def _parts(info: msgspec.inspect.Type) -> tuple[msgspec.inspect.Type, ...]:
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _parts(info.type)
+    return info.types if isinstance(info, msgspec.inspect.UnionType) else (info,)
+
+
+def _takes_list(kind: Any) -> bool:
+    return any(
+        isinstance(part, msgspec.inspect.ListType | msgspec.inspect.VarTupleType)
+        for part in _parts(msgspec.inspect.type_info(kind))
+    )
+
+
+def _is_listed(kind: Any) -> bool:
+    return any(getattr(one, "extra", None) == LISTED for one in typing.get_args(kind)[1:])
+
+
+# -- in words ------------------------------------------------------------------------------------
+
+
+def describe(kind: Any) -> str:
+    """What a type of setting takes, in words: "an integer from 1 to 10000", "one of "off", "paper"", ..."""
+    if typing.get_origin(kind) is typing.Literal:
+        return "one of " + ", ".join(toml(choice) for choice in typing.get_args(kind))
+    return _in_words(msgspec.inspect.type_info(kind))
+
+
+def _in_words(info: msgspec.inspect.Type) -> str:
+    match info:
+        case msgspec.inspect.Metadata():
+            listed = ", a list with commas" if cast(Any, info.extra) == LISTED else ""
+            return _in_words(info.type) + listed
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.IntType():
+            return "an integer" + _bounds(info)
+        case msgspec.inspect.FloatType():
+            return "a finite number" + _bounds(info)
+        case msgspec.inspect.StrType():
+            return "text"
+        case msgspec.inspect.LiteralType():
+            return "one of " + ", ".join(toml(value) for value in info.values)
+        case msgspec.inspect.DictType():
+            return f"a table of {_in_words(info.value_type)}"
+        case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():
+            return f"a list of {_in_words(info.item_type)}"
+        case msgspec.inspect.UnionType():
+            return " or ".join(_in_words(part) for part in info.types if not isinstance(part, msgspec.inspect.NoneType))
+        case _:
+            return type(info).__name__.removesuffix("Type").lower()
+
+
+def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
+    if info.ge is not None and info.le is not None:
+        return f" from {info.ge:g} to {info.le:g}" if isinstance(info.ge, float) else f" from {info.ge} to {info.le}"
+    parts = [
+        f"{word} {bound}"
+        for word, bound in (("at least", info.ge), ("over", info.gt), ("at most", info.le), ("under", info.lt))
+        if bound is not None
+    ]
+    return " " + " and ".join(parts) if parts else ""
+
+
+# -- as TOML -------------------------------------------------------------------------------------
+
+
+def key(name: str) -> str:
+    """A key in TOML."""
+    bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
+    return name if bare else toml(name)
+
+
+def toml(value: Any) -> str:
+    """One value in TOML. What TOML cannot say (a date from a file, in an error) is shown as Python would."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            # A JSON text is a TOML text, but for DEL, which TOML wants escaped too.
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case float() if math.isnan(value) or math.isinf(value):
+            return f"{value}"
+        case int() | float():
+            return repr(value)
+        case list() | tuple():
+            return "[" + ", ".join(toml(item) for item in cast("Sequence[Any]", value)) + "]"
+        case dict():
+            items = cast("dict[str, Any]", value).items()
+            return "{" + ", ".join(f"{key(name)} = {toml(item)}" for name, item in items) + "}"
+        case _:
+            return str(value)

@@ -1,0 +1,179 @@
+"""What a world returned, checked in the one place that all its users call; frames as RGB in uint8.
+
+What can only mean one thing and loses nothing is put right: a grey picture, one with an opaque alpha channel, one with
+its channels first, one in other numbers. All else raises `WrongReturn`, whose text says what was returned from where,
+and what is wanted.
+"""
+
+from typing import Any, NoReturn, cast
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from protocols.limits import TEXT_CHARS
+from protocols.messages import Task
+from services.worlds.world import Frame, Observation, Truth, WorldError
+
+SMALLEST = 4
+"""Pixels along a frame's side. With fewer, a side may be taken for the three channels."""
+PIXELS = 8192 * 8192
+"""The largest frame, as for the models that look at it."""
+WANTED = f"a frame is height x width x 3, RGB, uint8, from {SMALLEST} x {SMALLEST} to {PIXELS:,} pixels"
+_PLAIN = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA", "LA": "RGBA"}
+"""Modes of PIL's pictures that say what their pixels mean, and what each is read as."""
+_NEAR = 1e-3
+"""How far a value of 0..1 may be from a 255th, in 255ths, and still be one: single precision is."""
+
+
+class WrongReturn(WorldError):
+    """A world returned something else than a world may."""
+
+
+def as_reset(value: Any, world: object) -> tuple[Task, Observation]:
+    """What `World.reset` returned."""
+    if not isinstance(value, tuple | list) or len(cast("tuple[Any, ...]", value)) != 2:
+        _refuse(world, "reset", _shown(value), "it returns a Task and an Observation")
+    task, observation = cast("tuple[Any, Any]", value)
+    if not isinstance(task, Task):
+        _refuse(world, "reset", _shown(task), "a Task comes first")
+    try:
+        msgspec.convert(msgspec.to_builtins(task), Task)
+        msgspec.msgpack.encode(task)
+    except (msgspec.MsgspecError, TypeError, UnicodeError) as error:
+        _refuse(world, "reset", "a Task that cannot be sent", str(error))
+    return task, as_observation(observation, world, "reset")
+
+
+def as_step(value: Any, world: object) -> tuple[Observation, bool, bool]:
+    """What `World.step` returned."""
+    if not isinstance(value, tuple | list) or len(cast("tuple[Any, ...]", value)) != 3:
+        _refuse(world, "step", _shown(value), "it returns an Observation, terminated and truncated")
+    observation, *ends = cast("tuple[Any, Any, Any]", value)
+    for name, end in zip(("terminated", "truncated"), ends, strict=True):
+        if not isinstance(end, bool | np.bool_):
+            _refuse(world, "step", f"{_shown(end)} for {name}", "it is True or False")
+    return as_observation(observation, world, "step"), bool(ends[0]), bool(ends[1])
+
+
+def as_observation(value: Any, world: object, where: str) -> Observation:
+    if not isinstance(value, Observation):
+        _refuse(world, where, _shown(value), "an Observation belongs there")
+    frame, error = as_frame(value.frame, world, where), cast(Any, value.error) or None
+    if error is not None:
+        error = _text(error, "an error", world, where)[:TEXT_CHARS]
+    admissible: Any = () if value.admissible is None else value.admissible
+    if not isinstance(admissible, tuple | list):
+        _refuse(world, where, f"{_shown(admissible)} for admissible", "it is a tuple of texts")
+    acts = tuple(dict.fromkeys(_text(act, "an admissible action", world, where) for act in admissible))
+    if "" in acts:
+        _refuse(world, where, "an admissible action without words", "each is a text like 'open fridge'")
+    return Observation(frame=frame, admissible=acts, error=error)
+
+
+def as_truth(value: Any, world: object) -> Truth:
+    """What `World.truth` returned."""
+    if not isinstance(value, Truth):
+        _refuse(world, "truth", _shown(value), "a Truth belongs there")
+    success, satisfied = cast(Any, value.success), cast(Any, value.satisfied)
+    if not isinstance(success, bool | np.bool_):
+        _refuse(world, "truth", f"{_shown(success)} for success", "it is True or False")
+    if not isinstance(satisfied, tuple | list | set | frozenset):
+        _refuse(world, "truth", f"{_shown(satisfied)} for satisfied", "it is a tuple of task ids")
+    ids = tuple(_text(id, "a task id", world, "truth") for id in satisfied)
+    return Truth(success=bool(success), satisfied=tuple(sorted(ids)) if isinstance(satisfied, set | frozenset) else ids)
+
+
+def as_frame(value: Any, world: object, where: str) -> Frame:
+    """A picture from ``where``: height x width x 3, RGB, uint8. Pixels that are right already are not copied."""
+    try:
+        array = _array(value)
+    except Exception as error:  # whatever a foreign type raises when it is to become numbers
+        _refuse(world, where, f"{_shown(value)} as a frame", f"it is no picture ({error}); {WANTED}")
+    said = f"a frame of {array.dtype} and shape {'x'.join(map(str, array.shape)) or 'of one value'}"
+    if array.dtype == object or array.ndim not in (2, 3):
+        _refuse(world, where, _shown(value) if array.ndim == 0 else said, WANTED)
+    array = _channels_last(array)
+    height, width = array.shape[:2]
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4):
+        _refuse(world, where, said, f"it has {array.shape[2]} channels; {WANTED}")
+    if min(height, width) < SMALLEST or height * width > PIXELS:
+        _refuse(world, where, said, WANTED)
+    pixels = array
+    if array.dtype != np.uint8:
+        pixels, why = _in_bytes(array)
+        if why:
+            _refuse(world, where, said, f"{why}; {WANTED}")
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        if (pixels[:, :, 3] != 255).any():
+            _refuse(world, where, said, f"parts of it are transparent, which have no colour; {WANTED}")
+        pixels = pixels[:, :, :3]
+    if pixels.ndim == 2 or pixels.shape[2] == 1:
+        pixels = np.repeat(pixels.reshape(height, width, 1), 3, axis=2)
+    return cast(Frame, pixels)
+
+
+def _array(value: Any) -> NDArray[Any]:
+    if isinstance(value, Image.Image):
+        if value.mode not in _PLAIN:
+            raise ValueError(f"a picture in PIL's mode {value.mode}")
+        see_through = value.mode == "P" and "transparency" in value.info
+        return np.asarray(value.convert("RGBA" if see_through else _PLAIN[value.mode]))
+    return value if isinstance(value, np.ndarray) else np.asarray(value)
+
+
+def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
+    """The picture with its channels last, where they can only be first."""
+    first = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4)
+    return np.moveaxis(array, 0, 2) if first else array
+
+
+def _in_bytes(array: NDArray[Any]) -> tuple[NDArray[Any], str]:
+    """The values as uint8, or why they cannot be without guessing or rounding."""
+    kind = array.dtype.kind
+    if kind not in "iuf" or array.dtype == np.uint16:
+        return array, "its values are no brightness from 0 to 255"
+    if kind == "f" and not np.isfinite(array).all():
+        return array, "it has values that are no number"
+    low, high = array.min(), array.max()
+    if low < 0 or high > 255:
+        return array, f"its values go from {low:g} to {high:g}"
+    whole = array.astype(np.uint8)
+    if kind != "f" or high == 0:
+        return whole, ""
+    if high > 1:
+        return whole, "" if (whole == array).all() else "its values are neither whole nor from 0 to 1"
+    if (whole == array).all():
+        return array, "whether its 1 is of 255 or is white cannot be told"
+    scaled = array.astype(np.float64) * 255
+    whole = np.rint(scaled)
+    if np.abs(scaled - whole).max() > max(_NEAR, 255 * float(np.finfo(array.dtype).eps)):
+        return array, "its values from 0 to 1 are no 255ths: round them, (255 * frame).round().astype('uint8')"
+    return whole.astype(np.uint8), ""
+
+
+def _text(value: Any, what: str, world: object, where: str) -> str:
+    if not isinstance(value, str):
+        _refuse(world, where, f"{_shown(value)} for {what}", "it is a text")
+    try:
+        value.encode()
+    except UnicodeError as error:
+        _refuse(world, where, f"{what} that cannot be sent", str(error))
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    """A value in a few words."""
+    if value is None:
+        return "None"
+    text = repr(value) if isinstance(value, bool | int | float | str) else ""
+    return f"a {type(value).__name__}" + (f" ({text[:60]})" if text else "")
+
+
+def name_of(world: object) -> str:
+    return str(getattr(world, "name", None) or type(world).__name__)
+
+
+def _refuse(world: object, where: str, what: str, wanted: str) -> NoReturn:
+    raise WrongReturn(f"the world {name_of(world)!r} returned {what} from {where}: {wanted}")
