@@ -30,6 +30,7 @@ from runtime.runfolder import RunFolder, RunFolderError
 from runtime.service import LOOK_SECONDS, RESTORE_SECONDS, Main, Service, leaves, run_hub, run_service
 from runtime.settings import SettingsError, load
 from runtime.supervisor import HOPELESS
+from runtime.user import user_variables
 
 HUB = "hub"
 
@@ -66,10 +67,10 @@ def environment() -> dict[str, str]:
 
     A folder named ``runtime`` where the launcher was started must not stand in for this one. And threads that wait for
     one another sleep: the processes of a mesh have more threads than there are cores, and one that spins instead keeps
-    from a core the very thread that it waits for.
+    from a core the very thread that it waits for. A user without a name gets one.
     """
     ours = {} if Path.cwd() == Path(__file__).parents[1] else {"PYTHONSAFEPATH": "1"}
-    return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"), **ours}
+    return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"), **user_variables(), **ours}
 
 
 def main_of(role: str) -> Main:
