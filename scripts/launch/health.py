@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from runtime.runfolder import RunFolder, RunFolderError
+from runtime.user import user_variables
 from scripts.launch.finding import Finding, version_of
 from scripts.launch.health_ai2thor import ai2thor
 from scripts.launch.health_virtualhome import virtualhome
@@ -163,6 +164,7 @@ def vllm() -> Iterator[Finding]:
             errors="replace",
             timeout=IMPORT_SECONDS,
             check=False,
+            env={**os.environ, **user_variables()},
         )
     except subprocess.TimeoutExpired:
         do = "try again; is the disk slow?"

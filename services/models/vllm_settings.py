@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from runtime.user import user_variables
 from services.models import process_tie
 from services.models.engine import EngineError
 from services.settings import Model
@@ -28,6 +29,7 @@ def prepare_environment(settings: Model) -> None:
         "VLLM_LOGGING_LEVEL": "ERROR",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        **user_variables(),
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads may hang
     }
     for name, value in wanted.items():
