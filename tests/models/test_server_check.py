@@ -156,6 +156,9 @@ async def test_an_adapter_that_changes_nothing_is_refused_and_taken_off(server: 
         ("micro", (), False),
         ("/models/micro", (), False),
         ("Qwen/Qwen2-VL-7B-Instruct", (), True),
+        ("Qwen/Qwen2-VL-7B-Instruct", ("model.path=micro",), True),
+        ("/models/micro-seed1", ("model.path=micro-seed1",), False),
+        ("/models/micro-seed1", ("model.path=micro",), True),
         ("Qwen/Qwen2-VL-7B-Instruct", ("run.rounds=0",), False),
         ("Qwen/Qwen2-VL-7B-Instruct", ("trainer.learner=scripted",), False),
         ("Qwen/Qwen2-VL-7B-Instruct", ("model.path=MODEL",), False),
@@ -194,7 +197,7 @@ def test_a_server_that_is_not_there_yet_is_waited_for_where_its_model_is_known(t
     (said,) = problems(url)
     assert "no server answers there now" in said and "set model.path" in said
     assert "is no model folder" in "".join(problems(url, f"model.path={tmp_path}"))
-    assert server_check.Served("x", "/a/micro").is_micro
+    assert server_check.Served("x", "/a/micro").is_called("micro")
 
 
 async def test_a_name_that_nobody_has_is_wrong_and_one_that_cannot_be_looked_up_now_is_not(
