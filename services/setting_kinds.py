@@ -18,7 +18,7 @@ from protocols.codec import digest
 from runtime.paths import given_path
 from runtime.settings import SettingsError
 from runtime.text import TextError, decode_text
-from services.models.folder import PACKAGED
+from services.models.examine import PACKAGED, hub_name
 from services.settings import Settings
 
 Kind = Literal["execution", "model", "file", "learning"]
@@ -57,7 +57,7 @@ WORLD_EXECUTION = {
         "platform", "executable", "display", "headless", "gpu", "server",
         "start_seconds", "reset_seconds", "step_seconds",
     ),
-    "virtualhome": ("player", "connect", "display", "start_seconds", "reset_seconds", "call_seconds", "starts"),
+    "virtualhome": ("player", "connect", "display", "gpu", "start_seconds", "reset_seconds", "call_seconds", "starts"),
 }  # fmt: skip
 """The options of each world that say how it is executed."""
 
@@ -192,8 +192,8 @@ def with_absolute_paths(settings: Settings) -> Settings:
 
 
 def _absolute(key: str, value: str) -> str:
-    if key == "model.path" and value in PACKAGED and not (Path(value) / "config.json").is_file():
-        return value
+    if key == "model.path" and (hub_name(value) or (value in PACKAGED and not (Path(value) / "config.json").is_file())):
+        return value  # a model's name
     if key not in COMMANDS:
         return str(given_path(value))
     try:

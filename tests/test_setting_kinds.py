@@ -23,7 +23,7 @@ from services.setting_kinds import (
     options_of,
     with_absolute_paths,
 )
-from services.settings import Settings, World
+from services.settings import Model, Settings, World
 
 WORLDS = ("household", "ai2thor", "virtualhome")
 DOCUMENT = Path(__file__).parents[1] / "docs" / "OPERATIONS.md"
@@ -124,7 +124,7 @@ def test_names_and_what_is_empty_stay_as_they_are(tmp_path: Path, monkeypatch: p
 
 def test_a_path_that_cannot_be_written_down_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"model\.path .* is not UTF-8"):
-        with_absolute_paths(load(Settings, overrides=["model.path=caf\udce9"]))
+        with_absolute_paths(Settings(model=Model(path="caf\udce9")))
 
 
 def test_the_contents_of_a_file_do_not_hang_on_its_place_or_its_editor(tmp_path: Path) -> None:

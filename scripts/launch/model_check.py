@@ -10,7 +10,7 @@ import anyio
 import msgspec
 
 from services.models.engine import EngineError, ModelUnusable
-from services.models.examine import examine
+from services.models.examine import MICRO, PACKAGED, examine
 from services.models.http_client import HttpBroken, HttpClient, HttpFailed
 from services.models.load import check_installed, choose_engine
 from services.models.picture_tokens import LISTED_TOKENS, PROMPT_TOKENS
@@ -89,14 +89,16 @@ def _server(settings: Settings, learning: bool) -> Iterator[str]:
         why = f"no server answers there now ({error})"
     if not learning:
         return
-    if settings.model.path:
+    path = settings.model.path
+    if path and (path not in PACKAGED or served is None or served.is_called(path)):
         yield from _folder(settings, "openai")
-    elif served is None or not served.is_micro:
+    elif path or served is None or not served.is_called(MICRO.name):
+        trained = f"{path!r}, so that this" if path else "empty, so that the micro"
         which = why if served is None else f"that is {served.name!r}"
         yield (
-            f"model.path is empty, so that the micro model of this package would be trained for the model at {url}, "
-            f"and {which}: set model.path to the folder of the model that "
-            "the server serves (--model DIR), or to micro where it is that one"
+            f"model.path is {trained} model of this package would be trained for the model at {url}, and {which}: set "
+            "model.path to the folder of the model that the server serves (--model DIR; an experiment's bases), or "
+            "serve the model that is trained"
         )
 
 

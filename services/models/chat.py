@@ -6,7 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from services.models.chat_template import find_template
 from services.models.engine import EngineError
+from services.models.model_json import Unreadable
 
 FOLLOWING = 4096
 """Answers whose tokens are remembered: the same choices are offered again and again."""
@@ -47,13 +49,10 @@ class ChatFormat:
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        template = tokenizer.chat_template
-        if isinstance(template, dict):
-            template = template.get("default")
-        if template is None and (file := folder / "chat_template.jinja").is_file():
-            template = file.read_text(encoding="utf-8")
-        if template is None and (file := folder / "chat_template.json").is_file():
-            template = json.loads(file.read_text(encoding="utf-8"))["chat_template"]
+        try:
+            template = find_template(folder)
+        except Unreadable as error:
+            raise EngineError(f"{error}; copy the model again") from None
         if template is None:
             raise EngineError(f"{folder} has no chat template; add a chat_template.jinja as its authors use it")
         return cls(tokenizer, template, _end_ids(folder, tokenizer))

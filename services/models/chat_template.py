@@ -1,6 +1,7 @@
 """A model's chat template, tried without the model: whether it places a picture and a question in a prompt.
 
-Where `services.models.chat` renders with the tokenizer itself, this renders with Jinja alone, in milliseconds.
+`services.models.chat` takes the same template and renders it with the tokenizer; this renders it with Jinja alone, in
+milliseconds.
 """
 
 import importlib.util
@@ -26,7 +27,8 @@ class NoTemplate(Exception):
 
 
 def find_template(folder: Path) -> str | None:
-    """The chat template of a model folder, from the file that transformers takes first; None where there is none.
+    """The chat template of a model folder; None where there is none. A processor's goes before the tokenizer's, which
+    may be for text alone.
 
     Raises:
         Unreadable: the file that should hold it cannot be read; the text begins with its name.

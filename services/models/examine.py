@@ -110,6 +110,10 @@ def _place(settings: Model, folder: Path) -> Iterator[Lack]:
         return
     if folder.is_symlink() and not folder.exists():
         yield Lack(f"{folder} is a link to {folder.readlink()}, which is not there", AGAIN)
+    elif folder.exists() and folder.suffix == ".gguf":
+        yield Lack(
+            f"{folder} is GGUF, for llama.cpp", "set model.path to the folder of the model that it was made from"
+        )
     elif folder.exists():
         yield Lack(f"{folder} is a file", f"set model.path to the folder that it is in, {folder.parent}")
     elif hub := hub_name(settings.path):

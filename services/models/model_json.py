@@ -1,8 +1,11 @@
 """Reads the JSON files of a model folder, and says what is wrong with one that cannot be read."""
 
+import codecs
 import json
 from pathlib import Path
 from typing import Any, cast
+
+from runtime.text import TextError, decode_text
 
 JSON_BYTES = 256 << 20
 """No file of a model that holds JSON is larger."""
@@ -82,11 +85,9 @@ def object_or_empty(file: Path) -> dict[str, Any]:
 
 
 def _text(data: bytes) -> str:
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise Unreadable("is in UTF-16: save it as UTF-8")
-    if data.startswith(b"\xef\xbb\xbf"):
+    if data.startswith(codecs.BOM_UTF8):  # other programs read the file too, and cannot read past a mark
         raise Unreadable("begins with a byte order mark (BOM): save it as UTF-8 without one")
     try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise Unreadable(f"is not a text in UTF-8 ({error.reason} at byte {error.start})") from None
+        return decode_text(data, "it")
+    except TextError as error:
+        raise Unreadable(str(error).removeprefix("it ").replace("it, ", "in ", 1)) from None

@@ -11,7 +11,6 @@ from typing import Any, cast
 import msgspec
 
 from services.models.engine import ModelUnusable
-from services.models.examine import MICRO
 from services.models.http_client import HttpBroken, HttpClient, HttpFailed
 from services.models.server import KEY_VARIABLE, server_key
 
@@ -34,10 +33,9 @@ class Served(msgspec.Struct, frozen=True):
     name: str
     root: str = ""
 
-    @property
-    def is_micro(self) -> bool:
-        """Whether it is the micro model of this package, as far as names tell."""
-        return any(text and Path(text).name == MICRO.name for text in (self.name, self.root))
+    def is_called(self, model: str) -> bool:
+        """Whether it is this model of this package, as far as names tell."""
+        return any(text and Path(text).name == model for text in (self.name, self.root))
 
 
 async def served_model(client: HttpClient) -> Served:

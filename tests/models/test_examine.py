@@ -227,6 +227,13 @@ def test_a_chat_template_is_found_wherever_transformers_finds_one(folder: Path, 
     assert "places no picture" in "".join(found(folder))
 
 
+def test_a_processors_template_goes_before_one_for_text_alone(folder: Path) -> None:
+    (folder / "chat_template.jinja").rename(folder / "old")
+    write_json(folder / "chat_template.json", chat_template=TEMPLATE)
+    write_json(folder / "tokenizer_config.json", chat_template=TEXT_OF_PARTS)
+    assert found(folder) == []
+
+
 def test_an_unquantised_model_is_named_instead_where_the_folders_name_tells_it(tmp_path: Path) -> None:
     awq = sound_folder(tmp_path / "Qwen2.5-VL-7B-Instruct-AWQ", quantization_config={"quant_method": "awq"})
     assert "take Qwen2.5-VL-7B-Instruct, in bfloat16" in "".join(found(awq))
@@ -244,6 +251,7 @@ def test_an_unquantised_model_is_named_instead_where_the_folders_name_tells_it(t
         ("models/none", "no model folder at models/none: set model.path"),
         ("/nowhere/model", "no model folder at /nowhere/model: set model.path"),
         ("file", "file is a file: set model.path to the folder that it is in"),
+        ("model.gguf", "model.gguf is GGUF"),
         ("dangling", "dangling is a link to"),
         ("empty", "empty is no model folder: it has no config.json"),
         ("cache", "snapshots/abc is one"),
@@ -254,6 +262,7 @@ def test_a_place_without_a_model_is_named_with_what_to_give_instead(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("text")
+    Path("model.gguf").write_text("GGUF")
     Path("empty").mkdir()
     Path("dangling").symlink_to("nowhere")
     sound_folder(Path("cache/snapshots/abc"))

@@ -95,7 +95,6 @@ def test_a_frames_tokens_are_those_that_the_family_says(
         ("household", ["model.max_model_len=100"], False),
         ("household", ["model.max_model_len=100", "world.options.admissible=true"], True),
         ("virtualhome", ["world.options.mode=graph", "model.max_model_len=128"], True),
-        ("household", ["world.options.frame=big"], False),
     ],
 )
 def test_the_worlds_own_frames_and_lists_count(profile: str, settings: list[str], refused: bool) -> None:

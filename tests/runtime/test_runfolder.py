@@ -261,15 +261,15 @@ def test_a_place_that_takes_no_sockets_is_passed_over(tmp_path: Path, monkeypatc
 
 
 def test_a_runtime_folder_with_spaces_in_its_name_is_found_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "my ü place").mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "my ü place"))
+    (short_path / "my ü place").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(short_path / "my ü place"))
     run = RunFolder.create(tmp_path / "run")
     run.listen_at()
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     assert RunFolder.open(run.path).endpoint == run.endpoint
-    assert run.endpoint.startswith(f"ipc://{tmp_path}/my ü place/")
+    assert run.endpoint.startswith(f"ipc://{short_path}/my ü place/")
     run.stop_listening()
 
 

@@ -8,6 +8,7 @@ from scripts.launch import health_ai2thor
 from scripts.launch.plan import new_plan
 from scripts.launch.preflight import problems
 from scripts.selu import main
+from tests.models.folders import sound_folder
 
 
 def test_a_missing_and_an_old_package_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,11 +49,8 @@ def test_the_profile_has_the_papers_settings_and_wants_only_a_model(
     assert (settings.world.name, settings.simulator.quota, settings.simulator.max_steps) == ("ai2thor", 1000, 10)
     assert (settings.trainer.actor.learning_rate, settings.trainer.critic.learning_rate) == (2e-5, 2e-6)
     assert main(["up", "--profile", "ai2thor", "--dry-run", "--set", "model.engine=transformers"]) == 2
-    assert "no model folder at models/llava-v1.6-mistral-7b-hf" in capsys.readouterr().err
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "config.json").write_text("{}")
-    (model / "model.safetensors").touch()
+    assert "/models/llava-v1.6-mistral-7b-hf: " in capsys.readouterr().err
+    model = sound_folder(tmp_path / "model")
     given = ["--set", f"model.path={model}", "--set", "model.engine=transformers"]
     assert main(["up", "--profile", "ai2thor", "--dry-run", *given]) == 0
     assert 'name = "ai2thor"' in capsys.readouterr().out
