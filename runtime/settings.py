@@ -60,7 +60,7 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (),
         if not equals or not all(path):
             raise SettingsError(f"--set {override}: give it as section.key=value, for example --set run.seed=1")
         if not override.isprintable() and any("\ud800" <= char <= "\udfff" for char in override):
-            raise SettingsError(f"--set {override!a}: this is no text in UTF-8")
+            raise SettingsError(f"--set {override!a}: {name} is given as text that is not UTF-8")
         if _in_table(settings, path):
             tables.append((path, override))
         else:

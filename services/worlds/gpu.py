@@ -136,6 +136,9 @@ def _said(*command: str) -> str:
     if shutil.which(command[0]) is None:
         return ""
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=TOOL_SECONDS, check=True).stdout
+        ran = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=TOOL_SECONDS, check=True
+        )
+        return ran.stdout.decode("utf-8", "replace")
     except (OSError, subprocess.SubprocessError):
         return ""

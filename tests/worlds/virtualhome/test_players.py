@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -103,5 +104,8 @@ def test_a_player_is_told_the_gpu_of_the_run(home: Make, monkeypatch: pytest.Mon
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
     for options, told in (({}, "2"), ({"gpu": 0}, "0")):
         home(**options).reset(None, 0)
-        lines = [psutil.Process(pid).cmdline() for pid in family()]
+        lines: list[list[str]] = []
+        for pid in family():
+            with suppress(psutil.Error):  # one of another test's that has ended
+                lines.append(psutil.Process(pid).cmdline())
         assert any(line[-2:] == ["-force-device-index", told] for line in lines), lines
