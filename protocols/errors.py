@@ -13,7 +13,8 @@ ProtocolError
 │   ├── Unavailable    nobody alive serves this call
 │   ├── DeadlineExceeded
 │   ├── NotFound       a blob or group that does not exist
-│   └── StorageFull    the hub cannot write: nothing was acknowledged
+│   ├── StorageFull    there is no space to write: nothing was acknowledged
+│   └── StorageFailed  the disk or its folder failed otherwise: nothing was acknowledged
 └── RemoteError        the process that served a call answered with an error
 """
 
@@ -76,6 +77,10 @@ class StorageFull(MeshError):
     code = "storage_full"
 
 
+class StorageFailed(MeshError):
+    code = "storage_failed"
+
+
 class RemoteError(ProtocolError):
     code = "remote"
 
@@ -84,7 +89,7 @@ _BY_CODE: dict[str, type[ProtocolError]] = {
     kind.code: kind
     for kind in (
         ProtocolError, DecodeError, SchemaError, TooLarge, UnknownTopic, Forbidden, NotAdmitted, Replaced, MeshError,
-        Busy, Unavailable, DeadlineExceeded, NotFound, StorageFull, RemoteError,
+        Busy, Unavailable, DeadlineExceeded, NotFound, StorageFull, StorageFailed, RemoteError,
     )
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from protocols import commands as c
 from protocols.errors import Forbidden, NotAdmitted, NotFound
 from protocols.topics import OBSERVER, SERVERS, may_join
 from runtime.keys import Allowed, curve_proof, parse_allowed, ticket_proof
+from runtime.text import TextError, read_text
 
 log = logging.getLogger("selu.hub")
 
@@ -18,7 +19,8 @@ class Access:
     """The allow-lists of a hub. With none, whoever reaches the sockets is who it says it is: for tests and for hubs
     within one process.
 
-    A name in an earlier list is not let in by a later one.
+    A name in an earlier list is not let in by a later one. A list that goes missing, or cannot be read any more, counts
+    as it was last read.
     """
 
     def __init__(self, lists: Sequence[Path]) -> None:
@@ -27,6 +29,7 @@ class Access:
         self._known: dict[str, Allowed] = {}
         self._names: frozenset[str] = frozenset()
         self._revoked: set[str] = set()
+        self._last: dict[Path, list[Allowed]] = {}
         self._refresh()
 
     def revoked(self) -> frozenset[str]:
@@ -53,7 +56,11 @@ class Access:
         known: dict[str, Allowed] = {}
         names: set[str] = set()
         for file in self._lists:
-            entries = [entry for entry in _read(file) if entry.name not in names]
+            found = _read(file)
+            if found is None:  # something removed it, and revoked nobody: a revocation writes the list anew
+                found = self._last.get(file, [])
+            self._last[file] = found
+            entries = [entry for entry in found if entry.name not in names]
             known.update({entry.proof: entry for entry in entries})
             names.update(entry.name for entry in entries)
         before, self._known, self._names = self._known, known, frozenset(names)
@@ -121,12 +128,13 @@ def _stamp(file: Path) -> Stamp | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _read(file: Path) -> list[Allowed]:
+def _read(file: Path) -> list[Allowed] | None:
+    """The entries of a list; None where it cannot be read."""
     try:
-        entries, broken = parse_allowed(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        log.error("nobody is let in by %s: %s", file, error)
-        return []
+        entries, broken = parse_allowed(read_text(file))
+    except (OSError, TextError) as error:
+        log.error("%s cannot be read, and lets in whom it let in before: %s", file, error)
+        return None
     for number in broken:
         log.error("%s, line %d lets nobody in: it is not name, role and proof", file, number)
     return entries

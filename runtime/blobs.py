@@ -1,6 +1,6 @@
 """Content-addressed files: frames and adapters, named by sha256, on disk before anything names them."""
 
-import fcntl
+import errno
 import os
 import re
 import uuid
@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 from protocols import limits
 from protocols.codec import digest as digest_of
-from protocols.errors import NotFound, ProtocolError, StorageFull, TooLarge
+from protocols.errors import NotFound, ProtocolError, StorageFailed, StorageFull, TooLarge
 from runtime import crash
+from runtime.locks import Mode, lock
+from runtime.storage import is_full
 
 COMPARE_BYTES = 1 << 20
 """How much of a blob that is there already is compared at once."""
@@ -55,7 +57,8 @@ class BlobStore:
 
         Raises:
             TooLarge: over `limits.BLOB_BYTES`.
-            StorageFull: the disk refused; nothing is left behind.
+            StorageFull: there is no space for it; nothing is left behind.
+            StorageFailed: it cannot be written for another reason; nothing is left behind.
         """
         if len(data) > limits.BLOB_BYTES:
             raise TooLarge(f"a blob of {len(data)} bytes is over the limit of {limits.BLOB_BYTES}")
@@ -75,7 +78,7 @@ class BlobStore:
         return self.path(digest).with_name(f".{digest[:8]}-{uuid.uuid4().hex}")
 
     def add(self, scratch: Path, data: bytes | memoryview) -> None:
-        """Writes on at the end of such a file. Raises `StorageFull`; nothing is left of it then."""
+        """Writes on at the end of such a file. Raises as `put` does; nothing is left of it then."""
         with self._writing(scratch):
             if not scratch.parent.exists():
                 scratch.parent.mkdir(exist_ok=True)
@@ -90,7 +93,7 @@ class BlobStore:
             with scratch.open("rb") as file:
                 os.fsync(file.fileno())
             crash.at("blob.half")
-            with self._held(fcntl.LOCK_SH):  # `drop` must not take what is put there now for what it looked at
+            with self._held("shared"):  # `drop` must not take what is put there now for what it looked at
                 scratch.replace(target)
             _sync_folder(target.parent)
             crash.at("blob.after")
@@ -102,7 +105,8 @@ class BlobStore:
         except OSError as error:
             with suppress(OSError):
                 scratch.unlink(missing_ok=True)
-            raise StorageFull(f"cannot write blob {scratch.name[1:9]} under {self.folder}: {error.strerror}") from error
+            kind = StorageFull if is_full(error) else StorageFailed
+            raise kind(f"cannot write blob {scratch.name[1:9]} under {self.folder}: {error.strerror}") from error
 
     def _holds(self, target: Path, data: bytes | memoryview) -> bool:
         """Whether the file is there and whole: one that was damaged is written anew."""
@@ -170,7 +174,7 @@ class BlobStore:
     def drop(self, stored: Stored) -> bool:
         """Deletes a blob unless somebody has put it again since it was looked at; returns whether it is gone."""
         path = self.path(stored.digest)
-        with self._held(fcntl.LOCK_EX):
+        with self._held("exclusive"):
             try:
                 if path.stat().st_mtime_ns != stored.touched:
                     return False
@@ -184,17 +188,17 @@ class BlobStore:
         return self.folder / ".lock"
 
     @contextmanager
-    def _held(self, how: int) -> Generator[None]:
+    def _held(self, mode: Mode) -> Generator[None]:
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, how)
+            lock(descriptor, mode)
             yield
         finally:
             os.close(descriptor)
 
     def _touch(self, target: Path) -> bool:
         """Marks a blob that is there as put just now; False where it has gone meanwhile."""
-        with self._held(fcntl.LOCK_SH):
+        with self._held("shared"):
             try:
                 os.utime(target)
             except FileNotFoundError:
@@ -217,5 +221,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync files only
+            raise
     finally:
         os.close(descriptor)

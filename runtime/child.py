@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -24,12 +25,13 @@ import msgspec
 from protocols.errors import NotAdmitted, Replaced
 from runtime import crash, lifeline, witness
 from runtime.endpoints import EndpointError
-from runtime.keys import KeysError, KeysFolder, read_key
-from runtime.log import LogFormatError
+from runtime.keys import Key, KeysError, KeysFolder, read_key
+from runtime.log import LogFormatError, LogUnavailable
 from runtime.runfolder import RunFolder, RunFolderError
-from runtime.service import Main, Service, leaves, run_hub, run_service
+from runtime.service import LOOK_SECONDS, RESTORE_SECONDS, Main, Service, leaves, run_hub, run_service
 from runtime.settings import SettingsError, load
 from runtime.supervisor import HOPELESS
+from runtime.user import user_variables
 
 HUB = "hub"
 
@@ -66,10 +68,10 @@ def environment() -> dict[str, str]:
 
     A folder named ``runtime`` where the launcher was started must not stand in for this one. And threads that wait for
     one another sleep: the processes of a mesh have more threads than there are cores, and one that spins instead keeps
-    from a core the very thread that it waits for.
+    from a core the very thread that it waits for. A user without a name gets one.
     """
     ours = {} if Path.cwd() == Path(__file__).parents[1] else {"PYTHONSAFEPATH": "1"}
-    return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"), **ours}
+    return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"), **user_variables(), **ours}
 
 
 def main_of(role: str) -> Main:
@@ -127,10 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _hub(run, settings)
         return _service(given.role, given.instance, run, settings, given.key, given.connect)
     except Exception as error:
-        reasons = [leaf for leaf in leaves(error) if _needs_a_person(leaf)]
-        for reason in reasons:
+        found = leaves(error)
+        reasons = [leaf for leaf in found if _needs_a_person(leaf)]
+        said = reasons or [leaf for leaf in found if isinstance(leaf, LogUnavailable)]
+        for reason in said:
             log.error("%s", reason)
-        if not reasons:
+        if not said:
             log.exception("%s failed", given.instance)
         return HOPELESS if reasons else 1
     finally:
@@ -155,15 +159,25 @@ def _service(role: str, instance: str, run: RunFolder, settings: Any, key: Path 
         await entry(service)
         finished = True
 
-    shown = None if key is None else read_key(key)
+    shown = None if key is None else _read_key(key)
     anyio.run(partial(run_service, role, instance, run, settings, main, key=shown, endpoint=endpoint))
     return 0 if finished else ASKED
+
+
+def _read_key(file: Path) -> Key:
+    """The key; where its file is missing, it is waited for: the launcher makes again what a cleaner removed."""
+    deadline = time.monotonic() + RESTORE_SECONDS
+    while not file.exists() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    return read_key(file)
 
 
 def _needs_a_person(error: BaseException) -> bool:
     """Whether starting again cannot mend it."""
     if isinstance(error, OSError):
         return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV)
+    if isinstance(error, LogUnavailable):
+        return False
     return isinstance(
         error, SettingsError | RunFolderError | LogFormatError | KeysError | NotAdmitted | Replaced | EndpointError
     )

@@ -1,8 +1,9 @@
 """The hub's sockets, and who comes in by them: plain where only this machine can reach them, else encrypted."""
 
+import logging
 import os
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,8 @@ from runtime.settings import SettingsError
 from runtime.sockets import Context, Curve, Socket, background, open_socket
 from runtime.zap import ENDPOINT, admit_keys
 
+log = logging.getLogger("selu.hub")
+
 
 class Doors(msgspec.Struct, frozen=True):
     """``counts`` are totals by name, shared with the hub."""
@@ -28,6 +31,39 @@ class Doors(msgspec.Struct, frozen=True):
     fanout: Fanout
     access: Access
     counts: Counter[str]
+
+
+REBIND_SECONDS = 0.5
+"""How often it is looked whether the sockets' files are there."""
+
+
+async def keep_reachable(doors: Doors, where: Callable[[], tuple[str, str]]) -> None:
+    """Makes the Unix sockets' files again when something has removed them, until cancelled.
+
+    ``where`` says at which endpoints (ROUTER, PUB) the hub is to be found now: their folder may have moved. Whoever is
+    connected notices nothing.
+    """
+    bound = (doors.router.address, doors.fanout.address)
+    while bound[0].startswith("ipc://"):
+        await anyio.sleep(REBIND_SECONDS)
+        wanted = where()
+        if wanted == bound and all(_is_there(endpoint) for endpoint in bound):
+            continue
+        previous = os.umask(0o077)
+        try:
+            doors.router.bind_again(wanted[0])
+            doors.fanout.bind_again(wanted[1])
+        except OSError as error:  # their folder is not made again yet
+            log.debug("cannot listen again: %s", error)
+        else:
+            log.warning("the sockets were removed: listening again at %s", wanted[0])
+            bound = wanted
+        finally:
+            os.umask(previous)
+
+
+def _is_there(endpoint: str) -> bool:
+    return Path(endpoint.removeprefix("ipc://")).exists()
 
 
 @asynccontextmanager

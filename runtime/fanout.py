@@ -33,6 +33,12 @@ class Fanout:
         """Ends all subscribers' connections. Those whose keys still stand come back by themselves."""
         self._again.set()
 
+    def bind_again(self, address: str) -> None:
+        """Listens at this address too, and from now on opens there. Raises `OSError`."""
+        if self._socket is not None:
+            self._socket.bind_again(address)
+        self.address = address
+
     async def keep(self, *, task_status: TaskStatus[None]) -> None:
         """Holds the socket open until cancelled. Raises `OSError` where the address cannot be had."""
         await self._hold(task_status)

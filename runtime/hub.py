@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from runtime.access import permit
 from runtime.alarm import StorageAlarm
 from runtime.blobs import BlobStore
 from runtime.calls import Assigned, Calls, Waiting
-from runtime.doors import Doors, open_doors
+from runtime.doors import Doors, keep_reachable, open_doors
 from runtime.journal import Commit, Journal, Write
 from runtime.keys import Key
 from runtime.log import Log
@@ -72,6 +72,8 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
     key: Key | None = None
     session_seconds: float = 5.0
     ping_seconds: float = 0.5
+    where: Callable[[], tuple[str, str]] | None = None
+    """Where ROUTER and PUB are to be bound now, should their files vanish; None is where they were."""
 
 
 class Hub:
@@ -326,6 +328,7 @@ async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
             await tasks.start(journal.run, commits)
             tasks.start_soon(fan_out, committed, doors.fanout)
             tasks.start_soon(hub.watch)
+            tasks.start_soon(keep_reachable, doors, settings.where or (lambda: (settings.endpoint, settings.fanout)))
             tasks.start_soon(hub.read_requests, tasks)
             try:
                 yield hub

@@ -9,7 +9,6 @@ A key for a network is a CURVE pair, and its proof the public half. One for a ru
 text that is shown with the hello; its proof is the ticket's sha256.
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -23,7 +22,10 @@ import msgspec
 import zmq
 
 from protocols.topics import ROLES
+from runtime.locks import lock
+from runtime.paths import given_path
 from runtime.settings import dump
+from runtime.text import TextError, decode_text, parse_toml, read_text
 
 HUB = "hub"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -97,10 +99,13 @@ def read_key(file: Path) -> Key:
             mode = os.fstat(opened.fileno()).st_mode
             if mode & 0o077:
                 raise KeysError(f"{file} can be read by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {file}")
-            return msgspec.toml.decode(opened.read(), type=Key)
+            text = decode_text(opened.read(), str(file))
+        return msgspec.convert(parse_toml(text, str(file), secret=True), type=Key)
     except OSError as error:
         raise KeysError(f"cannot read the key {file}: {error.strerror or error}") from error
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except TextError as error:
+        raise KeysError(f"{error}; or make a key with `selu keys make`") from error
+    except msgspec.ValidationError as error:
         raise KeysError(f"{file} is no key ({error}): make one with `selu keys make`") from error
 
 
@@ -108,7 +113,7 @@ class KeysFolder:
     """A folder of keys. Every change is whole or not at all, and safe beside others."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser()
+        self.path = given_path(path)
         self.allowed_file = self.path / "allowed"
         self.hub_file = self.path / f"{HUB}.key"
 
@@ -124,10 +129,14 @@ class KeysFolder:
             raise KeysError(f"cannot make {self.path}: {error.strerror or error}") from error
         self.check()
         with self._locked():
+            if self.hub_file.exists() and not self.allowed_file.exists():
+                raise KeysError(
+                    f"the list {self.allowed_file} is missing: put it back from a copy, or make an empty file of that "
+                    "name, which lets none of the keys in that were made before"
+                )
             if not self.hub_file.exists():
-                self._write_key(_pair(HUB, "", hub=""))
-            if not self.allowed_file.exists():
                 self._write_allowed([])
+                self._write_key(_pair(HUB, "", hub=""))
 
     def check(self) -> None:
         """Raises `KeysError` where the folder is missing or others may look into it."""
@@ -168,11 +177,13 @@ class KeysFolder:
     def allowed(self) -> list[Allowed]:
         """The keys that are let in. Raises `KeysError` where a line is none, naming it."""
         try:
-            entries, broken = parse_allowed(self.allowed_file.read_text(encoding="utf-8"))
+            entries, broken = parse_allowed(read_text(self.allowed_file))
         except FileNotFoundError:
             return []
-        except (OSError, UnicodeDecodeError) as error:
-            raise KeysError(f"cannot read {self.allowed_file}: {error}") from error
+        except OSError as error:
+            raise KeysError(f"cannot read {self.allowed_file}: {error.strerror or error}") from error
+        except TextError as error:
+            raise KeysError(str(error)) from error
         if broken:
             raise KeysError(f"{self.allowed_file}, line {broken[0]}: not a key's line (name, role, proof): mend it")
         return entries
@@ -191,8 +202,8 @@ class KeysFolder:
     @contextmanager
     def _locked(self) -> Generator[None]:
         try:
-            with (self.path / ".lock").open("a") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with (self.path / ".lock").open("ab") as file:
+                lock(file.fileno(), "exclusive")
                 yield
         except OSError as error:
             raise KeysError(f"cannot write in {self.path}: {error.strerror or error}") from error
@@ -204,6 +215,10 @@ class KeysFolder:
     def _write_allowed(self, entries: list[Allowed]) -> None:
         lines = [f"{entry.name} {entry.role} {entry.proof}" for entry in entries]
         self._write(self.allowed_file, "\n".join(["# name role proof", *lines]) + "\n")
+
+    def restore(self, name: str, data: bytes) -> None:
+        """Writes a file of this folder again as it was. Raises `OSError`."""
+        self._write(self.path / name, data.decode())
 
     def _write(self, file: Path, text: str) -> None:
         scratch = file.with_name(f".{file.name}.{secrets.token_hex(4)}")

@@ -4,16 +4,20 @@ Offsets count all topics together from 1 without a gap, so that reading several 
 shows. A message id is unique in its topic: appending it again returns the first one's offset.
 """
 
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from protocols import limits
 from protocols.errors import StorageFull
 from runtime import crash
+from runtime.database import UNAVAILABLE, connect, is_for_lack_of_space, primary_code
 
 FORMAT = "1"
 """Layout of the file. A log of another format is refused, never guessed at."""
@@ -37,12 +41,12 @@ CREATE TABLE IF NOT EXISTS acknowledged (
 """
 
 
-_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY})
-"""What the disk says no with. Of any other error the file is the cause."""
-
-
 class LogFormatError(Exception):
     """The file is not a log of this version, or is damaged."""
+
+
+class LogUnavailable(LogFormatError):
+    """The log cannot be read or written, and neither the file nor a full disk is the cause. It may pass."""
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -76,28 +80,69 @@ class Log:
         self.path = path
         if readonly and not path.exists():
             raise LogFormatError(f"no log at {path}")
-        target = f"file:{path}?mode=ro" if readonly else f"file:{path}"
-        self._db = sqlite3.connect(target, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+        self._copy: tempfile.TemporaryDirectory[str] | None = None
+        try:
+            self._db = connect(path, "ro" if readonly else "rwc")
+            found = self._begin(readonly)
+        except sqlite3.Error as error:
+            if not readonly or primary_code(error) not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+                raise self._failed("open", error, readonly=readonly) from error
+            found = self._open_beside()
+        if found != (FORMAT,):
+            self.close()
+            raise LogFormatError(f"{path} has log format {found and found[0]}, this version reads {FORMAT}")
+
+    def _begin(self, readonly: bool) -> tuple[str] | None:
+        """Makes the tables unless they are only read, and returns the format's row."""
         try:
             if not readonly:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute("PRAGMA synchronous=FULL")
                 self._db.executescript(_TABLES)
                 self._db.execute("INSERT OR IGNORE INTO meta VALUES ('format', ?)", (FORMAT,))
-            found = self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
-        except sqlite3.DatabaseError as error:
+            return self._db.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        except sqlite3.Error:
             self._db.close()
-            if _by_the_disk(error) and not readonly:
-                raise StorageFull(f"cannot open {path}: {error}: free space or check the disk") from error
-            if _by_the_disk(error):
-                raise LogFormatError(f"cannot read {path}: {error}: free space or check the disk") from error
-            raise LogFormatError(f"{path} is not a log: {error}") from error
-        if found != (FORMAT,):
-            self._db.close()
-            raise LogFormatError(f"{path} has log format {found and found[0]}, this version reads {FORMAT}")
+            raise
+
+    def _open_beside(self) -> tuple[str] | None:
+        """Opens a log whose folder cannot be written to, where SQLite cannot make the files that readers share: as it
+        is, or with the write-ahead log that a killed hub left, as a copy."""
+        waiting = self.path.with_name(f"{self.path.name}-wal")
+        try:
+            if waiting.exists() and waiting.stat().st_size:
+                self._copy = tempfile.TemporaryDirectory(prefix="selu-log-")
+                for file in (self.path, waiting):
+                    shutil.copyfile(file, Path(self._copy.name) / file.name)
+                self._db = connect(Path(self._copy.name) / self.path.name, "rw")
+            else:
+                self._db = connect(self.path, "ro", immutable=True)
+            return self._begin(readonly=True)
+        except sqlite3.Error as error:
+            self._drop_copy()
+            raise self._failed("open", error, readonly=True) from error
+        except OSError as error:
+            self._drop_copy()
+            raise LogUnavailable(f"cannot read {self.path}: {error.strerror or error}") from error
+
+    def _failed(self, doing: str, error: sqlite3.Error, *, readonly: bool = False) -> Exception:
+        """What is raised for an error of SQLite's: by cause, never all as one."""
+        if not readonly and is_for_lack_of_space(error, self.path.parent):
+            return StorageFull(f"cannot {doing} {self.path}: {error}: free space")
+        if (do := UNAVAILABLE.get(primary_code(error))) is not None:
+            name = getattr(error, "sqlite_errorname", "SQLite error")
+            return LogUnavailable(f"cannot {doing} {self.path}: {error} ({name}): {do}")
+        if doing == "open":
+            return LogFormatError(f"{self.path} is not a log: {error}")
+        return LogFormatError(f"{self.path} is damaged: {error}: see selu doctor")
 
     def close(self) -> None:
         self._db.close()
+        self._drop_copy()
+
+    def _drop_copy(self) -> None:
+        if self._copy is not None:
+            self._copy.cleanup()
 
     def write(self, appends: Sequence[Append], marks: Iterable[Mark] = ()) -> list[tuple[int, bool]]:
         """Appends messages and moves groups in one commit that is on disk when this returns.
@@ -106,6 +151,7 @@ class Log:
 
         Raises:
             StorageFull: nothing of the batch was written.
+            LogUnavailable: nothing was written, and space is not the cause.
             LogFormatError: the file is damaged.
         """
         try:
@@ -119,9 +165,7 @@ class Log:
             if self._db.in_transaction:
                 with suppress(sqlite3.Error):  # SQLite may have rolled back itself
                     self._db.execute("ROLLBACK")
-            if not _by_the_disk(error):
-                raise LogFormatError(f"{self.path} is damaged: {error}: see selu doctor") from error
-            raise StorageFull(f"cannot write {self.path}: {error}: free space or check the disk") from error
+            raise self._failed("write", error) from error
         return results
 
     def _append(self, item: Append) -> tuple[int, bool]:
@@ -155,27 +199,30 @@ class Log:
         statement = (
             f'SELECT "offset", topic, id, envelope FROM messages WHERE {only}"offset" > ? ORDER BY "offset" LIMIT ?'
         )
+        return [Record(*row) for row in self._rows(statement, (*(topics or ()), after, limit))]
+
+    def _rows(self, statement: str, parameters: Sequence[str | int] = ()) -> Iterator[tuple[Any, ...]]:
         try:
-            return [Record(*row) for row in self._db.execute(statement, (*(topics or ()), after, limit))]
-        except sqlite3.DatabaseError as error:
-            raise LogFormatError(f"{self.path} is damaged: {error}: see selu doctor") from error
+            yield from self._db.execute(statement, parameters)
+        except sqlite3.Error as error:
+            raise self._failed("read", error, readonly=True) from error
 
     def tail(self) -> int:
         """The newest offset, 0 for an empty log."""
-        return self._db.execute('SELECT COALESCE(MAX("offset"), 0) FROM messages').fetchone()[0]
+        return next(self._rows('SELECT COALESCE(MAX("offset"), 0) FROM messages'))[0]
 
     def places(self) -> Iterator[tuple[str, int]]:
         """Topic and offset of every message, each topic's offsets rising."""
-        yield from self._db.execute('SELECT topic, "offset" FROM messages ORDER BY topic, "offset"')
+        yield from self._rows('SELECT topic, "offset" FROM messages ORDER BY topic, "offset"')
 
     def marks(self) -> list[Mark]:
         """Every group's progress."""
         above: dict[tuple[str, str], list[int]] = {}
-        for name, topic, offset in self._db.execute('SELECT name, topic, "offset" FROM acknowledged'):
+        for name, topic, offset in self._rows('SELECT name, topic, "offset" FROM acknowledged'):
             above.setdefault((name, topic), []).append(offset)
         return [
             Mark(name, topic, offset, tuple(above.get((name, topic), ())))
-            for name, topic, offset in self._db.execute('SELECT name, topic, "offset" FROM committed')
+            for name, topic, offset in self._rows('SELECT name, topic, "offset" FROM committed')
         ]
 
     # -- upkeep, while no hub has the log
@@ -203,14 +250,11 @@ class Log:
         """Folds the write-ahead log into the file and gives free pages back. Needs as much free disk as the log has.
 
         Raises:
-            StorageFull: it could not; the log is as it was.
+            StorageFull: there is no room for it; the log is as it was.
+            LogFormatError: it could not for another reason; the log is as it was.
         """
         try:
             self._db.execute("VACUUM")
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
-            raise StorageFull(f"cannot compact {self.path}: {error}: free space or check the disk") from error
-
-
-def _by_the_disk(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_IOERR) & 0xFF in _DISK
+            raise self._failed("compact", error) from error

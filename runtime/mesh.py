@@ -213,7 +213,7 @@ class Mesh:
     async def put_blob(self, data: bytes) -> str:
         """Stores bytes under their sha256, and returns it once they are on disk; waits for space as `publish` does.
 
-        Raises `TooLarge`, `StorageFull`.
+        Raises `TooLarge`, `StorageFull`, `StorageFailed`.
         """
         return await when_there_is_room(partial(self._put_blob, data), own=self._blobs is not None)
 

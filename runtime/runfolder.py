@@ -11,41 +11,38 @@
 <run>/summary.json    what came out, for programs
 <run>/report.html     what came out, for people
 <run>/damaged/        blobs that `selu doctor --repair` set aside
-<run>/endpoints       where the hub listens while the run is up
-<run>/sockets         link to the private folder of this run's sockets and keys
+<run>/endpoints       where the hub listens while the run is up, and the private folder of its sockets and keys
+<run>/sockets         link to that folder, where the file system has links
 """
 
-import fcntl
-import hashlib
+import errno
 import os
-import stat
-import tempfile
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from runtime.endpoints import EndpointError, from_here, is_local, pair
-from runtime.keys import KeysFolder
+from runtime.listening import Listening
+from runtime.locks import lock
+from runtime.paths import RunFolderError, given_path
 
 FORMAT = 1
 """Version of the layout. Raised when an older launcher could not continue a newer folder, or the other way round."""
 
-SOCKET_BYTES = 107
-"""The longest path of a Unix socket."""
-
+_NUMBERS = 1000
+"""How many run folders of one name there may be, less one."""
 _MARK = "selu run folder, format"
 
 
-class RunFolderError(Exception):
-    """A run folder that cannot be used as asked. The text says which, why, and what to do."""
-
-
-class RunFolder:
+class RunFolder(Listening):
     """The paths of one run. Making one touches nothing; `create`, `open`, `locked` and `listen_at` do."""
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).expanduser().resolve()
+        try:
+            self.path = given_path(path).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long or has a zero
+            raise RunFolderError(f"{path} cannot be a run folder: {error}") from error
+        super().__init__(self.path)
         self.format_file = self.path / "format"
         self.lock_file = self.path / "lock"
         self.settings_file = self.path / "settings.toml"
@@ -56,15 +53,14 @@ class RunFolder:
         self.metrics_file = self.path / "metrics.jsonl"
         self.summary_file = self.path / "summary.json"
         self.report_file = self.path / "report.html"
-        self.endpoints_file = self.path / "endpoints"
-        self.sockets_link = self.path / "sockets"
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
     @classmethod
     def create(cls, path: Path | str) -> "RunFolder":
-        """Makes a new run folder; an empty folder that is already there is taken.
+        """Makes a new run folder; an empty folder that is already there is taken. Of several that want the same folder
+        at once one gets it.
 
         Raises:
             RunFolderError: something is there, or it cannot be made.
@@ -72,25 +68,56 @@ class RunFolder:
         cls.check_new(path)
         run = cls(path)
         try:
-            for folder in (run.path, run.blobs, run.adapters, run.logs):
-                folder.mkdir(parents=True, exist_ok=True)
-            run.format_file.write_text(f"{_MARK} {FORMAT}\n")
+            run.path.mkdir(parents=True, exist_ok=True)
+            with run.format_file.open("x", encoding="utf-8") as file:
+                file.write(f"{_MARK} {FORMAT}\n")
+            for folder in (run.blobs, run.adapters, run.logs):
+                folder.mkdir(exist_ok=True)
+        except FileExistsError:
+            cls.check_new(path)  # somebody was quicker
+            raise RunFolderError(f"cannot make the run folder {run.path}: something is in its way") from None
         except OSError as error:
             raise RunFolderError(f"cannot make the run folder {run.path}: {error.strerror or error}") from error
         return run
 
     @classmethod
-    def check_new(cls, path: Path | str) -> None:
-        """Whether `create` would find the place free. Touches nothing. Raises as it does."""
+    def create_numbered(cls, path: Path) -> "RunFolder":
+        """Makes a new run folder here or, where something is there already, under this name with -2, -3, ... behind.
+
+        Raises:
+            RunFolderError: it cannot be made.
+        """
+        for number in range(1, _NUMBERS):
+            run = cls(path if number == 1 else path.with_name(f"{path.name}-{number}"))
+            try:
+                run.path.parent.mkdir(parents=True, exist_ok=True)
+                run.path.mkdir()  # who makes it has it
+            except FileExistsError:
+                continue
+            except OSError as error:
+                raise RunFolderError(f"cannot make the run folder {run.path}: {error.strerror or error}") from error
+            return cls.create(run.path)
+        raise RunFolderError(f"{path} and {_NUMBERS - 2} more of that name are there already: give --run")
+
+    @classmethod
+    def check_new(cls, path: Path | str, *, numbered: bool = False) -> None:
+        """Whether `create`, or `create_numbered`, would find a place, as far as can be seen. Touches nothing. Raises as
+        they do."""
         run = cls(path)
         try:
-            taken = run.path.exists() and any(run.path.iterdir())
+            taken = not numbered and run.path.exists() and any(run.path.iterdir())
+            above = _first_there(run.path.parent if numbered else run.path)
+            refused = 0 if above.is_dir() else errno.ENOTDIR
+            if not refused and not os.access(above, os.W_OK | os.X_OK):
+                refused = errno.EACCES
         except OSError as error:
             raise RunFolderError(f"cannot make the run folder {run.path}: {error.strerror or error}") from error
         if taken and run.format_file.exists():
             raise RunFolderError(f"{run.path} already holds a run: continue it with --resume {run.path}")
         if taken:
             raise RunFolderError(f"{run.path} is not empty and not a run folder: give --run another folder")
+        if refused:
+            raise RunFolderError(f"cannot make the run folder {run.path}: {above}: {os.strerror(refused)}")
 
     @classmethod
     def open(cls, path: Path | str) -> "RunFolder":
@@ -101,7 +128,7 @@ class RunFolder:
         """
         run = cls(path)
         try:
-            mark = run.format_file.read_text().strip()
+            mark = run.format_file.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             what = "is not a run folder (it has no file named format)" if run.path.is_dir() else "does not exist"
             raise RunFolderError(f"{run.path} {what}: give the folder that `selu up` printed") from None
@@ -141,113 +168,43 @@ class RunFolder:
         Raises:
             RunFolderError: somebody else still holds it after `wait_seconds`.
         """
-        with self.lock_file.open("a+") as file:
+        try:
+            file = self.lock_file.open("a+", encoding="utf-8", errors="replace")
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be written to: {error.strerror or error}") from error
+        with file:
             deadline = time.monotonic() + wait_seconds
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        file.seek(0)
-                        holder = file.read().strip() or "unknown"
-                        raise RunFolderError(
-                            f"{self.path} is in use by another launcher (process {holder}): "
-                            f"wait for it, stop it with `kill {holder}`, or use another --run"
-                        ) from None
-                    time.sleep(0.05)
+            while not self._try_lock(file.fileno()):
+                if time.monotonic() >= deadline:
+                    file.seek(0)
+                    holder = file.read().strip() or "unknown"
+                    raise RunFolderError(
+                        f"{self.path} is in use by another launcher (process {holder}): "
+                        f"wait for it, stop it with `kill {holder}`, or use another --run"
+                    )
+                time.sleep(0.05)
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
             yield file.fileno()
 
-    # -- sockets ---------------------------------------------------------------------------------
-
-    @property
-    def endpoint(self) -> str:
-        """How processes of this machine reach the hub's ROUTER."""
-        return from_here(self.listening[0])
-
-    @property
-    def fanout(self) -> str:
-        """How processes of this machine reach the hub's PUB."""
-        return from_here(self.listening[1])
-
-    @property
-    def keys(self) -> KeysFolder:
-        """The keys of this run's own processes; there while it is up. `listen_at` makes the folder."""
-        return KeysFolder(self.sockets_link)
-
-    def key_of(self, instance: str) -> Path:
-        """The file of one process's key."""
-        return self.keys.file_of(instance)
-
-    def listen_at(self, endpoint: str = "", *, keyed: bool = False) -> None:
-        """Fixes where the hub of this run listens, for all who look. Called by the launcher, under the lock.
-
-        Makes a private folder (mode 0700, ours) for sockets and keys. An empty endpoint means ipc, in that folder. With
-        ``tcp://host:port`` the PUB takes the next port; a host that other machines can reach must be `keyed`.
-
-        Raises:
-            RunFolderError: no such endpoint can be had, or it would let other machines in.
-        """
-        listening = self.endpoints_for(endpoint, keyed=keyed)
-        self._make_sockets()
-        self.endpoints_file.write_text("\n".join(listening) + "\n")
-
-    def endpoints_for(self, endpoint: str = "", *, keyed: bool = False) -> tuple[str, str]:
-        """Where ROUTER and PUB would listen with `listen_at(endpoint)`. Raises as it does."""
-        if not endpoint:
-            return self._ipc()
+    def _try_lock(self, descriptor: int) -> bool:
         try:
-            listening = pair(endpoint)
-        except EndpointError as error:
-            raise RunFolderError(f"mesh.endpoint {error}") from None
-        if not keyed and not is_local(endpoint):
-            raise RunFolderError(
-                f"mesh.endpoint {endpoint!r} is not allowed without keys, as other machines can reach it: make keys "
-                "with `selu keys make` and set mesh.keys to their folder, or give tcp://127.0.0.1:PORT"
-            )
-        return listening
+            return lock(descriptor, "exclusive", wait=False)
+        except OSError as error:
+            raise RunFolderError(f"{self.path} cannot be locked: {error.strerror or error}") from error
 
-    @property
-    def listening(self) -> tuple[str, str]:
-        """Where the hub's ROUTER and PUB are bound."""
-        # What was recorded counts: another shell may have another XDG_RUNTIME_DIR.
+    def in_use(self) -> bool:
+        """Whether a launcher, or a process that it left, holds the folder. Touches nothing, and needs no more than to
+        read it."""
         try:
-            endpoint, fanout = self.endpoints_file.read_text().split()
-        except (OSError, ValueError):
-            return self._ipc()
-        return endpoint, fanout
+            # Shared, as a file that is only read takes no other lock everywhere; a launcher's is exclusive.
+            with self.lock_file.open("rb") as file:
+                return not lock(file.fileno(), "shared", wait=False)
+        except OSError:  # no lock was ever made, or none can be: then nobody holds it
+            return False
 
-    def _ipc(self) -> tuple[str, str]:
-        return f"ipc://{self._private()}/hub", f"ipc://{self._private()}/fan"
 
-    def _private(self) -> Path:
-        name = "selu-" + hashlib.sha256(f"{os.getuid()}:{self.path}".encode()).hexdigest()[:16]
-        for base in (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"):
-            if base and Path(base).is_dir() and len(os.fsencode(f"{base}/{name}/hub")) <= SOCKET_BYTES:
-                return Path(base) / name
-        raise RunFolderError(f"no folder for sockets: set XDG_RUNTIME_DIR to a path under {SOCKET_BYTES - 30} bytes")
-
-    def _make_sockets(self) -> None:
-        folder = self._private()
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            raise RunFolderError(f"{folder} belongs to somebody else: set XDG_RUNTIME_DIR to a folder of your own")
-        folder.chmod(0o700)
-        for left in folder.iterdir():
-            left.unlink()
-        self.sockets_link.unlink(missing_ok=True)
-        self.sockets_link.symlink_to(folder)
-
-    def stop_listening(self) -> None:
-        """Removes the sockets and the record of where the hub listened, once it has ended."""
-        with suppress(OSError):
-            folder = self.sockets_link.readlink()
-            for left in folder.iterdir():
-                left.unlink()
-            folder.rmdir()
-        self.sockets_link.unlink(missing_ok=True)
-        self.endpoints_file.unlink(missing_ok=True)
+def _first_there(path: Path) -> Path:
+    """The path or the nearest folder above it that is there."""
+    return next(one for one in (path, *path.parents) if one.exists())

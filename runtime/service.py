@@ -9,14 +9,14 @@ import os
 import resource
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, cast
 
 import anyio
 import psutil
 
-from protocols.errors import ProtocolError
+from protocols.errors import DeadlineExceeded, ProtocolError
 from protocols.messages import Fault, Health, Progress
 from runtime.hub import HubSettings, serve_hub
 from runtime.keys import Key, KeysFolder
@@ -31,6 +31,11 @@ HEALTH_SECONDS = 1.0
 """How often a service says how it is."""
 CONNECT_SECONDS = 30.0
 """How long a service waits for the hub at its start: the hub may still be replaying."""
+ATTEMPT_SECONDS = 5.0
+"""How long of that it waits at one place."""
+RESTORE_SECONDS = 10.0
+"""How long a process that starts waits for the run's own keys, which its launcher makes again if they vanish."""
+LOOK_SECONDS = 0.1
 LAST_WORDS_SECONDS = 2.0
 """How long what is put on record at the end may take."""
 
@@ -142,14 +147,7 @@ async def run_service(
     """
     async with (
         until_signalled(signal.SIGTERM, signal.SIGINT) as stopping,
-        connect(
-            endpoint or run.endpoint,
-            role=role,
-            instance=instance,
-            run=None if endpoint else run,
-            key=key,
-            timeout=CONNECT_SECONDS,
-        ) as mesh,
+        _joined(role, instance, run, key=key, endpoint=endpoint) as mesh,
     ):
         service = Service(role=role, instance=instance, mesh=mesh, run=run, settings=settings)
         async with background() as tasks:
@@ -164,6 +162,26 @@ async def run_service(
             with anyio.move_on_after(LAST_WORDS_SECONDS):
                 await service.record_past_waits()
             await service.say_health()
+
+
+@asynccontextmanager
+async def _joined(role: str, instance: str, run: RunFolder, *, key: Key | None, endpoint: str) -> AsyncGenerator[Mesh]:
+    """The mesh, joined within `CONNECT_SECONDS`. Where the run's hub is said is read again meanwhile: it may move."""
+    deadline = anyio.current_time() + CONNECT_SECONDS
+    async with AsyncExitStack() as stack:
+        while True:
+            timeout = max(0.0, deadline - anyio.current_time())
+            joining = connect(
+                endpoint or run.endpoint, role=role, instance=instance, run=None if endpoint else run, key=key,
+                timeout=timeout if endpoint else min(timeout, ATTEMPT_SECONDS),
+            )  # fmt: skip
+            try:
+                mesh = await stack.enter_async_context(joining)
+                break
+            except DeadlineExceeded:
+                if endpoint or anyio.current_time() >= deadline:
+                    raise
+        yield mesh
 
 
 async def _last_words(service: Service, error: Exception) -> None:
@@ -187,8 +205,11 @@ async def run_hub(run: RunFolder, *, keys: KeysFolder | None, session_seconds: f
         KeysError: the keys cannot be used.
         SettingsError: other machines could reach it without keys.
     """
-    endpoint, fanout = run.listening
     _take_descriptors()
+    with anyio.move_on_after(RESTORE_SECONDS):  # with no list, everybody would be turned away for good
+        while not run.keys.allowed_file.exists():  # noqa: ASYNC110  another process writes it
+            await anyio.sleep(LOOK_SECONDS)
+    endpoint, fanout = run.listening
     settings = HubSettings(
         endpoint=endpoint,
         fanout=fanout,
@@ -198,6 +219,7 @@ async def run_hub(run: RunFolder, *, keys: KeysFolder | None, session_seconds: f
         key=keys.hub_key() if keys else None,
         session_seconds=session_seconds,
         ping_seconds=ping_seconds,
+        where=lambda: run.listening,
     )
     async with until_signalled(signal.SIGTERM, signal.SIGINT), serve_hub(settings):
         await anyio.sleep_forever()

@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from runtime.text import TextError, read_toml
+
 T = TypeVar("T", bound=msgspec.Struct)
 Table = Mapping[str, Any]
 Layer = Path | tuple[str, Table]
@@ -53,13 +55,11 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (),
 
 def _read(file: Path) -> Table:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return read_toml(file)
     except OSError as error:
         raise SettingsError(f"cannot read settings from {file}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{file}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file}: not TOML: {error}") from error
+    except TextError as error:
+        raise SettingsError(str(error)) from error
 
 
 class _Text(str):

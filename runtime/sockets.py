@@ -124,6 +124,12 @@ class Socket:
                 self.raw.setsockopt(zmq.IPV6, 1)
             self.raw.connect(endpoint)
 
+    def bind_again(self, endpoint: str) -> None:
+        """Listens here too, whoever is connected stays so. For a Unix socket whose file somebody removed, its own
+        endpoint is another one. Raises `OSError` naming the endpoint."""
+        with _opening(endpoint):
+            self.raw.bind(endpoint)
+
     @property
     def address(self) -> str:
         """Where it is bound, with the port that was picked where it said 0."""

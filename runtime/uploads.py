@@ -42,7 +42,7 @@ class Uploads:
         Raises:
             DecodeError: a piece out of place, too many bytes, or a digest that does not match.
             Busy: too many unfinished uploads.
-            StorageFull: the disk refused.
+            StorageFull, StorageFailed: it cannot be written.
         """
         owner = (session, command.digest)
         if command.at == 0 and len(piece) == command.size:  # whole: nothing that comes beside it can be in its way

@@ -10,7 +10,6 @@ import re
 import stat
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from pathlib import Path
 
 import anyio
 import anyio.abc
@@ -18,7 +17,9 @@ import msgspec
 from anyio.abc import TaskStatus
 
 from runtime.endpoints import EndpointError, is_local, is_loopback, to_listen
+from runtime.paths import given_path
 from runtime.settings import SettingsError
+from runtime.text import TextError, decode_text
 
 REQUEST_SECONDS = 5.0
 """How long a client may take to ask, and to take its answer."""
@@ -61,15 +62,17 @@ def read_token(host: str, file: str) -> str | None:
                 f"metrics.host {host!r} lets other machines ask: set metrics.token_file, or leave it 127.0.0.1"
             )
         return None
-    path = Path(file).expanduser()
+    path = given_path(file)
     try:
-        with path.open(encoding="utf-8") as opened:
+        with path.open("rb") as opened:
             found = os.fstat(opened.fileno())
             if found.st_uid not in (0, os.getuid()) or stat.S_IMODE(found.st_mode) & 0o077:
                 raise SettingsError(f"metrics.token_file {path} can be read by others: chmod 600 {path}")
-            token = opened.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"cannot read metrics.token_file {path}: {error}") from error
+            token = decode_text(opened.read(), str(path)).strip()
+    except OSError as error:
+        raise SettingsError(f"cannot read metrics.token_file {path}: {error.strerror or error}") from error
+    except TextError as error:
+        raise SettingsError(f"metrics.token_file {error}") from error
     if len(token) < TOKEN_CHARS or not token.isascii() or not token.isprintable() or " " in token:
         raise SettingsError(
             f"metrics.token_file {path} holds no token: at least {TOKEN_CHARS} printable ASCII characters, no spaces"

@@ -40,7 +40,7 @@ def acknowledged(topic: str, id: str, offset: int) -> None:
 def read(folder: Path) -> Iterator[Acknowledged]:
     """What all processes wrote down. The half line of a process that was killed is no acknowledgement yet."""
     for file in sorted(folder.glob("*.acknowledged")):
-        *lines, _ = file.read_text().split("\n")
+        *lines, _ = file.read_text(encoding="utf-8").split("\n")
         for line in lines:
             topic, offset, id = line.split(" ", 2)
             yield Acknowledged(topic, int(offset), id)

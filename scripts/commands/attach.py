@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.arguments import path_type
 from scripts.output import causes, complain, say
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--from", dest="start", default="now", metavar="start|now|OFFSET", help="where to begin (default: now)"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--run", type=Path, metavar="DIR", help="the run's folder")
+    where.add_argument("--run", type=path_type, metavar="DIR", help="the run's folder")
     where.add_argument("--connect", metavar="ENDPOINT", help="the hub's endpoint, e.g. tcp://127.0.0.1:5555")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="the key to join with (see selu keys)")
+    parser.add_argument("--key", type=path_type, metavar="FILE", help="the key to join with (see selu keys)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--count", type=int, metavar="N", help="end after N messages")
 
@@ -69,7 +70,8 @@ def run(given: argparse.Namespace) -> int:
         if given.connect is not None:
             resolve(to_connect(given.connect))
         folder = RunFolder.open(given.run or newest()) if given.connect is None else None
-        if folder is not None and not folder.endpoints_file.exists():
+        # The lock says whether it runs: a launcher that was killed leaves its endpoints behind.
+        if folder is not None and not (folder.in_use() and folder.endpoints_file.exists()):
             return _past(folder, given.topic, start, tell)
         if key is None and folder is not None and folder.key_of(ROLE).exists():
             key = read_key(folder.key_of(ROLE))

@@ -6,15 +6,15 @@ retention settings, or by --rounds and --gib; by default frames of all rounds st
 """
 
 import argparse
-from pathlib import Path
 
+from scripts.arguments import path_type
 from scripts.output import complain, say
 
 HELP = "let go of frames that nobody needs any more, and make the log small"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("run", type=path_type, metavar="RUN", help="the run's folder")
     parser.add_argument("--rounds", type=int, metavar="N", help="keep the frames of the newest N rounds")
     parser.add_argument(
         "--gib", type=float, metavar="G", help="keep at most G GiB, the oldest rounds' frames going first"

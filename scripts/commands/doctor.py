@@ -8,9 +8,9 @@ is what its name says, adapters, consumer groups' offsets, settings, and what ki
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.arguments import path_type
 from scripts.output import complain, say
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, nargs="?", metavar="RUN", help="look at this run's folder instead")
+    parser.add_argument("run", type=path_type, nargs="?", metavar="RUN", help="look at this run's folder instead")
     parser.add_argument("--repair", action="store_true", help="with RUN: mend what can be mended without a loss")
     parser.add_argument("--json", action="store_true", help="the findings as a JSON list")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="look at this model folder too")
+    parser.add_argument("--model", type=path_type, metavar="DIR", help="look at this model folder too")
     parser.add_argument("--world", choices=WORLDS, help="look at what this world needs too")
     parser.add_argument("--virtualhome-player", metavar="COMMAND", help="try whether this VirtualHome player starts")
 
@@ -45,6 +45,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _of_run(given: argparse.Namespace) -> int:
+    from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from scripts.launch.finding import Finding
     from scripts.upkeep.inspect import inspect
@@ -58,7 +59,7 @@ def _of_run(given: argparse.Namespace) -> int:
             done = list(repair(folder, inspect(folder, live=False)))
             mended = [Finding(what="repaired", state="ok", found=text) for text in done]
             return _say([*mended, *inspect(folder, live=False).findings], given.json)
-    except (RunFolderError, OSError) as error:
+    except (RunFolderError, LogFormatError, OSError) as error:
         complain(str(error))
         return 2
 

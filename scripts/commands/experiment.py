@@ -11,6 +11,7 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+from scripts.arguments import path_type
 from scripts.output import complain, say
 
 HELP = "compare methods over seeds and base models, and write one table"
@@ -18,7 +19,7 @@ HELP = "compare methods over seeds and base models, and write one table"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE.toml", help="the experiment, or the name of one in scripts/experiments")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="its folder (default: runs/experiments/<name>)")
+    parser.add_argument("--out", type=path_type, metavar="DIR", help="its folder (default: runs/experiments/<name>)")
     parser.add_argument("--parallel", type=int, metavar="N", help="runs at once (default: as the file says)")
     parser.add_argument("--minutes", type=float, metavar="M", help="begin no run that would last longer than this")
     parser.add_argument(

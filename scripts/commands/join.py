@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.arguments import path_type
 from scripts.output import complain
 
 if TYPE_CHECKING:
@@ -26,10 +27,15 @@ HELP = "run one service of a run that is up on another machine"
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--connect", required=True, metavar="ENDPOINT", help="the hub's, e.g. tcp://gpu1:5555")
-    parser.add_argument("--key", required=True, type=Path, metavar="FILE", help="the key to join with (see selu keys)")
-    parser.add_argument("--settings", required=True, type=Path, metavar="FILE", help="the run's settings.toml")
     parser.add_argument(
-        "--run", type=Path, metavar="DIR", help="folder for its logs and adapters (default: runs/<name of the key>)"
+        "--key", required=True, type=path_type, metavar="FILE", help="the key to join with (see selu keys)"
+    )
+    parser.add_argument("--settings", required=True, type=path_type, metavar="FILE", help="the run's settings.toml")
+    parser.add_argument(
+        "--run",
+        type=path_type,
+        metavar="DIR",
+        help="folder for its logs and adapters (default: runs/<name of the key>)",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="K=V", dest="overrides", help="one setting, e.g. model.path=DIR"
@@ -45,13 +51,14 @@ def run(given: argparse.Namespace) -> int:
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, dump, load
     from scripts.launch.writer import Writer
+    from services.setting_kinds import with_absolute_paths
     from services.settings import Settings
 
     try:
         resolve(to_connect(given.connect))
         key = read_key(given.key)
         main_of(key.role)
-        settings = load(Settings, file=given.settings, overrides=given.overrides)
+        settings = with_absolute_paths(load(Settings, file=given.settings, overrides=given.overrides))
         path = given.run or Path("runs") / key.name
         folder = RunFolder.open(path) if (path / "format").exists() else RunFolder.create(path)
         with folder.locked() as lock, Writer(sys.stdout) as out:

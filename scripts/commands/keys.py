@@ -10,10 +10,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.arguments import path_type
 from scripts.output import complain, say
 
 if TYPE_CHECKING:
     from runtime.keys import KeysFolder
+    from runtime.runfolder import RunFolder
 
 HELP = "make, list and revoke keys for a mesh that other machines join"
 
@@ -23,8 +25,8 @@ FOLDER = "~/.config/selu/keys"
 def arguments(parser: argparse.ArgumentParser) -> None:
     where = argparse.ArgumentParser(add_help=False)
     either = where.add_mutually_exclusive_group()
-    either.add_argument("--keys", type=Path, metavar="DIR", help=f"the keys' folder (default: {FOLDER})")
-    either.add_argument("--run", type=Path, metavar="DIR", help="the folder of a run that is up on this machine")
+    either.add_argument("--keys", type=path_type, metavar="DIR", help=f"the keys' folder (default: {FOLDER})")
+    either.add_argument("--run", type=path_type, metavar="DIR", help="the folder of a run that is up on this machine")
     actions = parser.add_subparsers(dest="action", metavar="make|list|revoke", required=True)
     make = actions.add_parser("make", parents=[where], help="make a key and print its file")
     make.add_argument("name", metavar="NAME")
@@ -41,7 +43,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.runfolder import RunFolder, RunFolderError
 
     try:
-        folder = RunFolder.open(given.run).keys if given.run else KeysFolder(given.keys or Path(FOLDER))
+        folder = _keys_of(RunFolder.open(given.run)) if given.run else KeysFolder(given.keys or Path(FOLDER))
         match given.action:
             case "make":
                 file = _make(folder, given.name, given.role, of_run=given.run is not None)
@@ -57,6 +59,14 @@ def run(given: argparse.Namespace) -> int:
         complain(str(error))
         return 2
     return 0
+
+
+def _keys_of(run: "RunFolder") -> "KeysFolder":
+    from runtime.keys import KeysError
+
+    if not run.in_use():
+        raise KeysError(f"{run.path} is not running: a run has keys of its own only while it is up")
+    return run.keys
 
 
 def _make(folder: "KeysFolder", name: str, role: str, *, of_run: bool) -> Path:

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.arguments import path_type
 from scripts.output import complain, say
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ ABOUT = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("probe", choices=tuple(ABOUT))
-    parser.add_argument("--model", type=Path, metavar="DIR", help="the model's folder (default: the micro model)")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="horizon: a run, whose settings and newest actor count")
+    parser.add_argument("--model", type=path_type, metavar="DIR", help="the model's folder (default: the micro model)")
+    parser.add_argument(
+        "--run", type=path_type, metavar="DIR", help="horizon: a run, whose settings and newest actor count"
+    )
     parser.add_argument("--profile", default="household", metavar="NAME|FILE", help="whose world and model settings")
     parser.add_argument("--episodes", type=int, default=200, metavar="N", help="how many (default: 200)")
     parser.add_argument("--split", choices=("dev", "heldout"), default="dev", help="which seeds (default: dev)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: runs/probes)")
+    parser.add_argument("--out", type=path_type, metavar="DIR", help="where to (default: runs/probes)")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", dest="overrides", help="one setting")
 
 
@@ -64,7 +67,7 @@ def run(given: argparse.Namespace) -> int:
     text, figures = made
     out = given.out or Path("runs/probes")
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{given.probe}.md").write_text(text)
+    (out / f"{given.probe}.md").write_text(text, encoding="utf-8")
     (out / f"{given.probe}.json").write_bytes(figures)
     say(f"{text}\nwritten to {out / given.probe}.md and .json")
     return 0

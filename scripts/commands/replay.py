@@ -7,15 +7,15 @@ were changed when the run was resumed count for the whole of it.
 
 import argparse
 import json
-from pathlib import Path
 
+from scripts.arguments import path_type
 from scripts.output import complain, say
 
 HELP = "fold a run's log again and compare the datasets with the recorded ones"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("run", type=path_type, metavar="RUN", help="the run's folder")
     parser.add_argument("--json", action="store_true", help="the comparison as a JSON list")
 
 
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> int:
     try:
         folder = RunFolder.open(given.run)
         compared = list(replay(folder, load(Settings, file=folder.settings_file)))
-    except (RunFolderError, LogFormatError, SettingsError, ProtocolError) as error:
+    except (RunFolderError, LogFormatError, SettingsError, ProtocolError, OSError) as error:
         complain(str(error))
         return 2
     different = [one for one in compared if one.difference]

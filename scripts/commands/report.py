@@ -1,26 +1,31 @@
 """Writes summary.json and report.html of a run folder anew, and prints the figures. Works on a running run too."""
 
 import argparse
-from pathlib import Path
 
+from scripts.arguments import path_type
 from scripts.output import complain, say
 
 HELP = "write a run's report and print its figures"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run's folder")
+    parser.add_argument("run", type=path_type, metavar="RUN", help="the run's folder")
 
 
 def run(given: argparse.Namespace) -> int:
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError
-    from scripts.launch.ending import conclude, conclusion
+    from scripts.launch.ending import conclude, conclusion, summarize, table
 
     try:
         folder = RunFolder.open(given.run)
-        summary = conclude(folder)
+        try:
+            summary = conclude(folder)
+        except OSError as error:
+            say(table(summarize(folder)))
+            complain(f"the report cannot be written into {folder.path}: {error.strerror or error}")
+            return 1
     except (RunFolderError, LogFormatError, SettingsError, OSError) as error:
         complain(str(error))
         return 2

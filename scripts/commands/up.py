@@ -7,9 +7,9 @@ cleanly; `selu up --resume FOLDER` goes on where it stopped.
 import argparse
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.arguments import path_type
 from scripts.output import complain, say
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        type=Path,
+        type=path_type,
         metavar="DIR",
         help="the model's folder; settings made for its family (scripts/profiles/models) go over the profile's",
     )
@@ -41,8 +41,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--rounds", type=int, metavar="N", help="how often the model learns; short for --set run.rounds=N"
     )
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--run", type=Path, metavar="DIR", help="the new run's folder (default: runs/<time>-<profile>)")
-    where.add_argument("--resume", type=Path, metavar="DIR", help="go on with the run in this folder")
+    where.add_argument(
+        "--run", type=path_type, metavar="DIR", help="the new run's folder (default: runs/<time>-<profile>)"
+    )
+    where.add_argument("--resume", type=path_type, metavar="DIR", help="go on with the run in this folder")
     parser.add_argument(
         "--set",
         action="append",
@@ -65,6 +67,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.storage import is_full
     from scripts.launch.plan import new_plan, resumed_plan
     from scripts.launch.preflight import problems
+    from scripts.launch.resume import record_inputs
 
     overrides = [*given.overrides, *([] if given.rounds is None else [f"run.rounds={given.rounds}"])]
     try:
@@ -80,7 +83,7 @@ def run(given: argparse.Namespace) -> int:
                 given.profile or "household", model=given.model, method=given.method, folder=given.run,
                 overrides=overrides,
             )  # fmt: skip
-            RunFolder.check_new(plan.folder)
+            RunFolder.check_new(plan.folder, numbered=plan.numbered)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
             say(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}")
@@ -88,13 +91,14 @@ def run(given: argparse.Namespace) -> int:
         if not plan.resume:
             if found := problems(plan):
                 return _refuse(*found)
-            RunFolder.create(plan.folder)
+            plan = plan.create()
         folder = RunFolder.open(plan.folder)
         with folder.locked() as lock:
             # A resumed run's port and folder are only free once its former launcher is gone.
             if plan.resume and (found := problems(plan)):
                 return _refuse(*found)
             folder.write_settings(dump(plan.settings, f"The resolved settings of this run ({plan.profile})."))
+            record_inputs(folder, plan.settings)
             return _launch(plan, folder, lock, plain=given.plain)
     except (SettingsError, RunFolderError, LogFormatError, KeysError) as error:
         return _refuse(str(error))
@@ -110,6 +114,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
     from runtime.signals import exiting, ignoring
     from runtime.storage import is_full
     from scripts.launch.ending import conclude, conclusion, tidy
+    from scripts.launch.guard import lost
     from scripts.launch.keys import give_keys
     from scripts.launch.run import launch
     from scripts.launch.show import choose
@@ -126,6 +131,9 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
                     outcome = anyio.run(launch, plan, folder, lock, show)
         finally:
             folder.stop_listening()
+        if gone := lost(folder):
+            complain(gone)
+            return 1
         resume = f"selu up --resume {folder.path}"
         try:
             with ignoring(signal.SIGHUP):  # the run is over: a terminal that is closed now does not cost the report

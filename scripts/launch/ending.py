@@ -17,6 +17,7 @@ from services.proportions import difference
 from services.report.html import render
 from services.report.load import gather, load_state
 from services.report.numbers import seconds, size
+from services.report.state import ReportState
 from services.report.summary import RoundFigures, Summary, to_json
 from services.settings import Settings
 
@@ -28,12 +29,21 @@ def conclude(run: RunFolder) -> Summary:
         LogFormatError: there is no log that can be read.
         OSError: the folder cannot be written.
     """
-    settings = load(Settings, file=run.settings_file)
-    state = load_state(run, holdback=settings.trainer.holdback)
-    summary = state.summary(run=str(run.path), version=importlib.metadata.version("selu"))
+    settings, state, summary = _read(run)
     _replace(run.summary_file, to_json(summary))
     _replace(run.report_file, render(gather(run, state, summary, dump(settings))).encode())
     return summary
+
+
+def summarize(run: RunFolder) -> Summary:
+    """The summary of what the folder holds; writes nothing. Raises as `conclude`."""
+    return _read(run)[2]
+
+
+def _read(run: RunFolder) -> tuple[Settings, ReportState, Summary]:
+    settings = load(Settings, file=run.settings_file)
+    state = load_state(run, holdback=settings.trainer.holdback)
+    return settings, state, state.summary(run=str(run.path), version=importlib.metadata.version("selu"))
 
 
 def tidy(run: RunFolder, settings: Settings) -> None:

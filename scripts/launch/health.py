@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from runtime.runfolder import RunFolder, RunFolderError
+from runtime.user import user_variables
 from scripts.launch.finding import Finding, version_of
 from scripts.launch.health_ai2thor import ai2thor
 from scripts.launch.health_virtualhome import virtualhome
@@ -96,9 +97,9 @@ def sockets() -> Iterator[Finding]:
         with tempfile.TemporaryDirectory() as scratch:
             run = RunFolder.create(Path(scratch) / "run")
             run.listen_at()
-            folder = run.sockets_link.readlink()
+            folder = run.private
             run.stop_listening()
-        yield Finding(what="sockets", state="ok", found=f"ipc in {folder.parent}")
+        yield Finding(what="sockets", state="ok", found=f"ipc in {folder and folder.parent}")
     except (RunFolderError, OSError) as error:
         yield Finding(what="sockets", state="fail", found=str(error), do="set XDG_RUNTIME_DIR to a writable folder")
 
@@ -149,7 +150,13 @@ def vllm() -> Iterator[Finding]:
     code = "import vllm, vllm.v1.engine.async_llm; print(vllm.__version__)"
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=IMPORT_SECONDS, check=False
+            [sys.executable, "-c", code],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=IMPORT_SECONDS,
+            check=False,
+            env={**os.environ, **user_variables()},
         )
     except subprocess.TimeoutExpired:
         do = "try again; is the disk slow?"

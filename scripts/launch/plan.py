@@ -2,23 +2,22 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
+from runtime.paths import given_path, is_file
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, load
+from scripts.launch.resume import check_resumed
+from services.setting_kinds import with_absolute_paths
 from services.settings import Settings
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 METHODS = Path(__file__).parents[1] / "methods"
 MODELS = PROFILES / "models"
 """The settings of a model's family, by the ``model_type`` in its config.json."""
-
-FIXED = ("run.seed", "world", "model.path", "evaluator.split", "evaluator.tasks", "evaluator.judgements")
-"""What a resumed run cannot change: its past would no longer compare with its future."""
 
 HUB_GRACE_SECONDS = 2.0
 
@@ -39,6 +38,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     profile: str
     folder: Path
     resume: bool
+    numbered: bool = False
+    """Whether the folder may get a number behind its name: nobody has asked for this very one."""
+
+    def create(self) -> "Plan":
+        """Makes the new run's folder; the plan with the folder that it became.
+
+        Raises:
+            RunFolderError: it cannot be made, or something is there.
+        """
+        made = RunFolder.create_numbered(self.folder) if self.numbered else RunFolder.create(self.folder)
+        return msgspec.structs.replace(self, folder=made.path)
 
     @property
     def processes(self) -> list[Process]:
@@ -89,15 +99,15 @@ def method_file(name: str) -> Path:
 def _file(kind: str, name: str, known: dict[str, Path]) -> Path:
     if name in known:
         return known[name]
-    if Path(name).is_file():
-        return Path(name)
+    if is_file(given_path(name)):
+        return given_path(name)
     raise SettingsError(f"no {kind} {name!r}: give one of {', '.join(known)}, or the path of a TOML file")
 
 
 def family_settings(model: Path) -> list[Path]:
     """The file with the settings of a model folder's family; none where the family has no settings of its own."""
     try:
-        kind = json.loads((model / "config.json").read_text())["model_type"]
+        kind = json.loads((model / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, TypeError, KeyError):  # the preflight says what is wrong with the folder
         return []
     return [file for file in MODELS.glob("*.toml") if file.stem == kind]
@@ -121,12 +131,10 @@ def new_plan(
     given = [] if model is None else [f"model.path={model}"]
     name = file.stem if method is None else f"{file.stem}-{method_file(method).stem}"
     over = [*([] if model is None else family_settings(model)), *([] if method is None else [method_file(method)])]
-    settings = load(Settings, file=file, over=over, overrides=[*given, *overrides])
-    if folder is None:
-        stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}"
-        taken = [""] + [f"-{n}" for n in range(2, 1000)]
-        folder = next(path for path in (Path("runs") / (stem + suffix) for suffix in taken) if not path.exists())
-    return Plan(settings=settings, profile=name, folder=folder, resume=False)
+    settings = with_absolute_paths(load(Settings, file=file, over=over, overrides=[*given, *overrides]))
+    numbered = folder is None
+    folder = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}" if folder is None else given_path(folder)
+    return Plan(settings=settings, profile=name, folder=folder, resume=False, numbered=numbered)
 
 
 def resumed_plan(folder: Path, *, overrides: Sequence[str] = ()) -> Plan:
@@ -138,17 +146,6 @@ def resumed_plan(folder: Path, *, overrides: Sequence[str] = ()) -> Plan:
     """
     run = RunFolder.open(folder)
     before = load(Settings, file=run.settings_file)
-    settings = load(Settings, file=run.settings_file, overrides=overrides)
-    for key in FIXED:
-        old, new = _value(before, key), _value(settings, key)
-        if old != new:
-            raise SettingsError(f"{key} is {old!r} in {run.path} and cannot become {new!r}: start a new run for that")
+    settings = with_absolute_paths(load(Settings, file=run.settings_file, overrides=overrides))
+    check_resumed(run, before, settings)
     return Plan(settings=settings, profile="resumed", folder=run.path, resume=True)
-
-
-def _value(settings: Settings, key: str) -> Any:
-    found: Any = msgspec.to_builtins(settings)
-    for part in key.split("."):
-        assert isinstance(found, Mapping)
-        found = found[part]
-    return found

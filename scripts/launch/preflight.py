@@ -99,7 +99,7 @@ def _model(settings: Settings) -> Iterator[str]:
 
 def _length(model: Model, folder: Path, engine: str) -> Iterator[str]:
     """vLLM refuses to serve a model beyond the length it was made for, but says so only when it is up."""
-    read = json.loads((folder / "config.json").read_text())
+    read = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     text = {**read, **read.get("text_config", {})}
     longest, stretched = text.get("max_position_embeddings"), text.get("rope_scaling")
     if engine == "vllm" and longest and not stretched and model.max_model_len > longest:
@@ -170,8 +170,13 @@ def _metrics(settings: Settings) -> Iterator[str]:
 
 
 def _disk(folder: Path) -> Iterator[str]:
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(there).free
+    try:
+        place = RunFolder(folder).path
+        there = next(path for path in (place, *place.parents) if path.exists())
+        free = shutil.disk_usage(there).free
+    except (OSError, RunFolderError) as error:
+        yield f"cannot look at the run folder {folder}: {error}"
+        return
     if free < DISK_BYTES:
         yield f"{there} has {free >> 20} MiB left and a run needs {DISK_BYTES >> 20}: free space, or give --run"
 

@@ -23,6 +23,7 @@ from runtime.signals import ENDING, receiving
 from runtime.streams import Delivery
 from runtime.supervisor import HOPELESS, Exit, Spec, Supervisor, supervise
 from scripts.launch import lines
+from scripts.launch.guard import Guard
 from scripts.launch.keeping import Keeper
 from scripts.launch.pages import MetricsPages
 from scripts.launch.plan import Plan
@@ -110,6 +111,7 @@ class Launch:
                 tasks.start_soon(self._pages.serve)
                 tasks.start_soon(self._attend)
                 tasks.start_soon(self._ticks, supervisor)
+                tasks.start_soon(self._guard)
                 await self._over.wait()
                 tasks.cancel_scope.cancel()
             self._show.event("ending the processes")
@@ -120,12 +122,16 @@ class Launch:
         assert self._outcome is not None
         return self._outcome
 
+    async def _guard(self) -> None:
+        self._end(Outcome(how="failed", why=await Guard(self._run, self._show).watch()))
+
     # -- the mesh, as the launcher attends it
 
     async def _attend(self) -> None:
-        endpoint, name = self._run.endpoint, lines.LAUNCHER
+        name = lines.LAUNCHER
         key = read_key(self._run.key_of(name))
         while True:
+            endpoint = self._run.endpoint
             try:
                 async with (
                     connect(endpoint, role=name, instance=name, run=self._run, key=key, timeout=HUB_SECONDS) as mesh,

@@ -82,7 +82,7 @@ def write(folder: Path, record: Record) -> None:
         _section("Data", _data(record.stages), _DATA),
         _section("Files", _files(folder)),
     ]
-    (folder / "README.md").write_text("\n".join(parts))
+    (folder / "README.md").write_text("\n".join(parts), encoding="utf-8")
 
 
 def _section(title: str, *bodies: str) -> str:

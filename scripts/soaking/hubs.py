@@ -71,7 +71,7 @@ class Hubs:
                     with anyio.CancelScope(shield=True):
                         await process.wait()
             if process.returncode != -signal.SIGKILL:
-                text = self._output.read_text(errors="replace")[-2000:]
+                text = self._output.read_text(encoding="utf-8", errors="replace")[-2000:]
                 raise RuntimeError(f"the hub ended by itself with {process.returncode}:\n{text}")
             self.deaths["hub killed" if self._killed else f"hub died at {point.partition(':')[0]}"] += 1
 

@@ -63,7 +63,7 @@ async def undisturbed(folder: Path) -> Findings:
     with anyio.fail_after(RUN_SECONDS):
         async with launch(folder, *options(folder), output=folder.with_suffix(".txt")) as run:
             if await run.process.wait() != 0:
-                raise RunFailed(folder.with_suffix(".txt").read_text()[-4000:])
+                raise RunFailed(folder.with_suffix(".txt").read_text(encoding="utf-8")[-4000:])
     return examine(RunFolder(folder))
 
 
@@ -167,10 +167,10 @@ async def disturbed(folder: Path, *, seed: int) -> tuple[Findings, Counter[str]]
                 if code == 0:
                     break
                 if not trouble.resumes and not (trouble.filled and code in REFUSED):
-                    raise RunFailed(f"ended with {code}:\n{output.read_text()[-4000:]}")
+                    raise RunFailed(f"ended with {code}:\n{output.read_text(encoding='utf-8')[-4000:]}")
                 arguments = ("--resume", str(folder))
     except TimeoutError:
-        raise RunFailed(f"no end after {RUN_SECONDS:.0f} s:\n{output.read_text()[-4000:]}") from None
+        raise RunFailed(f"no end after {RUN_SECONDS:.0f} s:\n{output.read_text(encoding='utf-8')[-4000:]}") from None
     for mark in once.iterdir():
         if ":" in mark.name:
             role, _, point = mark.name.rpartition(":")[0].partition("-")

@@ -7,7 +7,6 @@
 <folder>/lock          held by the one command that works on it
 """
 
-import fcntl
 import importlib.metadata
 import os
 from collections.abc import Generator, Mapping, Sequence
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from runtime.locks import LocksUnsupported, lock
 from runtime.settings import SettingsError
 from scripts.trials import machine, plan
 from scripts.trials.chart import draw
@@ -24,6 +24,7 @@ from scripts.trials.plan import Experiment, Trial
 from scripts.trials.results import Setting, results, to_json
 from scripts.trials.sheet import sheet
 from scripts.trials.table import page
+from services.models.base_model import same_base_model
 
 
 class Conduct:
@@ -62,7 +63,7 @@ class Conduct:
         file = self._folder / "bases.json"
         before = msgspec.json.decode(file.read_bytes(), type=dict[str, str]) if file.exists() else {}
         for label, model in models.items():
-            if before.get(label, model) != model:
+            if not same_base_model(before.get(label, model), model):
                 raise SettingsError(
                     f"the base model {label} was {before[label]} when {self._folder} was begun, and is {model} now: "
                     "give --out another folder"
@@ -78,13 +79,15 @@ class Conduct:
         Raises:
             SettingsError: somebody does.
         """
-        with (self._folder / "lock").open("a+") as file:
+        with (self._folder / "lock").open("ab") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+                free = lock(file.fileno(), "exclusive", wait=False)
+            except LocksUnsupported as error:
+                raise SettingsError(f"{self._folder} cannot be used: {error.strerror}") from error
+            if not free:
                 raise SettingsError(
                     f"{self._folder} is in use by another selu experiment: wait for it, or give --out another folder"
-                ) from None
+                )
             yield
 
     def write(self, outcomes: Mapping[int, Outcome]) -> None:

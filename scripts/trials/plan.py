@@ -1,5 +1,6 @@
 """An experiment file, and the trials it asks for: one run for each method, seed and base model. Touches nothing."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,19 +9,19 @@ import msgspec
 from msgspec import Meta
 
 from protocols.codec import digest
+from runtime.paths import expanded, given_path
 from runtime.settings import Layer, SettingsError, dump, load
-from scripts.launch.plan import method_file, methods, profile_file
+from runtime.text import TextError, read_text
+from scripts.launch.plan import method_file, profile_file
+from scripts.launch.resume import differences
+from services import setting_kinds
 from services.models.engine import EngineError
-from services.models.folder import MICRO, PACKAGED, base_model_name, model_folder
+from services.models.folder import MICRO, base_model_name, model_folder
+from services.setting_kinds import EXECUTION, PATHS, WORLD_EXECUTION, contents, kind_of, leaves, with_absolute_paths
 from services.settings import Section, Settings
 
-OF_NO_ACCOUNT = (
-    "mesh", "metrics", "retention", "model.threads", "model.device", "model.cache_gib", "model.gpu_memory",
-    "model.max_in_flight", "trainer.threads", "simulator.instances", "simulator.episodes", "critic.in_flight",
-    "relabeler.in_flight", "evaluator.episodes", "evaluator.judgement_sets",
-)  # fmt: skip
-"""Settings that say where and how fast a trial runs, not what it is: they may differ between its beginning and end."""
-
+_NAME_CHARS = 60
+"""The most characters of a row's name in a folder's, which may have 255 bytes."""
 
 READY = Path(__file__).parents[1] / "experiments"
 """The experiments in this package."""
@@ -78,7 +79,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 def find(name: str) -> Path:
     """The file of an experiment in this package by its name, else the file that is named."""
     ready = READY / f"{name}.toml"
-    return ready if ready.is_file() else Path(name)
+    return ready if ready.is_file() else expanded(name)
 
 
 def name_of(file: Path) -> str:
@@ -108,6 +109,8 @@ def labels(bases: tuple[str, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for base in bases:
         name = Path(base).name if base else MICRO.name
+        if name in ("", ".."):  # "." and ".."
+            name = given_path(base).resolve().name or "root"
         taken = [label for label in found.values() if label.rpartition("-")[0] == name or label == name]
         found[base] = f"{name}-{len(taken) + 1}" if taken else name
     return found
@@ -123,10 +126,10 @@ def trials(experiment: Experiment, folder: Path, *, file: Path, overrides: Seque
     """
     for override in overrides:
         key = override.partition("=")[0].strip()
-        if not of_no_account(key):
+        if key == "run.rounds" or not any(kind_of(key, world) == "execution" for world in WORLD_EXECUTION):
             raise SettingsError(
-                f"--set {override}: {key} is part of what is compared: set it in {file}. Here may be set what says "
-                f"where and how fast a run goes: {', '.join(OF_NO_ACCOUNT)}"
+                f"--set {override}: {key} is part of what is compared: set it in {file}. Here may be set what says how "
+                f"a run is executed, e.g. {', '.join(EXECUTION[1:])} (docs/OPERATIONS.md has the table)"
             )
     return [
         trial
@@ -154,8 +157,8 @@ def _settings(
     common = {
         "run": {"rounds": experiment.rounds, "seed": seed},
         "simulator": {"quota": experiment.quota},
-        "evaluator": {"split": experiment.split, "judgement_sets": str((folder / "judgements").absolute())},
-        "model": {"path": base if base in ("", *PACKAGED) else str(Path(base).expanduser().absolute())},
+        "evaluator": {"split": experiment.split, "judgement_sets": str(given_path(folder) / "judgements")},
+        "model": {"path": base},
     }
     over: list[Layer] = [
         (str(file), common),
@@ -163,21 +166,31 @@ def _settings(
         method_file(variant.method),
         (f"{file}: variants.{row}.settings", variant.settings),
     ]
-    return load(Settings, file=profile_file(experiment.profile), over=over, overrides=overrides)
+    return with_absolute_paths(load(Settings, file=profile_file(experiment.profile), over=over, overrides=overrides))
 
 
 def _plain(name: str) -> str:
-    """A row's name as a folder's."""
-    return "".join(letter if letter.isalnum() or letter in "-_.=" else "-" for letter in name)
+    """A row's name as a folder's: itself where it can be one, else with a digest, so that no two rows share one."""
+    plain = "".join(letter if letter.isalnum() or letter in "-_.=" else "-" for letter in name)[:_NAME_CHARS]
+    odd = plain != name or not name.strip(".")
+    return f"{plain}-{digest(name.encode())[:8]}" if odd else plain
 
 
 def about(experiment: Experiment, row: str) -> str:
     """What a row is: the first line of its method's file, and the settings that are its own."""
     variant = experiment.variants.get(row, Variant(method=row))
-    known = methods().get(variant.method)
-    line = (known or Path(variant.method)).read_text().splitlines()[0].removeprefix("# ")
+    line = _first_line(variant.method)
     own = ", ".join(f"{key} = {value}" for key, value in _leaves(variant.settings))
     return f"{line.rstrip('.')}; {own}." if own else line
+
+
+def _first_line(method: str) -> str:
+    """What a method's file says of itself: its first line, if that is a comment; else the file's name."""
+    try:
+        first = (read_text(method_file(method)).splitlines() or [""])[0]
+    except (OSError, TextError, SettingsError):  # it was there when this was planned; its row is written all the same
+        first = ""
+    return first.removeprefix("#").strip() if first.startswith("#") and first.strip("# ") else Path(method).stem
 
 
 def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
@@ -192,18 +205,14 @@ def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
 
 
 def essence(settings: Settings) -> dict[str, Any]:
-    """What a trial is, by dotted key: all settings but those of no account."""
-    return {key: value for key, value in _leaves(msgspec.to_builtins(settings)) if not of_no_account(key)}
-
-
-def of_no_account(key: str) -> bool:
-    """Whether the setting with this dotted key may differ between a trial's beginning and end."""
-    return any(key == name or key.startswith(f"{name}.") for name in OF_NO_ACCOUNT)
+    """What a trial is, by dotted key: what it learns, and for how many rounds. The base models are fixed elsewhere."""
+    return {**setting_kinds.essence(settings), "run.rounds": settings.run.rounds}
 
 
 def settings_digest(settings: list[Settings]) -> str:
     """One name for what all these settings are about."""
-    return digest(msgspec.json.encode([essence(one) for one in settings], order="sorted"))
+    found = [{**essence(one), **contents(one)} for one in settings]
+    return digest(msgspec.json.encode(found, order="sorted"))
 
 
 def base_model(settings: Settings) -> str:
@@ -233,14 +242,20 @@ def check(trial: Trial) -> bool:
     file = trial.folder / "settings.toml"
     if not file.exists():
         return False
-    before, now = essence(load(Settings, file=file)), essence(trial.settings)
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
-            raise SettingsError(
-                f"{trial.folder} was run with {key} = {before.get(key)!r}, and is now to be {now.get(key)!r}: give "
-                "--out another folder, or move this one away"
-            )
+    for key, old, new in differences(essence(load(Settings, file=file)), essence(trial.settings)):
+        raise SettingsError(
+            f"{trial.folder} was run with {key} = {old!r}, and is now to be {new!r}: give --out another folder, or "
+            "move this one away"
+        )
     return True
+
+
+def moved(trial: Trial) -> list[str]:
+    """The overrides that tell a trial which was begun before where things lie now: the experiment's folder, the base
+    model and what else is named by a path may have been moved since."""
+    before, now = leaves(load(Settings, file=trial.folder / "settings.toml")), leaves(trial.settings)
+    keys = [key for key in ("model.path", *PATHS) if now.get(key) and before.get(key) != now.get(key)]
+    return [f"{key}={json.dumps(now[key], ensure_ascii=False)}" for key in keys]
 
 
 def to_toml(trial: Trial) -> str:

@@ -19,8 +19,9 @@ from runtime.settings import SettingsError
 from runtime.signals import ENDING, receiving
 from scripts.trials.machine import Placement
 from scripts.trials.outcome import Outcome, finished, outcome
-from scripts.trials.plan import Trial, check, to_toml
+from scripts.trials.plan import Trial, check, moved, to_toml
 from services.evaluator.shared_set import SharedSet
+from services.models.base_model import same_base_model
 from services.report.numbers import percent, seconds
 
 STOP_SECONDS = 30.0
@@ -169,7 +170,7 @@ class Runner:
     def _other_base(self, trial: Trial, found: Outcome) -> str:
         """Says so where a trial ran with another base model than the experiment is about."""
         wanted = self._bases[trial.base]
-        if trial.settings.model.engine == "openai" or found.base_model == wanted:
+        if trial.settings.model.engine == "openai" or same_base_model(found.base_model, wanted):
             return ""
         return f"{trial.folder} was run with {found.base_model}, not {wanted}: move it away, and run it again"
 
@@ -188,10 +189,11 @@ class Runner:
         settings.parent.mkdir(parents=True, exist_ok=True)
         if check(trial):
             await anyio.to_thread.run_sync(_until_free, trial, abandon_on_cancel=True)
-            given = ["--resume", str(trial.folder), *(f"--set={override}" for override in trial.overrides)]
+            overrides = [*moved(trial), *trial.overrides]
+            given = ["--resume", str(trial.folder), *(f"--set={override}" for override in overrides)]
         else:
             shutil.rmtree(trial.folder, ignore_errors=True)  # a folder that was not even given its settings
-            settings.write_text(to_toml(trial))
+            settings.write_text(to_toml(trial), encoding="utf-8")
             given = ["--profile", str(settings), "--run", str(trial.folder)]
         argv = [sys.executable, "-m", "scripts.trials.child", str(self._lifeline), "up", "--plain", *given]
         with _log(trial).open("ab") as log, self._placement.taken() as place:

@@ -1,6 +1,5 @@
 """What is wrong with a run folder, and what to do about it. Looks only: works beside a running mesh too."""
 
-import fcntl
 import re
 import sqlite3
 from pathlib import Path
@@ -52,21 +51,9 @@ class Found(msgspec.Struct, kw_only=True):
             self.findings.append(Finding(what=what, state="ok", found=fine))
 
 
-def in_use(run: RunFolder) -> bool:
-    """Whether a launcher, or a process that it left, holds the folder."""
-    try:
-        with run.lock_file.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def inspect(run: RunFolder, *, live: bool | None = None) -> Found:
     """Looks at everything in the folder; reads every blob once. ``live``: whether somebody uses it, where known."""
-    found = Found(live=in_use(run) if live is None else live)
+    found = Found(live=run.in_use() if live is None else live)
     _processes(run, found)
     settings = _settings(run, found)
     if (contents := _log(run, settings, found)) is not None:
@@ -125,7 +112,7 @@ def _log(run: RunFolder, settings: Settings, found: Found) -> Contents | None:
                         state.apply(Delivery(record.topic, record.offset, record.id, "", 0.0, message))
                     after = record.offset
             marks = log.marks()
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, LogFormatError) as error:
             found.say("messages", f"unreadable after offset {after}: {error}", "", "restore log.sqlite from a copy")
             return None
     finally:

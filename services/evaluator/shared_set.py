@@ -6,7 +6,6 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -15,10 +14,12 @@ from protocols.codec import digest
 from protocols.errors import ProtocolError
 from protocols.messages import Digest
 from runtime.blobs import BlobStore
+from runtime.paths import given_path
 from runtime.settings import SettingsError
 from services.evaluator.judgements import Held
 from services.models.folder import base_model_name, model_folder
-from services.settings import Settings
+from services.setting_kinds import contents, kind_of
+from services.settings import Settings, World
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,13 +34,24 @@ def made_with(settings: Settings) -> bytes:
     return msgspec.json.encode(
         {
             "base_model": _base_model(settings),
-            "world": settings.world,
+            "world": _world(settings),
             "max_steps": settings.simulator.max_steps,
             "split": settings.evaluator.split,
             "judgements": settings.evaluator.judgements,
         },
         order="sorted",
     )
+
+
+def _world(settings: Settings) -> World:
+    """What is played, wherever and however it is executed, and wherever its files lie."""
+    held = contents(settings)
+    options = {
+        name: held.get(f"world.options.{name}", value)
+        for name, value in settings.world.options.items()
+        if kind_of(f"world.options.{name}", settings.world.name) != "execution"
+    }
+    return msgspec.structs.replace(settings.world, options=options)
 
 
 def _base_model(settings: Settings) -> str:
@@ -52,11 +64,24 @@ def _base_model(settings: Settings) -> str:
     return base_model_name(model_folder(settings.model))
 
 
+def _place(scratch: Path, file: Path) -> bool:
+    """Gives a file its name unless something has it."""
+    try:
+        os.link(scratch, file)
+    except FileExistsError:
+        return False
+    except OSError:  # exFAT, SMB: no links; two that come at the same moment then leave the later one's
+        if file.exists():
+            return False
+        scratch.replace(file)
+    return True
+
+
 class SharedSet:
     """The set for these settings in ``evaluator.judgement_sets``. Blocking: call it in a worker thread."""
 
     def __init__(self, settings: Settings) -> None:
-        folder = Path(settings.evaluator.judgement_sets).expanduser()
+        folder = given_path(settings.evaluator.judgement_sets)
         self._made_with = made_with(settings)
         self._size = settings.evaluator.judgements
         self._blobs = folder / "blobs"
@@ -104,10 +129,7 @@ class SharedSet:
                 file.write(head + b"\n" + rest)
                 file.flush()
                 os.fsync(file.fileno())
-            with suppress(FileExistsError):
-                os.link(scratch, self.file)
-                return True
-            return False
+            return _place(scratch, self.file)
         finally:
             scratch.unlink(missing_ok=True)
 

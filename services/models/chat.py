@@ -51,9 +51,9 @@ class ChatFormat:
         if isinstance(template, dict):
             template = template.get("default")
         if template is None and (file := folder / "chat_template.jinja").is_file():
-            template = file.read_text()
+            template = file.read_text(encoding="utf-8")
         if template is None and (file := folder / "chat_template.json").is_file():
-            template = json.loads(file.read_text())["chat_template"]
+            template = json.loads(file.read_text(encoding="utf-8"))["chat_template"]
         if template is None:
             raise EngineError(f"{folder} has no chat template; add a chat_template.jinja as its authors use it")
         return cls(tokenizer, template, _end_ids(folder, tokenizer))
@@ -131,7 +131,7 @@ class ChatFormat:
 def _end_ids(folder: Path, tokenizer: Any) -> list[int]:
     """The tokens that end an answer: those of the generation settings, then the tokenizer's own. vLLM takes both."""
     file = folder / "generation_config.json"
-    ends = json.loads(file.read_text()).get("eos_token_id") if file.is_file() else None
+    ends = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.is_file() else None
     named = ends if isinstance(ends, list) else [ends]
     known = list(dict.fromkeys(end for end in [*named, tokenizer.eos_token_id] if end is not None))
     if not known:

@@ -1,9 +1,10 @@
 """Where the base model lies and what it is called: a folder in Hugging Face layout, named by its content."""
 
 import hashlib
-import json
 from pathlib import Path
 
+from runtime.paths import given_path
+from runtime.text import TextError, read_json
 from services.models.engine import EngineError
 from services.settings import Model
 
@@ -22,7 +23,7 @@ SAMPLES = 64
 
 def model_folder(settings: Model) -> Path:
     """The base model's folder. Raises EngineError, saying what is missing and what to do, where there is none."""
-    folder = Path(settings.path).expanduser() if settings.path else MICRO
+    folder = given_path(settings.path) if settings.path else MICRO
     if settings.path in PACKAGED and not (folder / "config.json").is_file():
         folder = MICRO.parent / settings.path
     hint = (
@@ -36,9 +37,11 @@ def model_folder(settings: Model) -> Path:
     if not any(folder.glob("*.safetensors")):
         raise EngineError(f"{folder} has no weights: no *.safetensors in it; {hint}")
     try:
-        json.loads((folder / "config.json").read_text())
-    except ValueError as error:
-        raise EngineError(f"{folder / 'config.json'} is not JSON ({error}); copy the model again") from error
+        read_json(folder / "config.json", mark=False)
+    except OSError as error:
+        raise EngineError(f"cannot read {folder / 'config.json'}: {error.strerror or error}") from error
+    except TextError as error:
+        raise EngineError(f"{error}; or copy the model again") from error
     return folder
 
 

@@ -43,7 +43,7 @@ class Lack(msgspec.Struct, frozen=True):
 
 def lacking(folder: Path, engine: str) -> list[Lack]:
     """What stands between the model in `folder` and the engine "vllm" or "transformers"."""
-    family = FAMILIES.get(str(json.loads((folder / "config.json").read_text()).get("model_type")))
+    family = FAMILIES.get(str(json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")))
     if family is None:
         return []
     wanted = {*family.modules, *(family.vllm_modules if engine == "vllm" else ())}

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from runtime.user import user_variables
 from services.models import process_tie
 from services.models.engine import EngineError
 from services.settings import Model
@@ -28,6 +29,7 @@ def prepare_environment(settings: Model) -> None:
         "VLLM_LOGGING_LEVEL": "ERROR",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        **user_variables(),
         "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads may hang
     }
     for name, value in wanted.items():
@@ -107,5 +109,5 @@ def engine_arguments(
 
 def _pictures_only(folder: Path) -> dict[str, int]:
     """One picture a prompt; models that also take videos would otherwise reserve memory for them."""
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return {"image": 1, "video": 0} if "video_token_id" in config else {"image": 1}

@@ -112,7 +112,7 @@ class PeftLearner:
                 task_type="CAUSAL_LM",
             )
             return get_peft_model(base, config)
-        rank = json.loads((parent / "adapter_config.json").read_text())["r"]
+        rank = json.loads((parent / "adapter_config.json").read_text(encoding="utf-8"))["r"]
         if rank != lora.rank:
             raise ValueError(
                 f"the adapter to train further ({parent}) has rank {rank}, the settings say {lora.rank}; "

@@ -42,12 +42,12 @@ class ScriptedLearner:
             images(row.frame)
             digest.update(f"{row.frame}\0{row.prompt}\0{row.answer}\0".encode())
         rng = random.Random(digest.digest())
-        before = json.loads((parent / WEIGHTS).read_text())["skill"] if parent else BASE_SKILL
+        before = json.loads((parent / WEIGHTS).read_text(encoding="utf-8"))["skill"] if parent else BASE_SKILL
         skill = round(1 - (1 - before) * math.exp(-len(rows) / ROWS_TO_LEARN), 6)
         out.mkdir(parents=True, exist_ok=True)
         config = {"peft_type": "SCRIPTED", "base_model_name_or_path": BASE_MODEL, "r": lora.rank}
-        (out / CONFIG).write_text(json.dumps(config, sort_keys=True))
-        (out / WEIGHTS).write_text(json.dumps({"skill": skill}))
+        (out / CONFIG).write_text(json.dumps(config, sort_keys=True), encoding="utf-8")
+        (out / WEIGHTS).write_text(json.dumps({"skill": skill}), encoding="utf-8")
         for tenth in range(10):
             progress(tenth + 1, 10)
         probed = [rows[index * len(rows) // min(PROBES, len(rows))] for index in range(min(PROBES, len(rows)))]

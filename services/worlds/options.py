@@ -2,13 +2,15 @@
 
 import shlex
 import shutil
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+from runtime.paths import given_path
+from runtime.text import TextError, read_toml
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -59,17 +61,19 @@ W = TypeVar("W", bound=WrittenTask)
 
 def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
     """The tasks of a file, with one of these verbs each. Raises ValueError that says which one is wrong, and how."""
-    file = Path(name).expanduser()
+    file = given_path(name)
     try:
-        read = tomllib.loads(file.read_text("utf-8"))
+        read = read_toml(file)
         if not read.get("task"):
             raise ValueError("it has no [[task]]")
         tasks = msgspec.convert(read.pop("task"), list[kind])
         if read:
             raise ValueError(f"it has {sorted(read)[0]!r} beside its [[task]] tables")
     except OSError as error:
-        raise ValueError(f"cannot read the task file {file}: {error.strerror}") from error
-    except ValueError as error:  # also what is no UTF-8, no TOML, or no task
+        raise ValueError(f"cannot read the task file {file}: {error.strerror or error}") from error
+    except TextError as error:
+        raise ValueError(f"the task file {error}; see the README for one") from error
+    except ValueError as error:
         raise ValueError(f"the task file {file}: {error}; see the README for one") from error
     for number, task in enumerate(tasks, 1):
         try:

@@ -1,5 +1,6 @@
 """Judgement sets that runs share: one for all that would collect the same, whole or not at all."""
 
+import errno
 from pathlib import Path
 
 import msgspec
@@ -7,9 +8,10 @@ import pytest
 
 from protocols.codec import digest
 from runtime.settings import SettingsError
+from services.evaluator import shared_set
 from services.evaluator.judgements import Held
 from services.evaluator.shared_set import SharedSet
-from services.settings import Evaluator, Model, Run, Settings
+from services.settings import Evaluator, Model, Run, Settings, World
 from tests.builders import task
 
 FRAMES = [b"one", b"two"]
@@ -55,3 +57,25 @@ def test_a_damaged_set_is_named_and_never_used(tmp_path: Path, part: str) -> Non
     damaged.write_bytes(damaged.read_bytes().replace(b"true", b"1   ").replace(b"one", b"six").replace(b"two", b"six"))
     with pytest.raises(SettingsError, match=r"is damaged: .*delete it"):
         list(shared.frames(shared.read()))
+
+
+def test_where_and_how_a_world_is_executed_leaves_the_set_the_same(tmp_path: Path) -> None:
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text("[[task]]\nverb = 'open'\nobject = 'fridge'\n")
+
+    def of(**options: str | float) -> Path:
+        world = World(name="ai2thor", options=options)
+        return SharedSet(msgspec.structs.replace(settings(tmp_path), world=world)).file
+
+    assert of() == of(display=":1", step_seconds=99.0) != of(fov=60.0)
+    assert of(tasks=str(tmp_path / "a.toml")) == of(tasks=str(tmp_path / "b.toml")) != of()
+
+
+def test_a_set_is_left_on_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(shared_set.os, "link", link)
+    shared = SharedSet(settings(tmp_path))
+    assert shared.write(HELD, FRAMES) and not shared.write(HELD[::-1], FRAMES)
+    assert shared.read() == HELD

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import anyio
 import pytest
@@ -102,3 +103,14 @@ def test_threads_that_wait_sleep_unless_told_otherwise(
     if given is not None:
         monkeypatch.setenv("OMP_WAIT_POLICY", given)
     assert environment()["OMP_WAIT_POLICY"] == told
+
+
+def test_a_user_without_a_name_gets_one_for_the_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    nameless = Mock(side_effect=KeyError("getpwuid(): uid not found: 54321"))
+    monkeypatch.setattr("pwd.getpwuid", nameless)
+    made = environment()
+    assert made["USER"] == made["LOGNAME"] == f"uid-{os.getuid()}"
+    monkeypatch.setenv("USER", "anna")
+    assert "USER" not in environment()

@@ -146,8 +146,26 @@ def test_a_list_is_read_again_when_it_changes_and_says_who_was_put_out(keys: Key
     assert not access.lets_in(key.proof)
     keys.allowed_file.write_text(f"anna critic {key.proof}\n")
     assert access.lets_in(key.proof)
-    keys.allowed_file.unlink()
+    keys.allowed_file.write_text("# nobody\n")
     assert access.revoked() == {key.proof}
+
+
+def test_a_list_that_something_removed_or_spoilt_revokes_nobody(keys: KeysFolder) -> None:
+    key = read_key(keys.make("anna", "observer"))
+    access = Access([keys.allowed_file])
+    for spoil in (keys.allowed_file.unlink, lambda: keys.allowed_file.write_bytes("# nobody\n".encode("utf-16"))):
+        spoil()
+        assert access.revoked() == frozenset() and access.lets_in(key.proof)
+        assert access.admit(hello("observer", "anna", key.ticket), None) == key.proof
+    keys.allowed_file.write_text("# nobody\n")
+    assert access.revoked() == {key.proof} and not access.lets_in(key.proof)
+
+
+def test_a_list_that_is_lost_is_not_begun_anew_over_keys_that_were_given_away(keys: KeysFolder) -> None:
+    keys.make("anna", "observer")
+    keys.allowed_file.unlink()
+    with pytest.raises(KeysError, match="allowed is missing: put it back"):
+        keys.create()
 
 
 # -- what ZeroMQ is told

@@ -1,5 +1,7 @@
 """The log keeps what it acknowledged, once, in order."""
 
+import errno
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -8,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import StorageFull
-from runtime.log import Append, Log, LogFormatError, Mark
+from runtime import database
+from runtime import log as log_module
+from runtime.log import Append, Log, LogFormatError, LogUnavailable, Mark
 
 
 def append(topic: str, id: str, data: bytes = b"x") -> Append:
@@ -106,3 +110,116 @@ def test_reading_beside_a_writer_needs_an_existing_log(tmp_path: Path) -> None:
     assert [r.id for r in reader.read()] == ["1"]
     reader.close()
     writer.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["lr 2e-5 #1", "what if?", "100%25 data", "50%", "a&mode=memory", "ü\u0308", "~", "it's", "semi;colon", "b\\c"],
+)
+def test_a_log_is_in_its_own_folder_whatever_that_is_called(tmp_path: Path, name: str) -> None:
+    for folder in (tmp_path / name, tmp_path / f"{name}2"):
+        folder.mkdir()
+        log = Log(folder / "log.sqlite")
+        assert log.write([append("rounds", folder.name)]) == [(1, True)]
+        log.close()
+        reader = Log(folder / "log.sqlite", readonly=True)
+        assert [record.id for record in reader.read()] == [folder.name]
+        reader.close()
+        assert (folder / "log.sqlite").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}2"}
+
+
+def failure(code: int) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode, error.sqlite_errorname = code, "SQLITE_X"
+    return error
+
+
+class Failing:
+    """A connection whose every statement fails alike."""
+
+    in_transaction = False
+
+    def __init__(self, error: sqlite3.Error) -> None:
+        self._error = error
+
+    def execute(self, *_: object) -> None:
+        raise self._error
+
+
+IOERR_WRITE, READONLY_DIRECTORY, CANTOPEN_ISDIR = 778, 1544, 526
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (sqlite3.SQLITE_IOERR, "the disk or its file system failed"),
+        (IOERR_WRITE, "the disk or its file system failed"),
+        (sqlite3.SQLITE_CANTOPEN, "is the folder still there"),
+        (CANTOPEN_ISDIR, "is the folder still there"),
+        (READONLY_DIRECTORY, "read-only"),
+        (sqlite3.SQLITE_BUSY, "another program holds it locked"),
+    ],
+)
+def test_what_is_no_lack_of_space_is_never_called_a_full_disk(tmp_path: Path, code: int, said: str) -> None:
+    log = Log(tmp_path / "log")
+    log.close()
+    log._db = Failing(failure(code))  # type: ignore[assignment]
+    with pytest.raises(LogUnavailable, match=said):
+        log.write([append("a", "1")])
+    with pytest.raises(LogUnavailable, match=said):
+        log.read()
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, IOERR_WRITE, sqlite3.SQLITE_CANTOPEN])
+def test_an_input_output_error_for_lack_of_space_is_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    log = Log(tmp_path / "log")
+    log.close()
+    log._db = Failing(failure(code))  # type: ignore[assignment]
+
+    def full(**_: object) -> None:
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(database.tempfile, "TemporaryFile", full)
+    with pytest.raises(StorageFull, match="free space"):
+        log.write([append("a", "1")])
+
+
+def test_a_damaged_file_is_told_from_a_failing_disk(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log")
+    log.close()
+    log._db = Failing(failure(sqlite3.SQLITE_CORRUPT))  # type: ignore[assignment]
+    with pytest.raises(LogFormatError, match="is damaged") as error:
+        log.write([append("a", "1")])
+    assert not isinstance(error.value, LogUnavailable)
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["closed", "killed"])
+def test_a_log_in_a_folder_that_cannot_be_written_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: bool
+) -> None:
+    """A hub that was killed leaves messages in the write-ahead log alone, which a reader must not pass over."""
+    writer = Log(tmp_path / "log")
+    writer.write([append("a", "1")])
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    if not left:
+        writer.close()
+    for name in ("log", "log-wal"):
+        if (tmp_path / name).exists():
+            shutil.copy(tmp_path / name, folder / name)
+    if left:
+        writer.close()
+    connect = database.connect
+
+    def refuse(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
+        if path.parent == folder and not immutable:
+            raise failure(sqlite3.SQLITE_CANTOPEN)
+        return connect(path, mode, immutable=immutable)
+
+    monkeypatch.setattr(log_module, "connect", refuse)
+    reader = Log(folder / "log", readonly=True)
+    assert [record.id for record in reader.read()] == ["1"]
+    reader.close()

@@ -1,13 +1,20 @@
 """A run folder: made once, opened by its version, held by one launcher, with sockets that fit."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from runtime.runfolder import SOCKET_BYTES, RunFolder, RunFolderError
+from runtime import locks, private_folder
+from runtime.keys import KeysError, KeysFolder
+from runtime.private_folder import SOCKET_BYTES
+from runtime.runfolder import RunFolder, RunFolderError
 
 
 @pytest.fixture(autouse=True)
@@ -132,3 +139,171 @@ def test_a_tcp_endpoint_is_recorded_for_all_who_look_and_the_fan_out_takes_the_n
 def test_an_endpoint_that_others_could_reach_or_nobody_could_is_refused(tmp_path: Path, endpoint: str) -> None:
     with pytest.raises(RunFolderError, match=r"mesh\.endpoint"):
         RunFolder.create(tmp_path / "run").listen_at(endpoint)
+
+
+def test_runs_that_are_started_together_get_a_folder_each(tmp_path: Path) -> None:
+    at_once = 8
+    barrier = threading.Barrier(at_once)
+
+    def start(_: int) -> Path:
+        barrier.wait(timeout=10)
+        return RunFolder.create_numbered(tmp_path / "runs" / "now").path
+
+    with ThreadPoolExecutor(at_once) as pool:
+        made = set(pool.map(start, range(at_once)))
+    assert {path.name for path in made} == {"now", *(f"now-{n}" for n in range(2, at_once + 1))}
+    assert all(RunFolder.open(path).logs.is_dir() for path in made)
+
+
+def test_of_launchers_that_want_the_same_folder_one_gets_it(tmp_path: Path) -> None:
+    at_once = 8
+    barrier = threading.Barrier(at_once)
+
+    def start(_: int) -> str:
+        barrier.wait(timeout=10)
+        try:
+            return RunFolder.create(tmp_path / "run").path.name
+        except RunFolderError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        said = list(pool.map(start, range(at_once)))
+    assert said.count("run") == 1 and sum("already holds a run" in text for text in said) == at_once - 1
+
+
+def test_home_and_links_in_a_path_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunFolder("~/x").path == tmp_path.resolve() / "x"
+    assert RunFolder("~nobody-of-this-name/x").path == Path("~nobody-of-this-name/x").absolute()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "run")
+    made = RunFolder.create(tmp_path / "link")
+    assert made.path == tmp_path.resolve() / "elsewhere" / "run"
+    assert RunFolder(tmp_path / "link").private == made.private
+
+
+@pytest.mark.parametrize("name", ["loop/run", "x" * 300, "file/run", "a\0b"])
+def test_a_place_where_no_folder_can_be_is_refused_in_one_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "file").touch()
+    for attempt in (RunFolder.check_new, RunFolder.create, RunFolder.create_numbered):
+        with pytest.raises(RunFolderError):
+            attempt(tmp_path / name)
+
+
+def test_in_use_is_said_by_the_lock_alone(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    run.listen_at()
+    assert not run.in_use() and run.endpoints_file.exists()
+    with run.locked():
+        assert run.in_use()
+    assert not run.in_use()
+    run.stop_listening()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    run = RunFolder.create(tmp_path / "run")
+
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    with (
+        pytest.raises(RunFolderError, match=r"file system cannot lock files .*use a folder on a local disk"),
+        run.locked(),
+    ):
+        pass
+    assert not run.in_use()
+    with pytest.raises(KeysError, match="file system cannot lock files"):
+        KeysFolder(tmp_path / "keys").create()
+
+
+def test_a_file_system_without_links_keeps_the_place_of_the_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def symlink_to(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", symlink_to)
+    run = RunFolder.create(tmp_path / "run")
+    run.listen_at()
+    run.keys.make("anna", "observer")
+    seen = RunFolder.open(run.path)
+    assert seen.private == run.private and seen.key_of("anna").exists() and seen.endpoint == run.endpoint
+    run.stop_listening()
+    assert run.private is None and not Path(seen.endpoint.removeprefix("ipc://")).parent.exists()
+
+
+def test_a_runtime_folder_that_is_not_ours_or_not_there_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(private_folder.tempfile, "gettempdir", lambda: str(tmp_path))
+    for given in (str(tmp_path / "gone"), "relative/folder", "/proc/self"):
+        monkeypatch.setenv("XDG_RUNTIME_DIR", given)
+        run = RunFolder.create_numbered(tmp_path / "run")
+        run.listen_at()
+        assert run.private is not None and run.private.parent == tmp_path
+        run.stop_listening()
+
+
+def test_a_place_that_takes_no_sockets_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    monkeypatch.setattr(private_folder, "places", lambda name: [first, second])
+    tried = private_folder._try_socket  # pyright: ignore[reportPrivateUsage]
+
+    def no_sockets_in_the_first(path: Path) -> None:
+        if path.parent == first:
+            raise OSError(errno.EPERM, "Operation not permitted")
+        tried(path)
+
+    monkeypatch.setattr(private_folder, "_try_socket", no_sockets_in_the_first)
+    assert private_folder.make("any") == second
+
+
+def test_a_runtime_folder_with_spaces_in_its_name_is_found_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my ü place").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "my ü place"))
+    run = RunFolder.create(tmp_path / "run")
+    run.listen_at()
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+    assert RunFolder.open(run.path).endpoint == run.endpoint
+    assert run.endpoint.startswith(f"ipc://{tmp_path}/my ü place/")
+    run.stop_listening()
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links kept", "links followed"])
+def test_a_copied_folder_never_meets_the_sockets_of_the_original(tmp_path: Path, links: bool) -> None:
+    original = RunFolder.create(tmp_path / "run")
+    original.listen_at()
+    original.keys.make("anna", "observer")
+    shutil.copytree(original.path, tmp_path / "copy", symlinks=links)
+    copy = RunFolder.open(tmp_path / "copy")
+    assert copy.private is None and not copy.key_of("anna").exists() and copy.endpoint != original.endpoint
+    copy.stop_listening()
+    assert original.key_of("anna").exists()
+    copy.listen_at()
+    assert copy.private not in (None, original.private)
+    copy.stop_listening()
+    original.stop_listening()
+
+
+def test_a_private_folder_that_is_gone_is_made_again_in_its_place_or_in_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "second").mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "first"))
+    run = RunFolder.create(tmp_path / "run")
+    run.listen_at()
+    before = run.private
+    assert before is not None
+    shutil.rmtree(before)
+    assert run.restore_private() == before and before.is_dir()
+    shutil.rmtree(before.parent)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "second"))
+    moved = run.restore_private()
+    assert moved.parent == tmp_path / "second"
+    assert RunFolder.open(run.path).endpoint == f"ipc://{moved}/hub"
+    run.stop_listening()

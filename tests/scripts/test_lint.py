@@ -52,3 +52,56 @@ def test_nothing_uses_what_lint_cannot_see() -> None:
             if name in ("send_pyobj", "recv_pyobj", "allow_pickle", "trust_remote_code"):
                 found.append(f"{file.relative_to(ROOT)}:{node.lineno}: {name}")  # type: ignore[attr-defined]
     assert found == []
+
+
+TEXT_CALLS = ("read_text", "write_text", "open", "fdopen", "TextIOWrapper", "NamedTemporaryFile", "run", "Popen")
+
+
+def _decodes_by_locale(call: ast.Call) -> bool:
+    """Whether a call opens text without naming its encoding. ``open`` of a path and of a file by its name alike."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    keywords = {keyword.arg for keyword in call.keywords}
+    if name not in TEXT_CALLS or "encoding" in keywords:
+        return False
+    if name in ("run", "Popen"):
+        return bool(keywords & {"text", "universal_newlines"})
+    if name in ("read_text", "write_text"):
+        return len(call.args) < (1 if name == "read_text" else 2)
+    if name == "TextIOWrapper":
+        return True
+    # Modes are short texts: what else is named open (an image, a URL, a folder of ours) has no such argument.
+    texts = [arg.value for arg in (*call.args, *(k.value for k in call.keywords)) if isinstance(arg, ast.Constant)]
+    modes = [text for text in texts if isinstance(text, str) and text and set(text) <= set("rwaxbt+")]
+    own = isinstance(call.func, ast.Attribute) and not call.args and not call.keywords
+    return own or (bool(modes) and not any("b" in mode for mode in modes))
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("p.read_text()", True),
+        ("p.read_text(encoding='utf-8')", False),
+        ("p.write_text('x')", True),
+        ("p.open('a+')", True),
+        ("p.open()", True),
+        ("open(p, 'w')", True),
+        ("p.open('rb')", False),
+        ("os.open(p, flags)", False),
+        ("subprocess.run(x, text=True)", True),
+    ],
+)
+def test_text_that_is_decoded_by_locale_is_found(source: str, found: bool) -> None:
+    call = ast.parse(source, mode="eval").body
+    assert isinstance(call, ast.Call) and _decodes_by_locale(call) == found
+
+
+def test_every_text_file_names_its_encoding() -> None:
+    """A locale without UTF-8 must not change what is read or written."""
+    found = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for room in PRODUCT
+        for file in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and _decodes_by_locale(node)
+    ]
+    assert found == []

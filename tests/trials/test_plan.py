@@ -1,12 +1,17 @@
 """Which runs an experiment asks for, under which settings, and what is refused."""
 
+import errno
+import json
 from pathlib import Path
 
 import pytest
 
-from runtime.settings import SettingsError, dump
+from runtime import locks
+from runtime.settings import SettingsError, dump, load
 from scripts.selu import main
 from scripts.trials import plan
+from scripts.trials.conduct import Conduct
+from services.settings import Settings
 
 READY = sorted(plan.READY.glob("*.toml"))
 REPORTS = {"demo", "heldout"}
@@ -142,3 +147,61 @@ def test_what_is_compared_cannot_be_said_beside_the_file(file: Path, capsys: pyt
     assert "simulator.episode is part of what is compared" in capsys.readouterr().err
     assert main([*given, "simulator.episodes=none"]) == 2
     assert "simulator.episodes" in capsys.readouterr().err
+
+
+def test_rows_with_odd_names_have_a_folder_each(file: Path) -> None:
+    names = ["50%", "50#", "50-", "ü/x", "..", "x" * 300, "x" * 299 + "y"]
+    variants = "\n".join(f"[variants.{json.dumps(name, ensure_ascii=False)}]" for name in names)
+    file.write_text(FILE + variants, encoding="utf-8")
+    found = planned(file)
+    folders = {trial.folder for trial in found}
+    assert len(folders) == len(found)
+    for folder in folders:
+        assert file.parent / "out" / "trials" in folder.parents and ".." not in folder.parts
+        assert max(len(part.encode()) for part in folder.parts) < 200
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "mine."),
+        (b"\n\n", "mine."),
+        (b"[critic]\nself_ask = 'off'\n", "mine."),
+        (b"#\n", "mine."),
+        (b"# Asks nothing.\n", "Asks nothing."),
+        (b"\xef\xbb\xbf# Asks nothing.\r\n[critic]\r\n", "Asks nothing."),
+    ],
+)
+def test_a_row_is_told_whatever_its_method_s_file_begins_with(file: Path, content: bytes, said: str) -> None:
+    method = file.with_name("mine.toml")
+    method.write_bytes(content)
+    file.write_text(FILE + f"[variants.own]\nmethod = {json.dumps(str(method))}\n")
+    text = plan.about(plan.read(file), "own")
+    assert f"{text.rstrip('.')}." == said
+    method.unlink()
+    assert plan.about(plan.read(file), "own") == "mine"
+
+
+def test_an_experiment_that_was_moved_goes_on_in_its_new_place(file: Path, tmp_path: Path) -> None:
+    experiment = plan.read(file)
+    before = plan.trials(experiment, tmp_path / "old", file=file)[1]
+    before.folder.mkdir(parents=True)
+    (before.folder / "settings.toml").write_text(plan.to_toml(before))
+    (tmp_path / "old").rename(tmp_path / "new")
+    now = plan.trials(experiment, tmp_path / "new", file=file)[1]
+    assert plan.check(now)
+    (override,) = plan.moved(now)
+    loaded = load(Settings, file=now.folder / "settings.toml", overrides=[override])
+    assert loaded == now.settings
+    assert loaded.evaluator.judgement_sets == str(tmp_path / "new" / "judgements")
+
+
+def test_a_folder_that_cannot_be_locked_is_refused(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
+    file.write_text(FILE.replace('"models/micro"', '"micro-seed1"'))
+    conduct = Conduct(plan.read(file), planned(file), file=file, folder=file.parent / "out")
+    with pytest.raises(SettingsError, match="cannot lock files"), conduct.locked():
+        pass

@@ -12,6 +12,7 @@ from runtime.blobs import BlobStore
 from runtime.log import Log, Mark
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
+from runtime.settings import dump, load
 from scripts.launch.plan import resumed_plan
 from scripts.launch.preflight import problems
 from scripts.selu import main
@@ -248,10 +249,12 @@ def test_a_run_in_use_is_not_compacted(made: Made, capsys: pytest.CaptureFixture
 
 def test_a_run_cannot_go_on_with_settings_that_learn_from_what_was_let_go(made: Made) -> None:
     assert main(["compact", str(made[0].path)]) == 0
-    model = ["model.engine=scripted", "trainer.learner=scripted", "run.rounds=5"]
-    assert problems(resumed_plan(made[0].path, overrides=model)) == []
-    wider = resumed_plan(made[0].path, overrides=[*model, "trainer.replay=true"])
-    (said,) = problems(wider)
+    run = made[0]
+    run.write_settings(dump(load(Settings, file=run.settings_file, overrides=["model.engine=scripted"])))
+    assert problems(resumed_plan(run.path, overrides=["run.rounds=5"])) == []
+    # By hand: selu up itself lets nobody change what is learned.
+    run.write_settings(dump(load(Settings, file=run.settings_file, overrides=["trainer.replay=true"])))
+    (said,) = problems(resumed_plan(run.path, overrides=["run.rounds=5"]))
     assert "frames of round 1, 2, which retention let go" in said
 
 

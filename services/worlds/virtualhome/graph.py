@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from runtime.text import TextError, read_text
+
 CHARACTER = "character"
 ROOM = "Rooms"
 HOLDS = ("HOLDS_RH", "HOLDS_LH")
@@ -197,9 +199,11 @@ class Graph:
 def read_graph(file: Path) -> tuple[dict[str, Any], Graph]:
     """A graph file as it is, and read. Raises GraphError."""
     try:
-        text = file.read_bytes()
+        text = read_text(file).encode()
     except OSError as error:
-        raise GraphError(f"cannot read the scene graph {file}: {error.strerror}") from error
+        raise GraphError(f"cannot read the scene graph {file}: {error.strerror or error}") from error
+    except TextError as error:
+        raise GraphError(f"the scene graph {error}") from error
     try:
         graph = Graph.decode(text)
     except GraphError as error:

@@ -73,7 +73,7 @@ def _descendants(pid: int) -> list[int]:
     found: list[int] = []
     for file in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            for child in map(int, file.read_text().split()):
+            for child in map(int, file.read_text(encoding="utf-8").split()):
                 found += [child, *_descendants(child)]
     return found
 

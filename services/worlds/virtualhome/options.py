@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from runtime.endpoints import EndpointError, address
+from runtime.paths import given_path
 from services.worlds.options import Seconds, command_words, convert_options, parts
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 
@@ -75,7 +76,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Raises ValueError where there are none."""
         if not self.graphs:
             return [FLAT]
-        path = Path(self.graphs).expanduser()
+        path = given_path(self.graphs)
         found = sorted(path.glob("*.json")) if path.is_dir() else [path]
         if not found:
             raise ValueError(f"option 'graphs': {path} has no .json files")

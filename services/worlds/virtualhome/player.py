@@ -73,7 +73,7 @@ class Player:
         said = ""
         for file in (self._log, self.scratch / "output.log"):
             with suppress(OSError):
-                said = said or file.read_text(errors="replace").strip()[-TAIL:]
+                said = said or file.read_text(encoding="utf-8", errors="replace").strip()[-TAIL:]
         return f"{ended}; it said: {said}" if said else ended
 
     def kill(self) -> None:

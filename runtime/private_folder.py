@@ -1,0 +1,110 @@
+"""The private folder of a run's sockets and keys: in which places it may be, and how it is made."""
+
+import errno
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from runtime.paths import RunFolderError
+
+SOCKET_BYTES = 107
+"""The longest path of a Unix socket."""
+
+_LONGEST = "hub"
+"""The longest name of a socket in the folder, but for `_PROBE`."""
+_PROBE = "try"
+
+
+def places(name: str) -> list[Path]:
+    """Where a private folder of this name may be, the best first: in the user's runtime folder where that is this
+    user's, else among the temporary files."""
+    found: dict[Path, None] = {}
+    for base in _bases():
+        folder = base / name
+        if len(os.fsencode(folder / _LONGEST)) <= SOCKET_BYTES:
+            found[folder] = None
+    return list(found)
+
+
+def _bases() -> Iterator[Path]:
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    # Of another user after su or sudo; missing in cron and containers; relative ones are to be ignored.
+    if runtime.is_absolute() and _usable(runtime) and runtime.stat().st_uid == os.getuid():
+        yield runtime
+    with suppress(OSError):  # there may be no place for temporary files at all
+        temporary = Path(tempfile.gettempdir()).absolute()
+        if _usable(temporary):
+            yield temporary
+    if _usable(Path("/tmp")):
+        yield Path("/tmp")
+
+
+def _usable(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        return False
+
+
+def no_place() -> RunFolderError:
+    return RunFolderError(
+        f"no folder for sockets: set XDG_RUNTIME_DIR to a folder of your own whose path has under {SOCKET_BYTES - 30} "
+        "bytes"
+    )
+
+
+def make(name: str) -> Path:
+    """Makes the private folder of this name, empty, in the first place that takes sockets.
+
+    Raises:
+        RunFolderError: no place does, or somebody else has put something there.
+    """
+    failures: list[str] = []
+    for folder in places(name):
+        try:
+            own(folder)
+            for left in folder.iterdir():
+                left.unlink()
+            _try_socket(folder / _PROBE)
+        except OSError as error:
+            failures.append(f"{folder}: {error.strerror or error}")
+        else:
+            return folder
+    if failures:
+        raise RunFolderError(f"no folder for sockets ({'; '.join(failures)}): set XDG_RUNTIME_DIR to another folder")
+    raise no_place()
+
+
+def own(folder: Path) -> None:
+    """Makes the folder where it is missing, for this user alone.
+
+    Raises:
+        RunFolderError: something of somebody else is there.
+        OSError: it cannot be made.
+    """
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise RunFolderError(f"{folder} belongs to somebody else: set XDG_RUNTIME_DIR to a folder of your own")
+    folder.chmod(0o700)
+
+
+def _try_socket(path: Path) -> None:
+    """Raises `OSError` where the file system holds no sockets."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as tried:
+        tried.bind(os.fsencode(path))
+    path.unlink()
+
+
+def remove(folder: Path) -> None:
+    """Removes the folder with what is in it, if it is this user's."""
+    with suppress(OSError):
+        if folder.lstat().st_uid != os.getuid():
+            raise PermissionError(errno.EPERM, "not ours")
+        for left in folder.iterdir():
+            left.unlink()
+        folder.rmdir()

@@ -1,0 +1,205 @@
+"""Which settings say how a run is executed, and which say what is learned and measured.
+
+The first may change whenever a run goes on: on another machine, with more patience, in another place. The second may
+not: a run's past would no longer compare with its future. Resuming a run and going on with an experiment's trials both
+ask here, and docs/OPERATIONS.md has the same table.
+"""
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+
+from protocols.codec import digest
+from runtime.paths import given_path
+from runtime.settings import SettingsError
+from runtime.text import TextError, decode_text
+from services.models.folder import PACKAGED
+from services.settings import Settings
+
+Kind = Literal["execution", "model", "file", "learning"]
+"""``execution`` may change. ``model`` may while the base model stays the same, ``file`` while what the file holds does.
+``learning`` may not."""
+
+EXECUTION = (
+    "run.rounds",
+    "model.device", "model.threads", "model.max_in_flight", "model.max_model_len", "model.cache_gib",
+    "model.gpu_memory", "model.trust_network",
+    "simulator.episodes", "simulator.instances", "simulator.step_seconds", "simulator.restarts",
+    "critic.in_flight", "relabeler.in_flight", "trainer.threads",
+    "evaluator.enabled", "evaluator.episodes", "evaluator.judgement_sets",
+    "alarms", "mesh", "retention", "metrics",
+)  # fmt: skip
+"""Sections here stand for all that is in them."""
+
+MODEL = ("model.engine", "model.path", "model.url")
+
+LEARNING = (
+    "run.seed", "world.name", "world.seeds",
+    "simulator.quota", "simulator.max_steps", "simulator.max_staleness", "simulator.temperature", "simulator.refine",
+    "actor.samples",
+    "critic.self_ask", "critic.questions", "critic.findings", "critic.asker", "critic.samples", "critic.phrasing",
+    "relabeler.enabled", "relabeler.verbs", "relabeler.trace", "relabeler.asker", "relabeler.phrasing",
+    "trainer.learner", "trainer.relabels", "trainer.drop", "trainer.prune", "trainer.rare", "trainer.accept",
+    "trainer.shared", "trainer.cut", "trainer.balance", "trainer.negatives", "trainer.replay",
+    "trainer.continue_from", "trainer.actor", "trainer.critic", "trainer.min_rows", "trainer.collapse",
+    "trainer.holdback", "trainer.critic_margin", "trainer.actor_margin",
+    "evaluator.split", "evaluator.tasks", "evaluator.judgements", "evaluator.samples", "evaluator.refine",
+)  # fmt: skip
+
+WORLD_EXECUTION = {
+    "household": (),
+    "ai2thor": (
+        "platform", "executable", "display", "headless", "gpu", "server",
+        "start_seconds", "reset_seconds", "step_seconds",
+    ),
+    "virtualhome": ("player", "connect", "display", "start_seconds", "reset_seconds", "call_seconds", "starts"),
+}  # fmt: skip
+"""The options of each world that say how it is executed."""
+
+WORLD_FILES = {"household": (), "ai2thor": ("tasks",), "virtualhome": ("tasks", "graphs")}
+
+WORLD_LEARNING = {
+    "household": (
+        "domain", "shift", "navigate_first", "open_first", "hold_to_break", "knife_to_slice", "n_fixtures", "n_smalls",
+        "frame", "max_steps", "admissible",
+    ),
+    "ai2thor": (
+        "scenes", "width", "height", "quality", "fov", "camera_fov", "visibility", "grid", "camera", "start", "shuffle",
+        "verbs", "objects_per_verb", "task_seed", "admissible", "max_steps",
+    ),
+    "virtualhome": (
+        "mode", "scenes", "verbs", "per_verb", "task_seed", "arrange", "admissible", "frame", "max_steps", "character",
+    ),
+}  # fmt: skip
+
+_OPTIONS = "world.options."
+
+PATHS = ("mesh.keys", "metrics.token_file", "evaluator.judgement_sets", "world.options.tasks", "world.options.graphs")
+"""The settings that are paths, beside ``model.path``, which may be a name too."""
+
+COMMANDS = ("world.options.player", "world.options.executable")
+"""The settings that are command lines, whose first word may be a path."""
+
+
+def kind_of(key: str, world: str) -> Kind | None:
+    """What a setting, by its dotted key, says in a world of this name. None where there is no such setting."""
+    if key.startswith(_OPTIONS):
+        option = key.removeprefix(_OPTIONS)
+        tables: tuple[tuple[Kind, Mapping[str, tuple[str, ...]]], ...] = (
+            ("execution", WORLD_EXECUTION),
+            ("file", WORLD_FILES),
+            ("learning", WORLD_LEARNING),
+        )
+        return next((kind for kind, table in tables if option in table.get(world, ())), None)
+    groups: tuple[tuple[Kind, tuple[str, ...]], ...] = (
+        ("execution", EXECUTION),
+        ("model", MODEL),
+        ("learning", LEARNING),
+    )
+    return next((kind for kind, names in groups if any(_is_in(key, name) for name in names)), None)
+
+
+def _is_in(key: str, name: str) -> bool:
+    return key == name or key.startswith(f"{name}.")
+
+
+def options_of(world: str) -> type[msgspec.Struct]:
+    """The struct of a world's options."""
+    return import_module(f"services.worlds.{world}.options").Options
+
+
+def leaves(settings: Settings) -> dict[str, Any]:
+    """Every setting by its dotted key, options of the world that are not given with their defaults."""
+    found = dict(_leaves(cast("dict[str, Any]", msgspec.to_builtins(settings))))
+    for field in msgspec.structs.fields(options_of(settings.world.name)):
+        found.setdefault(f"{_OPTIONS}{field.encode_name}", field.default)
+    return found
+
+
+def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(cast("Mapping[str, Any]", value), f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def essence(settings: Settings) -> dict[str, Any]:
+    """What a run is about: its settings of learning by dotted key, and of those that name a file whether they do."""
+    found: dict[str, Any] = {}
+    for key, value in leaves(settings).items():
+        match kind_of(key, settings.world.name):
+            case "file":
+                found[key] = bool(value)
+            case "learning" | None:
+                found[key] = value
+            case _:
+                pass
+    if settings.trainer.learner == "auto":
+        found["trainer.learner"] = "scripted" if settings.model.engine == "scripted" else "peft"
+    return found
+
+
+def contents(settings: Settings) -> dict[str, str]:
+    """The digests of what the named files hold, by the setting's key. What cannot be read is left out."""
+    named = [(key, value) for key, value in leaves(settings).items() if kind_of(key, settings.world.name) == "file"]
+    return {key: found for key, value in named if value and (found := _content(given_path(str(value))))}
+
+
+def _content(path: Path) -> str:
+    try:
+        files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+        return digest("\0".join(_text(file) for file in files).encode(errors="surrogateescape"))
+    except OSError:
+        return ""
+
+
+def _text(file: Path) -> str:
+    data = file.read_bytes()
+    try:
+        return decode_text(data, str(file))  # the same whatever editor's line ends it has
+    except TextError:
+        return data.decode(errors="surrogateescape")
+
+
+def with_absolute_paths(settings: Settings) -> Settings:
+    """The settings with every path absolute, so that they mean the same from any folder.
+
+    Raises:
+        SettingsError: a path has bytes that are not UTF-8, and cannot be written down.
+    """
+    table = cast("dict[str, Any]", msgspec.to_builtins(settings))
+    for key in (*PATHS, "model.path", *COMMANDS):
+        *above, name = key.split(".")
+        section = table
+        for part in above:
+            section = section[part]
+        value = section.get(name)
+        if not isinstance(value, str) or not value:
+            continue
+        made = _absolute(key, value)
+        try:
+            made.encode()
+        except UnicodeEncodeError:
+            raise SettingsError(f"{key} {made!r} is not UTF-8, and cannot be written down: rename it") from None
+        section[name] = made
+    return msgspec.convert(table, Settings)
+
+
+def _absolute(key: str, value: str) -> str:
+    if key == "model.path" and value in PACKAGED and not (Path(value) / "config.json").is_file():
+        return value
+    if key not in COMMANDS:
+        return str(given_path(value))
+    try:
+        program, *arguments = shlex.split(value) or [""]
+    except ValueError:  # the world says so
+        return value
+    if os.sep not in program:
+        return value
+    return shlex.join([str(given_path(program)), *arguments])
