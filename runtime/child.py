@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _service(given.role, given.instance, run, settings, given.key, given.connect)
     except Exception as error:
         found = leaves(error)
-        reasons = [leaf for leaf in found if _needs_a_person(leaf)]
+        reasons = [leaf for leaf in found if needs_a_person(leaf)]
         said = reasons or [leaf for leaf in found if isinstance(leaf, LogUnavailable)]
         for reason in said:
             log.error("%s", reason)
@@ -159,12 +159,12 @@ def _service(role: str, instance: str, run: RunFolder, settings: Any, key: Path 
         await entry(service)
         finished = True
 
-    shown = None if key is None else _read_key(key)
+    shown = None if key is None else wait_for_key(key)
     anyio.run(partial(run_service, role, instance, run, settings, main, key=shown, endpoint=endpoint))
     return 0 if finished else ASKED
 
 
-def _read_key(file: Path) -> Key:
+def wait_for_key(file: Path) -> Key:
     """The key; where its file is missing, it is waited for: the launcher makes again what a cleaner removed."""
     deadline = time.monotonic() + RESTORE_SECONDS
     while not file.exists() and time.monotonic() < deadline:
@@ -172,7 +172,7 @@ def _read_key(file: Path) -> Key:
     return read_key(file)
 
 
-def _needs_a_person(error: BaseException) -> bool:
+def needs_a_person(error: BaseException) -> bool:
     """Whether starting again cannot mend it."""
     if isinstance(error, OSError):
         return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV)

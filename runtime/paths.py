@@ -20,6 +20,11 @@ def given_path(text: str | Path) -> Path:
     return expanded(text).absolute()
 
 
+def shown(path: Path) -> str:
+    """A path as text that can be written down: in UTF-8, whatever the locale, with escapes for other bytes."""
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+
+
 def is_file(path: Path) -> bool:
     """Whether a file is there that can be read as one, a pipe too. False for what can be no path at all."""
     try:

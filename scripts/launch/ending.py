@@ -9,6 +9,7 @@ from pathlib import Path
 
 from protocols.messages import Estimate
 from runtime.log import LogFormatError
+from runtime.paths import shown
 from runtime.runfolder import RunFolder
 from runtime.settings import dump, load
 from scripts.launch.lines import estimate
@@ -43,7 +44,7 @@ def summarize(run: RunFolder) -> Summary:
 def _read(run: RunFolder) -> tuple[Settings, ReportState, Summary]:
     settings = load(Settings, file=run.settings_file)
     state = load_state(run, holdback=settings.trainer.holdback)
-    return settings, state, state.summary(run=str(run.path), version=importlib.metadata.version("selu"))
+    return settings, state, state.summary(run=shown(run.path), version=importlib.metadata.version("selu"))
 
 
 def tidy(run: RunFolder, settings: Settings) -> None:

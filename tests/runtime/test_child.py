@@ -8,10 +8,13 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
-from runtime.child import ASKED, command, environment, main_of
-from runtime.keys import read_key
+from runtime.child import ASKED, command, environment, main_of, needs_a_person, wait_for_key
+from runtime.keys import Key, read_key
+from runtime.log import LogFormatError, LogUnavailable
 from runtime.mesh import connect
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, dump
@@ -19,6 +22,8 @@ from runtime.supervisor import HOPELESS
 from services.settings import Settings
 
 pytestmark = pytest.mark.anyio
+
+SECONDS = 20.0
 
 
 @pytest.fixture
@@ -114,3 +119,26 @@ def test_a_user_without_a_name_gets_one_for_the_children(monkeypatch: pytest.Mon
     assert made["USER"] == made["LOGNAME"] == f"uid-{os.getuid()}"
     monkeypatch.setenv("USER", "anna")
     assert "USER" not in environment()
+
+
+def test_a_failing_disk_may_pass_and_a_damaged_log_does_not() -> None:
+    assert needs_a_person(LogFormatError("damaged")) and not needs_a_person(LogUnavailable("disk I/O error"))
+
+
+async def test_a_process_that_starts_waits_for_a_key_that_is_made_again(run: RunFolder) -> None:
+    run.listen_at()
+    file = run.keys.make("anna", "observer")
+    data = file.read_bytes()
+    file.unlink()
+    with anyio.fail_after(SECONDS):
+        async with anyio.create_task_group() as tasks:
+            read: list[Key] = []
+
+            async def wait() -> None:
+                read.append(await anyio.to_thread.run_sync(wait_for_key, file))
+
+            tasks.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
+            run.keys.restore(file.name, data)
+    assert read[0].name == "anna"
+    run.stop_listening()

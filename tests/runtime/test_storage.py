@@ -1,13 +1,17 @@
 """Waiting for space: an attempt is made again until there is some, and a process knows that it waits."""
 
 import errno
+import os
+import stat
+from pathlib import Path
 
 import anyio
 import pytest
 
-from protocols.errors import StorageFull
-from runtime import storage
-from runtime.storage import Waits, when_there_is_room
+from protocols.errors import StorageFailed, StorageFull
+from runtime import blobs, storage
+from runtime.blobs import BlobStore
+from runtime.storage import Waits, is_full, when_there_is_room
 
 pytestmark = pytest.mark.anyio
 
@@ -73,3 +77,43 @@ def test_waits_that_overlap_are_one() -> None:
         now[0] = 15.0
     assert not waits
     assert [(w.seconds, w.why) for w in waits.take_over()] == [(5.0, "first")]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (errno.ENOSPC, StorageFull),
+        (errno.EDQUOT, StorageFull),
+        (errno.EIO, StorageFailed),
+        (errno.EROFS, StorageFailed),
+        (errno.ENOENT, StorageFailed),
+    ],
+)
+def test_a_blob_that_cannot_be_written_is_waited_for_only_where_space_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[Exception]
+) -> None:
+    store = BlobStore(tmp_path)
+
+    def replace(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(kind) as error:
+        store.put(b"frame")
+    assert is_full(error.value) == (kind is StorageFull)
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"] == []
+
+
+def test_a_network_file_system_that_syncs_no_folders_takes_blobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(blobs.os, "fsync", fsync)
+    store = BlobStore(tmp_path)
+    assert store.get(store.put(b"frame")) == b"frame"
