@@ -88,10 +88,8 @@ class RemoteError(ProtocolError):
 _BY_CODE: dict[str, type[ProtocolError]] = {
     kind.code: kind
     for kind in (
-        ProtocolError, DecodeError, SchemaError, TooLarge, UnknownTopic, Forbidden, NotAdmitted, MeshError,
-        Busy, Unavailable, DeadlineExceeded, NotFound, StorageFull, StorageFailed, RemoteError,
         ProtocolError, DecodeError, SchemaError, TooLarge, UnknownTopic, Forbidden, NotAdmitted, Replaced, MeshError,
-        Busy, Unavailable, DeadlineExceeded, NotFound, StorageFull, RemoteError,
+        Busy, Unavailable, DeadlineExceeded, NotFound, StorageFull, StorageFailed, RemoteError,
     )
 }  # fmt: skip
 
