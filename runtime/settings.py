@@ -50,7 +50,17 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (),
         if not equals or not all(path):
             raise SettingsError(f"--set {override}: give it as section.key=value, for example --set run.seed=1")
         settings = _apply(settings, _nested(path, _Text(text.strip())), f"--set {override}", ())
+    _check_texts(msgspec.to_builtins(settings), ())
     return settings
+
+
+def _check_texts(value: Any, path: tuple[str, ...]) -> None:
+    """Raises `SettingsError` for a text that no file can hold: bytes of a name that are not UTF-8, or a zero byte."""
+    if isinstance(value, Mapping):
+        for name, inner in cast("Mapping[str, Any]", value).items():
+            _check_texts(inner, (*path, name))
+    elif isinstance(value, str) and ("\0" in value or value != value.encode(errors="replace").decode()):
+        raise SettingsError(f"{_dotted(path)} = {value!a} is not allowed: it has bytes that are not text in UTF-8")
 
 
 def _read(file: Path) -> Table:
@@ -60,6 +70,8 @@ def _read(file: Path) -> Table:
         raise SettingsError(f"cannot read settings from {file}: {error.strerror or error}") from error
     except TextError as error:
         raise SettingsError(str(error)) from error
+    except ValueError as error:  # a path that can be none
+        raise SettingsError(f"cannot read settings from {file}: {error}") from error
 
 
 class _Text(str):
@@ -73,7 +85,7 @@ def _nested(path: Sequence[str], value: _Text) -> Table:
 def _parsed(text: _Text) -> Any:
     try:
         table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # no TOML, a number with thousands of digits, brackets in brackets
         return str(text)
     # A newline inside the text could otherwise say more than one thing.
     return table["value"] if len(table) == 1 else str(text)

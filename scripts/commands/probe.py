@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.numbers import whole_number
 from scripts.output import complain, say
 
 if TYPE_CHECKING:
     from runtime.runfolder import RunFolder
     from services.settings import Settings
+
+EPISODES = 100_000
+"""The most that are asked for; each has a seed of its own in the split."""
 
 HELP = "ask a base model what it can tell and do in the household"
 
@@ -33,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--run", type=path_type, metavar="DIR", help="horizon: a run, whose settings and newest actor count"
     )
     parser.add_argument("--profile", default="household", metavar="NAME|FILE", help="whose world and model settings")
-    parser.add_argument("--episodes", type=int, default=200, metavar="N", help="how many (default: 200)")
+    parser.add_argument(
+        "--episodes", type=whole_number(2, EPISODES), default=200, metavar="N", help="how many (default: 200)"
+    )
     parser.add_argument("--split", choices=("dev", "heldout"), default="dev", help="which seeds (default: dev)")
     parser.add_argument("--out", type=path_type, metavar="DIR", help="where to (default: runs/probes)")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", dest="overrides", help="one setting")
@@ -56,19 +62,22 @@ def run(given: argparse.Namespace) -> int:
         settings = load(Settings, file=file, overrides=[*path, *given.overrides])
         if settings.world.name != "household":
             raise SettingsError("probes ask about the household, whose every state is known: set world.name to it")
-        if given.episodes < 2:
-            raise SettingsError("give --episodes 2 at least")
+        out = given.out or Path("runs/probes")
+        out.mkdir(parents=True, exist_ok=True)
         made = anyio.run(_until_signalled, given, settings, folder)
-    except (SettingsError, EngineError, RunFolderError, LogFormatError, ValueError) as error:
+    except (SettingsError, EngineError, RunFolderError, LogFormatError, ValueError, OSError) as error:
         complain(str(error))
         return 2
     if isinstance(made, int):
         return 128 + made
     text, figures = made
-    out = given.out or Path("runs/probes")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{given.probe}.md").write_text(text, encoding="utf-8")
-    (out / f"{given.probe}.json").write_bytes(figures)
+    try:
+        (out / f"{given.probe}.md").write_text(text, encoding="utf-8")
+        (out / f"{given.probe}.json").write_bytes(figures)
+    except OSError as error:
+        say(text)
+        complain(f"the figures cannot be written into {out}: {error.strerror or error}")
+        return 1
     say(f"{text}\nwritten to {out / given.probe}.md and .json")
     return 0
 
