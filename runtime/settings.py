@@ -49,18 +49,15 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (),
         path = tuple(part.strip() for part in key.split("."))
         if not equals or not all(path):
             raise SettingsError(f"--set {override}: give it as section.key=value, for example --set run.seed=1")
+        if _no_text(text) or _no_text(str(_parsed(_Text(text)))):
+            raise SettingsError(f"--set {override}: it has bytes that are not text in UTF-8, or a zero byte")
         settings = _apply(settings, _nested(path, _Text(text.strip())), f"--set {override}", ())
-    _check_texts(msgspec.to_builtins(settings), ())
     return settings
 
 
-def _check_texts(value: Any, path: tuple[str, ...]) -> None:
-    """Raises `SettingsError` for a text that no file can hold: bytes of a name that are not UTF-8, or a zero byte."""
-    if isinstance(value, Mapping):
-        for name, inner in cast("Mapping[str, Any]", value).items():
-            _check_texts(inner, (*path, name))
-    elif isinstance(value, str) and ("\0" in value or value != value.encode(errors="replace").decode()):
-        raise SettingsError(f"{_dotted(path)} = {value!a} is not allowed: it has bytes that are not text in UTF-8")
+def _no_text(text: str) -> bool:
+    """Whether it cannot be written into a file: bytes of a name that are not UTF-8, or a zero byte."""
+    return "\0" in text or text != text.encode(errors="replace").decode()
 
 
 def _read(file: Path) -> Table:

@@ -15,8 +15,8 @@ from scripts.launch.plan import PROFILES
 from services.settings import Settings
 
 PATHS = (
-    "", " ", "/nowhere/x", "file", "garbage", "folder", "empty", "a\0b", "new\nline", "sur\udcff", "x" * 5000, "file/x",
-    "dangling", "loop", "~nobodyhere/x", "/dev/null", "/proc/self/mem", "secret", "-x", ".",
+    "", " ", "/proc/nowhere/x", "file", "garbage", "folder", "empty", "a\0b", "new\nline", "sur\udcff", "x" * 5000,
+    "file/x", "dangling", "loop", "~nobodyhere/x", "/dev/null", "/proc/self/mem", "secret", "-x", ".",
 )  # fmt: skip
 NUMBERS = ("-1", "0", "1e999", "nan", "inf", "9" * 5000, "abc", "", "0x10", "1.5", "-0.5", str(1 << 70), "٣")
 SETTINGS = (
@@ -37,6 +37,9 @@ FILES_IN_SETTINGS = (
 UP = ("up", "--dry-run", "--profile", "scripted")
 NEVER = ("--set", "x=1")
 """A setting that there is not: what may start ends before it does."""
+
+PARSER = selu.parser()
+"""Made once: it takes longer than most commands here."""
 
 Command = tuple[str, ...]
 
@@ -74,7 +77,9 @@ def unforeseen(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[BaseExcepti
 
     monkeypatch.chdir(place)
     monkeypatch.setattr(selu, "record", record)
-    monkeypatch.setattr("scripts.launch.health.vllm", lambda: iter(()))
+    monkeypatch.setattr(selu, "parser", lambda: PARSER)
+    for slow in ("packages", "image_packages", "vllm"):  # they ask for no argument
+        monkeypatch.setattr(f"scripts.launch.health.{slow}", lambda: iter(()))
     monkeypatch.setattr("scripts.commands.attach.CONNECT_SECONDS", 0.01)
     return found
 
