@@ -59,8 +59,8 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (),
         path = tuple(part.strip() for part in name.split("."))
         if not equals or not all(path):
             raise SettingsError(f"--set {override}: give it as section.key=value, for example --set run.seed=1")
-        if not override.isprintable() and any("\ud800" <= char <= "\udfff" for char in override):
-            raise SettingsError(f"--set {override!a}: {name} is given as text that is not UTF-8")
+        if _no_text(text) or _no_text(str(parsed(text))):
+            raise SettingsError(f"--set {override}: {name} has bytes that are not text in UTF-8, or a zero byte")
         if _in_table(settings, path):
             tables.append((path, override))
         else:
@@ -80,6 +80,11 @@ def _in_table(settings: Any, path: Sequence[str]) -> bool:
     return False
 
 
+def _no_text(text: str) -> bool:
+    """Whether it cannot be written into a file: bytes of a name that are not UTF-8, or a zero byte."""
+    return "\0" in text or text != text.encode(errors="replace").decode()
+
+
 def _read(file: Path) -> Table:
     try:
         return read_toml(file)
@@ -87,6 +92,8 @@ def _read(file: Path) -> Table:
         raise SettingsError(f"cannot read settings from {file}: {error.strerror or error}") from error
     except TextError as error:
         raise SettingsError(str(error)) from error
+    except ValueError as error:  # a path that can be none
+        raise SettingsError(f"cannot read settings from {file}: {error}") from error
 
 
 class _Text(str):

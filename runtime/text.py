@@ -72,6 +72,8 @@ def parse_toml(text: str, name: str, *, secret: bool = False) -> dict[str, Any]:
         raise TextError(_toml_error("" if secret else text, name, str(error))) from None
     except RecursionError:
         raise TextError(f"{name}: not TOML that can be read: it is nested too deeply") from None
+    except ValueError:  # what Python says of whole numbers with thousands of digits
+        raise TextError(f"{name}: not TOML that can be read: it has a number with too many digits") from None
 
 
 def _toml_error(text: str, name: str, said: str) -> str:

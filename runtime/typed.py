@@ -46,7 +46,7 @@ def parsed(text: str) -> Any:
     """The text as a TOML value, or itself where it is none."""
     try:
         table = tomllib.loads(f"value = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no TOML, a number with thousands of digits, brackets in brackets
         return str(text)
     # A newline inside the text could otherwise say more than one thing.
     return table["value"] if len(table) == 1 else str(text)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from runtime.paths import expanded
+from scripts.numbers import shortened
 
 
 def _why(text: str) -> str:
@@ -23,4 +24,11 @@ def path_type(text: str) -> Path:
         text.encode()
     except UnicodeEncodeError:
         raise argparse.ArgumentTypeError(_why(text)) from None
-    return expanded(text)
+    try:
+        path = expanded(text)
+        path.resolve()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, links in a circle, a zero byte
+        why = error.strerror if isinstance(error, OSError) else error
+        raise argparse.ArgumentTypeError(f"there can be no such path as {shortened(text)}: {why}") from None
+    return path

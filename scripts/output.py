@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO, cast
 
+from scripts.numbers import shortened
+
 READER_GONE = (errno.EPIPE, errno.EIO, errno.ESHUTDOWN, errno.ECONNRESET)
 """How a pipe, a terminal and a socket say that nobody reads them any more."""
 
@@ -50,6 +52,12 @@ def complain(text: str) -> None:
     """Writes a line to stderr, where that can be written."""
     with suppress(OSError, ValueError):
         _write(sys.stderr, f"selu: {text}\n")
+
+
+def told(error: OSError) -> str:
+    """What failed, and on which file."""
+    why = error.strerror or str(error)
+    return why if error.filename is None else f"{shortened(os.fsdecode(error.filename), 200)}: {why}"
 
 
 def encodable(text: str, encoding: str | None) -> str:

@@ -68,6 +68,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare()
     given = argparse.Namespace()
     try:
+        Path.cwd()
+    except OSError as error:
+        complain(f"the current folder cannot be used ({error.strerror}): change to another one")
+        return 2
+    try:
         parser().parse_args(arguments, given)
         return settle(given.run_command(given))
     except SystemExit as end:  # of argparse, which has said why, or of a signal

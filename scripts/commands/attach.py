@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.numbers import LARGEST, whole_number
 from scripts.output import causes, complain, say
 
 if TYPE_CHECKING:
@@ -34,14 +35,14 @@ WATCH_SECONDS, GONE_SECONDS = 1.0, 5.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="TOPIC", help="for example verdicts, rounds, evaluations, steps, health")
     parser.add_argument(
-        "--from", dest="start", default="now", metavar="start|now|OFFSET", help="where to begin (default: now)"
+        "--from", dest="start", default="now", metavar="start|now|LARGEST", help="where to begin (default: now)"
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--run", type=path_type, metavar="DIR", help="the run's folder")
     where.add_argument("--connect", metavar="ENDPOINT", help="the hub's endpoint, e.g. tcp://127.0.0.1:5555")
     parser.add_argument("--key", type=path_type, metavar="FILE", help="the key to join with (see selu keys)")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--count", type=int, metavar="N", help="end after N messages")
+    parser.add_argument("--count", type=whole_number(0, LARGEST), metavar="N", help="end after N messages")
 
 
 def run(given: argparse.Namespace) -> int:
@@ -58,9 +59,9 @@ def run(given: argparse.Namespace) -> int:
     write = as_json if given.json else as_text
     tell = _Counted(lambda found: say(write(found)), given.count)
     try:
-        start = given.start if given.start in ("start", "now") else int(given.start)
-    except ValueError:
-        return _refuse(f"--from {given.start!r} is not start, now or an offset (a whole number)")
+        start = given.start if given.start in ("start", "now") else whole_number(0, LARGEST)(given.start)
+    except argparse.ArgumentTypeError as error:
+        return _refuse(f"--from {given.start!r} is not start, now or an offset: {error}")
     try:
         declared = topic(given.topic)
         key = read_key(given.key) if given.key else None

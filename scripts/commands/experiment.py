@@ -12,7 +12,8 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from scripts.arguments import path_type
-from scripts.output import complain, say
+from scripts.numbers import positive_number, whole_number
+from scripts.output import complain, say, told
 
 HELP = "compare methods over seeds and base models, and write one table"
 
@@ -20,8 +21,12 @@ HELP = "compare methods over seeds and base models, and write one table"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE.toml", help="the experiment, or the name of one in scripts/experiments")
     parser.add_argument("--out", type=path_type, metavar="DIR", help="its folder (default: runs/experiments/<name>)")
-    parser.add_argument("--parallel", type=int, metavar="N", help="runs at once (default: as the file says)")
-    parser.add_argument("--minutes", type=float, metavar="M", help="begin no run that would last longer than this")
+    parser.add_argument(
+        "--parallel", type=whole_number(1, 1000), metavar="N", help="runs at once (default: as the file says)"
+    )
+    parser.add_argument(
+        "--minutes", type=positive_number, metavar="M", help="begin no run that would last longer than this"
+    )
     parser.add_argument(
         "--heldout",
         action="store_true",
@@ -85,6 +90,8 @@ def run(given: argparse.Namespace) -> int:
             out.write(f"{len(runner.outcomes)} of {len(trials)} runs are in {folder / 'results.md'}\n")
     except (SettingsError, LogFormatError) as error:
         return _refuse(str(error))
+    except OSError as error:
+        return _refuse(told(error))
     if runner.stopped:
         return 128 + runner.stopped
     return 0 if given.report or len(runner.outcomes) == len(trials) else 1

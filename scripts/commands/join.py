@@ -87,7 +87,10 @@ async def _keep(
 
     def end(with_code: int, why: str) -> None:
         nonlocal code
-        out.write(f"{why}\n")
+        if with_code in (1, 2):
+            complain(why)
+        else:
+            out.write(f"{why}\n")
         code = with_code
         over.set()
 

@@ -7,16 +7,19 @@ with --run also by the actor that the run has taught.
 """
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
+from scripts.numbers import whole_number
 from scripts.output import complain, say
 
 if TYPE_CHECKING:
     from runtime.runfolder import RunFolder
     from services.settings import Settings
+
+EPISODES = 100_000
+"""The most that are asked for; each has a seed of its own in the split."""
 
 HELP = "ask a base model what it can tell and do in the household"
 
@@ -34,7 +37,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--run", type=path_type, metavar="DIR", help="horizon: a run, whose settings and newest actor count"
     )
     parser.add_argument("--profile", default="household", metavar="NAME|FILE", help="whose world and model settings")
-    parser.add_argument("--episodes", type=int, default=200, metavar="N", help="how many (default: 200)")
+    parser.add_argument(
+        "--episodes", type=whole_number(2, EPISODES), default=200, metavar="N", help="how many (default: 200)"
+    )
     parser.add_argument("--split", choices=("dev", "heldout"), default="dev", help="which seeds (default: dev)")
     parser.add_argument("--out", type=path_type, metavar="DIR", help="where to (default: runs/probes)")
     parser.add_argument("--set", action="append", default=[], metavar="K=V", dest="overrides", help="one setting")
@@ -46,9 +51,10 @@ def run(given: argparse.Namespace) -> int:
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError
+    from scripts.launch.model_check import model_problems
     from scripts.launch.plan import profile_file
     from scripts.launch.resolve import resolve
-    from services.models.engine import EngineError
+    from services.models.engine import EngineError, ModelUnusable
 
     try:
         folder = RunFolder.open(given.run) if given.run else None
@@ -56,57 +62,58 @@ def run(given: argparse.Namespace) -> int:
         settings = resolve(file, model=given.model, overrides=given.overrides)
         if settings.world.name != "household":
             raise SettingsError("probes ask about the household, whose every state is known: set world.name to it")
-        if given.episodes < 2:
-            raise SettingsError("give --episodes 2 at least")
-        made = anyio.run(_until_signalled, given, settings, folder)
-    except (SettingsError, EngineError, RunFolderError, LogFormatError, ValueError) as error:
+        taught = _newest_actor(folder) if folder else None
+        if found := model_problems(settings, learns=taught is not None):
+            raise ModelUnusable("; ".join(found))
+        out = given.out or Path("runs/probes")
+        out.mkdir(parents=True, exist_ok=True)
+        made = anyio.run(_until_signalled, given, settings, taught)
+    except (SettingsError, EngineError, RunFolderError, LogFormatError, ValueError, OSError) as error:
         complain(str(error))
         return 2
     if isinstance(made, int):
         return 128 + made
     text, figures = made
-    out = given.out or Path("runs/probes")
-    out.mkdir(parents=True, exist_ok=True)
-    (out / f"{given.probe}.md").write_text(text, encoding="utf-8")
-    (out / f"{given.probe}.json").write_bytes(figures)
+    try:
+        (out / f"{given.probe}.md").write_text(text, encoding="utf-8")
+        (out / f"{given.probe}.json").write_bytes(figures)
+    except OSError as error:
+        say(text)
+        complain(f"the figures cannot be written into {out}: {error.strerror or error}")
+        return 1
     say(f"{text}\nwritten to {out / given.probe}.md and .json")
     return 0
 
 
 async def _until_signalled(
-    given: argparse.Namespace, settings: "Settings", run: "RunFolder | None"
+    given: argparse.Namespace, settings: "Settings", taught: "tuple[int, Path] | None"
 ) -> tuple[str, bytes] | int:
     """What `_probe` returns, or the signal that ended it: the engine's processes are then ended, too."""
     from runtime.signals import ENDING, until_signalled
 
     async with until_signalled(*ENDING) as stopped:
-        return await _probe(given, settings, run)
+        return await _probe(given, settings, taught)
     return stopped.number
 
 
-async def _probe(given: argparse.Namespace, settings: "Settings", run: "RunFolder | None") -> tuple[str, bytes]:
+async def _probe(
+    given: argparse.Namespace, settings: "Settings", taught: "tuple[int, Path] | None"
+) -> tuple[str, bytes]:
     """The page and the JSON."""
-    import anyio.to_thread
     import msgspec
 
-    from scripts.launch.model_check import model_problems
     from scripts.probing import page
     from scripts.probing.bench import Bench
     from scripts.probing.capability import capability
     from scripts.probing.horizon import ALL_STEPS, horizon
     from scripts.probing.templates import templates
     from scripts.trials.machine import describe
-    from services.models.engine import ModelUnusable
     from services.models.load import load_engine
     from services.worlds.household.options import read_options
 
     steps = ALL_STEPS if given.probe == "horizon" else settings.simulator.max_steps
     options = read_options({"max_steps": steps, **settings.world.options})
     first = getattr(settings.world.seeds, f"{given.split}_judge")
-    taught = _newest_actor(run) if run else None
-    found = await anyio.to_thread.run_sync(partial(model_problems, settings, learns=taught is not None))
-    if found:
-        raise ModelUnusable("; ".join(found))
     engine = await load_engine(
         settings.model, role="actor", max_versions=1, max_rank=settings.trainer.actor.rank,
         adapters=taught is not None,
@@ -133,7 +140,7 @@ async def _probe(given: argparse.Namespace, settings: "Settings", run: "RunFolde
         probe=given.probe, about=ABOUT[given.probe], base_model=engine.identity.base_model,
         world=msgspec.to_builtins(settings.world), split=given.split, first_seed=first, episodes=given.episodes,
         hardware=describe(), command=f"selu probe {given.probe} --episodes {given.episodes} --split {given.split}"
-        + (f" --run {given.run}" if run else ""),
+        + (f" --run {given.run}" if given.run else ""),
     )  # fmt: skip
     return page.page(made, sections), page.to_json(made, figures)
 

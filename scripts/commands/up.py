@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
-from scripts.output import complain, say
+from scripts.output import complain, say, told
 
 if TYPE_CHECKING:
     from runtime.runfolder import RunFolder
@@ -103,9 +103,7 @@ def run(given: argparse.Namespace) -> int:
     except (SettingsError, RunFolderError, LogFormatError, KeysError) as error:
         return _refuse(str(error))
     except OSError as error:
-        if not is_full(error):
-            raise
-        return _refuse(f"{error}: free space, and try again")
+        return _refuse(f"{told(error)}{': free space, and try again' if is_full(error) else ''}")
 
 
 def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int:
@@ -141,11 +139,11 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
                 summary = conclude(folder)
             out.write(conclusion(summary, folder) + "\n")
         except OSError as error:
-            if not is_full(error):
-                raise
-            return _refuse(
-                f"the report cannot be written: {error}: free space; then `selu report {folder.path}` writes it"
+            complain(
+                f"the report cannot be written: {told(error)}: {'free space' if is_full(error) else 'mend that'}; then "
+                f"`selu report {folder.path}` writes it"
             )
+            return 2 if is_full(error) else 1
         if outcome.how == "stopped":
             out.write(f"\nstopped; go on with: {resume}\n")
             return 128 + outcome.signal

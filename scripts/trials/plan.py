@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from protocols.codec import digest
-from runtime.paths import expanded, given_path
+from runtime.paths import expanded, given_path, is_file
 from runtime.settings import Layer, SettingsError, dump, load
 from runtime.text import TextError, read_text
 from scripts.launch.plan import method_file, profile_file
@@ -80,7 +80,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 def find(name: str) -> Path:
     """The file of an experiment in this package by its name, else the file that is named."""
     ready = READY / f"{name}.toml"
-    return ready if ready.is_file() else expanded(name)
+    return ready if is_file(ready) else expanded(name)
 
 
 def name_of(file: Path) -> str:

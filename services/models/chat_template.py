@@ -7,6 +7,7 @@ milliseconds.
 import importlib.util
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -103,9 +104,11 @@ def render(template: str, names: Mapping[str, str], *, picture: bool = True) -> 
     environment.globals["strftime_now"] = lambda format: "2026-01-01"
     content = [*([{"type": "image"}] if picture else []), {"type": "text", "text": MARK}]
     try:
-        return environment.from_string(_GENERATION.sub("", template)).render(
-            {**names, "messages": [{"role": "user", "content": content}], "add_generation_prompt": True}
-        )
+        with warnings.catch_warnings():  # LLaVA's published template has a stray backslash, which Jinja only warns of
+            warnings.simplefilter("ignore")
+            return environment.from_string(_GENERATION.sub("", template)).render(
+                {**names, "messages": [{"role": "user", "content": content}], "add_generation_prompt": True}
+            )
     except jinja2.TemplateSyntaxError as error:
         raise NoTemplate(f"it is not a Jinja template ({error.message} at line {error.lineno})") from None
     except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from runtime.paths import expanded
 from services.models.chat_template import template_flaws
 from services.models.engine import ModelUnusable
 from services.models.installed_classes import answers_about_pictures, takes_adapters
@@ -43,7 +44,7 @@ def model_path(settings: Model) -> Path:
     """Where the settings say the base model lies, whether or not it does."""
     if not settings.path:
         return MICRO
-    path = Path(settings.path).expanduser()
+    path = expanded(settings.path)
     if settings.path in PACKAGED and not (path / "config.json").is_file():
         return MICRO.parent / settings.path
     return path

@@ -87,7 +87,7 @@ def test_virtualhome_and_the_household_decide_too() -> None:
         ("seed=1", ["there is no setting seed (did you mean run.seed?)"]),
         ("run.Seed=1", ["did you mean seed?"]),
         ("mesh.call-seconds=1", ["did you mean call_seconds"]),
-        ("model.path=\udcff", ["model.path is given as text that is not UTF-8"]),
+        ("model.path=\udcff", ["model.path has bytes that are not text in UTF-8"]),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_the_type_and_an_example(override: str, says: list[str]) -> None:
