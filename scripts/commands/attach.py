@@ -35,7 +35,7 @@ WATCH_SECONDS, GONE_SECONDS = 1.0, 5.0
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="TOPIC", help="for example verdicts, rounds, evaluations, steps, health")
     parser.add_argument(
-        "--from", dest="start", default="now", metavar="start|now|LARGEST", help="where to begin (default: now)"
+        "--from", dest="start", default="now", metavar="start|now|OFFSET", help="where to begin (default: now)"
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--run", type=path_type, metavar="DIR", help="the run's folder")
