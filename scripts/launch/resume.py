@@ -1,15 +1,19 @@
 """Whether a run may go on under changed settings, and what it was begun with."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from protocols.messages import Round
+from runtime.log import LogFormatError
 from runtime.metrics import read_metrics
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError
 from services.models.base_model import base_model, same_base_model
 from services.models.engine import EngineError
+from services.report.load import deliveries
 from services.setting_kinds import MODEL, contents, essence, kind_of, leaves
 from services.settings import Settings
 
@@ -28,6 +32,7 @@ def check_resumed(run: RunFolder, before: Settings, after: Settings) -> None:
             "that (docs/OPERATIONS.md lists what may change)"
         )
     _check_files(run, before, after)
+    _check_rounds(run, before, after)
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -60,6 +65,22 @@ def _check_files(run: RunFolder, before: Settings, after: Settings) -> None:
                 f"{key}: {leaves(after)[key]} holds something else than when {run.path} was begun: put the former file "
                 "back, or start a new run"
             )
+
+
+def _check_rounds(run: RunFolder, before: Settings, after: Settings) -> None:
+    """A run that has gone further than it is to go would wait for ever."""
+    if after.run.rounds >= before.run.rounds:
+        return
+    reached = 0
+    with suppress(LogFormatError):  # no log: it has not begun
+        for delivery in deliveries(run, ("rounds",)):
+            if isinstance(delivery.message, Round):
+                reached = max(reached, delivery.message.number)
+    if reached > after.run.rounds:
+        raise SettingsError(
+            f"run.rounds is {after.run.rounds}, and {run.path} is in round {reached} already: set run.rounds={reached} "
+            "or more"
+        )
 
 
 def _check_model(run: RunFolder, before: Settings, after: Settings) -> None:

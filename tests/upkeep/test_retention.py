@@ -12,7 +12,7 @@ from runtime.blobs import BlobStore
 from runtime.log import Log, Mark
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
-from runtime.settings import dump, load
+from runtime.settings import SettingsError, dump, load
 from scripts.launch.plan import resumed_plan
 from scripts.launch.preflight import problems
 from scripts.selu import main
@@ -261,3 +261,8 @@ def test_a_run_cannot_go_on_with_settings_that_learn_from_what_was_let_go(made: 
 def test_the_grace_is_longer_than_any_episode() -> None:
     longest = Simulator(max_steps=10, step_seconds=30)
     assert grace_seconds(Settings(simulator=longest)) > 10 * (30 + 5 * 120)
+
+
+def test_a_run_cannot_go_back_to_fewer_rounds_than_it_has_begun(made: Made) -> None:
+    with pytest.raises(SettingsError, match=r"is in round 3 already: set run\.rounds=3 or more"):
+        resumed_plan(made[0].path, overrides=["run.rounds=2"])
