@@ -1,5 +1,6 @@
 """Fixtures for the whole suite: a hub in this process with real sockets, and who connects to it."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -45,7 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
         if path in ONE_WORKER:
             item.add_marker(pytest.mark.xdist_group(path))
-    items.sort(key=lambda item: (item.get_closest_marker("vllm") is None, item.get_closest_marker("slow") is None))
+    vllm = {item.path for item in items if item.get_closest_marker("vllm")}
+    items.sort(key=lambda item: (item.path not in vllm, item.get_closest_marker("slow") is None))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,6 +60,16 @@ def own_temporary_folder() -> Generator[None]:
         patch.setattr(tempfile, "tempdir", folder)
         yield
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_environment() -> Generator[None]:
+    """Undoes what vLLM sets for its own processes, LD_PRELOAD among it: no later test's processes may inherit it."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture

@@ -1,23 +1,11 @@
 """Models for the engine tests: the micro model where it is there, and a tiny one with random weights."""
 
-import os
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from services.models.folder import MICRO
 from tests.models.tiny import build_model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _environment() -> Generator[None]:
-    """vLLM sets variables for its own processes, LD_PRELOAD among them, which no later test's processes may inherit."""
-    before = dict(os.environ)
-    yield
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
