@@ -66,12 +66,18 @@ def command(
 def environment() -> dict[str, str]:
     """What a child's environment needs beside ours.
 
-    A folder named ``runtime`` where the launcher was started must not stand in for this one. And threads that wait for
-    one another sleep: the processes of a mesh have more threads than there are cores, and one that spins instead keeps
-    from a core the very thread that it waits for. A user without a name gets one.
+    A folder named ``runtime`` in the current folder or on ``PYTHONPATH`` must not replace this one, so this package's
+    own folders come first. Threads that wait sleep: a mesh has more threads than there are cores, and a thread that
+    spins keeps the one it waits for from running. A user without a name gets one.
     """
-    ours = {} if Path.cwd() == Path(__file__).parents[1] else {"PYTHONSAFEPATH": "1"}
-    return {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"), **user_variables(), **ours}
+    root = str(Path(__file__).parents[1])
+    path = [root, *(place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place not in ("", root))]
+    return {
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive"),
+        "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONSAFEPATH": "1",
+        **user_variables(),
+    }
 
 
 def main_of(role: str) -> Main:

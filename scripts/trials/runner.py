@@ -14,6 +14,7 @@ import anyio
 import anyio.abc
 import anyio.to_thread
 
+from runtime.child import environment
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError
 from runtime.signals import ENDING, receiving
@@ -199,7 +200,7 @@ class Runner:
         with _log(trial).open("ab") as log, self._placement.taken() as place:
             process = await anyio.open_process(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-                pass_fds=[self._lifeline], env={**os.environ, **place},
+                pass_fds=[self._lifeline], env={**os.environ, **environment(), **place},
             )  # fmt: skip
             try:
                 return await process.wait()

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -12,6 +13,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import pytest
 
+import selu
 from runtime.child import ASKED, command, environment, main_of, needs_a_person, wait_for_key
 from runtime.keys import Key, read_key
 from runtime.log import LogFormatError, LogUnavailable
@@ -67,6 +69,7 @@ def test_an_endpoint_in_use_is_named_and_not_tried_again(run: RunFolder) -> None
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         run.listen_at(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+        run.keys.allowed_file.touch()
         ended = started(run, "hub")
     assert ended.returncode == HOPELESS
     assert f"cannot open {run.endpoint}: Address already in use" in ended.stderr and "Traceback" not in ended.stderr
@@ -88,16 +91,37 @@ def test_a_role_nobody_wrote_is_not_tried_again(run: RunFolder) -> None:
     assert ended.returncode == HOPELESS and "no role 'nobody'" in ended.stderr
 
 
-def test_a_folder_of_our_name_where_the_launcher_was_started_is_not_ours(
-    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("where", ["the current folder", "PYTHONPATH"])
+def test_a_child_never_imports_another_package_of_our_name(
+    run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    (tmp_path / "elsewhere" / "runtime").mkdir(parents=True)
-    (tmp_path / "elsewhere" / "runtime" / "__init__.py").write_text("raise SystemExit('the wrong one')")
-    monkeypatch.chdir(tmp_path / "elsewhere")
+    other = packages_of_our_names(tmp_path / "other")
+    if where == "PYTHONPATH":
+        monkeypatch.setenv("PYTHONPATH", str(other))
+    else:
+        monkeypatch.chdir(other)
     argv = command("nobody-0", "nobody", run, lifeline=None)
     environ = {**os.environ, **environment()}
     ended = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False, env=environ)
     assert "no role 'nobody'" in ended.stderr
+
+
+def test_the_command_never_imports_another_package_of_our_name(tmp_path: Path) -> None:
+    other = packages_of_our_names(tmp_path / "other")
+    path = f"{other}{os.pathsep}{Path(selu.__file__).parent}"
+    argv = [sys.executable, "-c", "import selu, sys; sys.exit(selu.main())", "report", str(tmp_path / "none")]
+    ended = subprocess.run(
+        argv, capture_output=True, text=True, timeout=20, check=False, cwd=other, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert ended.returncode == 2 and "does not exist" in ended.stderr
+
+
+def packages_of_our_names(folder: Path) -> Path:
+    """A folder with packages that end whoever imports them."""
+    for name in ("protocols", "runtime", "services", "scripts"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    return folder
 
 
 @pytest.mark.parametrize("given,told", [(None, "passive"), ("active", "active")])
