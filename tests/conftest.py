@@ -38,14 +38,17 @@ ONE_WORKER = (
 """Modules whose fixtures take seconds to make: one worker of pytest-xdist runs all of a module's tests."""
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks the test, before pytest-xdist looks for groups."""
+    path = item.path.relative_to(TESTS).as_posix()
+    if path.startswith(SLOW):
+        item.add_marker(pytest.mark.slow)
+    if path in ONE_WORKER:
+        item.add_marker(pytest.mark.xdist_group(path))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests, and puts those that take seconds first, so that no worker waits for another at the end."""
-    for item in items:
-        path = item.path.relative_to(TESTS).as_posix()
-        if path.startswith(SLOW):
-            item.add_marker(pytest.mark.slow)
-        if path in ONE_WORKER:
-            item.add_marker(pytest.mark.xdist_group(path))
+    """Puts modules that start vLLM first, then those that take seconds: no worker waits for another at the end."""
     vllm = {item.path for item in items if item.get_closest_marker("vllm")}
     items.sort(key=lambda item: (item.path not in vllm, item.get_closest_marker("slow") is None))
 
