@@ -2,9 +2,12 @@
 
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -12,14 +15,17 @@ import pytest
 
 from runtime.runfolder import RunFolder
 from scripts.soaking.launched import Launched
-from tests.mesh.launched import SMALL, seen
+from tests.mesh.launched import SMALL, observer, seen
 
 pytestmark = pytest.mark.anyio
 SECONDS = 60
 
 
-async def start(folder: Path, stdout: int, *, before: str = "true", session: bool = False) -> Launched:
-    """A scripted run of many rounds that writes to a descriptor. Returns once the run plays.
+@asynccontextmanager
+async def started(
+    folder: Path, stdout: int, *, before: str = "true", session: bool = False
+) -> AsyncGenerator[Launched]:
+    """A scripted run of many rounds that writes to a descriptor, once it plays. Nothing of it is left behind.
 
     The descriptor is closed here, ``before`` is a shell command that sets up what the run inherits, and with
     ``session`` the run leads a session of its own, as one on a terminal of its own does.
@@ -32,9 +38,15 @@ async def start(folder: Path, stdout: int, *, before: str = "true", session: boo
     )  # fmt: skip
     os.close(stdout)
     run = Launched(process, RunFolder(folder))
-    with anyio.fail_after(SECONDS):
-        await seen(run, "trajectories", 3)
-    return run
+    try:
+        with anyio.fail_after(SECONDS):
+            await seen(run, "trajectories", 3)
+            yield run
+    finally:
+        with anyio.CancelScope(shield=True):
+            if process.returncode is None:
+                process.kill()  # its processes end by themselves when it is gone
+            await process.wait()
 
 
 def check_ended(run: Launched, code: int, wanted: int) -> None:
@@ -47,8 +59,7 @@ def check_ended(run: Launched, code: int, wanted: int) -> None:
 
 async def test_a_run_whose_reader_is_gone_goes_on_and_ctrl_c_ends_it_orderly(tmp_path: Path) -> None:
     read, write = os.pipe()
-    run = await start(tmp_path / "run", write)
-    with anyio.fail_after(SECONDS):
+    async with started(tmp_path / "run", write) as run:
         os.close(read)
         await seen(run, "rounds", 6)
         run.process.send_signal(signal.SIGINT)
@@ -60,11 +71,26 @@ async def test_a_terminal_that_closes_ends_a_run_orderly_unless_hang_ups_are_ign
     tmp_path: Path, ignored: bool
 ) -> None:
     ours, theirs = pty.openpty()
-    run = await start(tmp_path / "run", theirs, before="trap '' HUP" if ignored else "true", session=True)
-    with anyio.fail_after(SECONDS):
+    before = "trap '' HUP" if ignored else "true"
+    async with started(tmp_path / "run", theirs, before=before, session=True) as run:
         os.close(ours)
         run.process.send_signal(signal.SIGHUP)  # what the kernel sends to the terminal's session
         if ignored:
             await seen(run, "rounds", 6)
             run.process.send_signal(signal.SIGTERM)
         check_ended(run, await run.process.wait(), 128 + (signal.SIGTERM if ignored else signal.SIGHUP))
+
+
+async def test_a_run_goes_on_when_the_last_logout_removes_its_private_folder(tmp_path: Path) -> None:
+    async with started(tmp_path / "run", os.open(os.devnull, os.O_WRONLY)) as run:
+        round_then = await rounds(run)
+        shutil.rmtree(run.run.sockets_link.resolve())
+        await seen(run, "rounds", round_then + 6)  # whoever attaches now finds the new sockets
+        run.process.send_signal(signal.SIGTERM)
+        check_ended(run, await run.process.wait(), 128 + signal.SIGTERM)
+
+
+async def rounds(run: Launched) -> int:
+    """How many announcements of rounds the log holds now."""
+    async with observer(run) as mesh, mesh.subscribe("rounds", start="start") as stream:
+        return len([delivery async for delivery in stream.past()])

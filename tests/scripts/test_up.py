@@ -108,6 +108,8 @@ async def test_when_the_launcher_is_killed_nothing_is_left_and_the_run_can_be_re
             with anyio.fail_after(AFTER_KILL_SECONDS):
                 for process in found.values():
                     await gone(process.pid)
+        attach = ["attach", "verdicts", "--run", str(tmp_path / "run"), "--from", "start", "--count", "1"]
+        assert main(attach) == 0, "what is logged can be read after a crash"
         resumed = await anyio.run_process(
             [sys.executable, "-m", "scripts.selu", "up", "--resume", str(tmp_path / "run")],
             check=False,
@@ -116,6 +118,15 @@ async def test_when_the_launcher_is_killed_nothing_is_left_and_the_run_can_be_re
         assert resumed.returncode == 0, resumed.stdout.decode()
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["finished"] and summary["trajectories"]["lost"] == 0
+
+
+async def test_the_smallest_run_ends_with_its_report(tmp_path: Path) -> None:
+    ones = ("simulator.quota=1", "simulator.episodes=1", "evaluator.tasks=1", "evaluator.judgements=1", "run.rounds=1")
+    with anyio.fail_after(SECONDS):
+        async with launched(tmp_path / "run", *ones) as run:
+            assert await run.process.wait() == 0
+    assert json.loads(run.run.summary_file.read_text())["finished"] and run.run.report_file.exists()
+    assert "Traceback" not in (tmp_path / "launcher.txt").read_text()
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
