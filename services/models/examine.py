@@ -12,6 +12,7 @@ from typing import Any
 
 from runtime.paths import expanded
 from services.models.chat_template import template_flaws
+from services.models.checkpoint_names import adapter_beside, foreign_names, tokens_without_rows
 from services.models.engine import ModelUnusable
 from services.models.installed_classes import answers_about_pictures, takes_adapters
 from services.models.model_json import Unreadable, object_or_empty, read_object
@@ -71,6 +72,9 @@ def examine(
     return [
         *(Lack(flaw, AGAIN) for flaw in weights.flaws[:3]),
         *packed(folder, weights.tensors),
+        *foreign_names(folder, weights.tensors),
+        *adapter_beside(folder),
+        *([] if weights.flaws else tokens_without_rows(folder, config, weights.tensors)),
         *([] if weights.flaws else _layers(folder, config, weights.tensors)),
         *_files(folder),
         *template_flaws(folder, config),

@@ -61,8 +61,9 @@ class Backbone:
             self.chat = ChatFormat.load(folder)
             self.processor: Any = load_processor(folder)
             loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                folder, dtype=self.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
+                folder, dtype=self.dtype, local_files_only=True, use_safetensors=True, output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )  # fmt: skip
         except EngineError:
             raise
         except Exception as error:  # safetensors, tokenizers and templates raise what they like
@@ -71,6 +72,12 @@ class Backbone:
         if missing := sorted(loading["missing_keys"]):  # transformers would go on with random ones
             raise ModelUnusable(
                 f"{folder} lacks {len(missing)} of the model's weights, e.g. {missing[0]}; copy the model again"
+            )
+        if other := sorted(loading["mismatched_keys"]):  # these were made up too
+            name, there, wanted = other[0]
+            raise ModelUnusable(
+                f"{len(other)} weights in {folder} have other shapes than its config.json says, e.g. {name} "
+                f"{tuple(there)} and not {tuple(wanted)}; copy the model again, all of its files"
             )
         self.model.to(self.device).eval().requires_grad_(False)
         if self.device.type == "cpu" and self.dtype == torch.bfloat16:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import socket
 import ssl
 import urllib.error
@@ -13,13 +14,29 @@ import anyio.to_thread
 
 ANSWER_BYTES = 64 << 20
 
+_ROUTE = re.compile(r"/v1(/(models|(chat/)?completions|responses|embeddings))?$")
+"""What people copy behind a server's address: its version, or one of its routes."""
+
+LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""HTTP statuses of a server, or of a proxy before it, that may answer the same question later."""
+
+LONGEST_PAUSE = 30.0
+"""The most seconds of a Retry-After that are waited."""
+
 
 class HttpFailed(Exception):
-    """The server answered with an error. ``status`` is its HTTP status, the text what it said."""
+    """The server answered with an error. ``status`` is its HTTP status, the text what it said, ``pause`` the seconds
+    after which it wants to be asked again, 0 where it does not say."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, pause: float = 0.0) -> None:
         super().__init__(f"HTTP {status}: {' '.join(text.split())[:500]}")
         self.status = status
+        self.pause = pause
+
+    @property
+    def later(self) -> bool:
+        """Whether the same question may be answered later."""
+        return self.status in LATER
 
 
 class HttpBroken(Exception):
@@ -48,11 +65,17 @@ def _wrong(error: Exception) -> bool:
     return isinstance(cause, ssl.SSLError | http.client.InvalidURL | ValueError)
 
 
+def _pause(said: str | None) -> float:
+    """The seconds of a Retry-After, at most `LONGEST_PAUSE`; 0 where there is none. A date there is passed over."""
+    found = re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", (said or "").strip())
+    return min(float(found[0]), LONGEST_PAUSE) if found else 0.0
+
+
 class HttpClient:
     """Talks to one server, each call in a thread of its own, at most `at_once` of them. Shows it `key`, if any."""
 
     def __init__(self, url: str, *, at_once: int, key: str = "") -> None:
-        self.url = url.rstrip("/").removesuffix("/v1")
+        self.url = _ROUTE.sub("", url.strip().rstrip("/"))
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._threads = anyio.CapacityLimiter(at_once)
         # Without a proxy: the servers are on this machine or network, and take pictures of what a robot sees.
@@ -75,9 +98,15 @@ class HttpClient:
         try:
             with self._opener.open(request, timeout=seconds) as answer:
                 said = answer.read(ANSWER_BYTES).decode(errors="replace")
+                if answer.length:  # what of Content-Length is missing; read() with a bound does not mind
+                    raise http.client.IncompleteRead(said.encode(), answer.length)
         except urllib.error.HTTPError as error:
             with error:
-                raise HttpFailed(error.code, error.read(10_000).decode(errors="replace")) from None
+                raise HttpFailed(
+                    error.code,
+                    error.read(10_000).decode(errors="replace"),
+                    pause=_pause(error.headers.get("Retry-After")),
+                ) from None
         except TimeoutError:
             raise HttpBroken(f"{self.url}{path} gave no answer in {seconds:.0f} s", late=True) from None
         except (OSError, http.client.HTTPException, ValueError) as error:

@@ -66,6 +66,11 @@ def not_a_model(folder: Path) -> Iterator[Lack]:
         yield Lack(f"{folder} is a LoRA adapter, not a model", f"give the folder of {base}, which it was trained on")
     elif "model_index.json" in names:
         yield Lack(f"{folder} is a diffusers pipeline, which makes pictures", f"set {ADVICE} that answers in text")
+    elif "config.json" not in names and "params.json" in names:
+        yield Lack(
+            f"{folder} is in a format of its publisher's own (params.json), not that of transformers",
+            f"set {ADVICE}: the same model for transformers, where there is one",
+        )
     elif "config.json" not in names:
         yield Lack(f"{folder} is no model folder: it has no config.json", f"set {ADVICE}{_elsewhere(folder, names)}")
     elif not weights:
@@ -128,7 +133,7 @@ def unusable(folder: Path, config: Mapping[str, Any]) -> Iterator[Lack]:
 def packed(folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Lack]:
     """A model whose weights are quantised, though its config.json does not say so."""
     for name, tensor in tensors.items():
-        if is_packed(name) or (name.endswith("proj.weight") and tensor.dtype in PACKED_TYPES):
+        if is_packed(name) or (name.endswith(".weight") and len(tensor.shape) > 1 and tensor.dtype in PACKED_TYPES):
             yield _quantised(folder, f"{name} is packed ({tensor.dtype})")
             return
 

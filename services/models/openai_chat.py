@@ -1,9 +1,10 @@
 """Requests as OpenAI's chat completions, and their answers read back."""
 
 import base64
+import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from services.models.engine import EngineError, Generation, Request
 
@@ -34,14 +35,17 @@ def chat_body(request: Request, model: str) -> dict[str, Any]:
 
 def read_answer(request: Request, said: Any) -> Generation:
     """What the server answered. Raises EngineError where that is no answer to the request."""
+    if not isinstance(said, dict) or "choices" not in said:
+        raise EngineError(f"the server's answer is no OpenAI chat completion: it said {_shown(said)}")
     try:
-        choice = said["choices"][0]
-        text = (choice["message"]["content"] or "").strip()
+        choice = cast("dict[str, Any]", said)["choices"][0]
+        text = _text(choice["message"].get("content")).strip()
         tokens = (choice.get("logprobs") or {}).get("content") or []
-        log_prob = sum(token["logprob"] for token in tokens) if tokens else None
-        log_odds = _log_odds(request, tokens)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise EngineError(f"the server's answer is not an OpenAI chat completion: {error!r}") from error
+        known = bool(tokens) and all(isinstance(token["logprob"], int | float) for token in tokens)
+        log_prob = sum(token["logprob"] for token in tokens) if known else None
+        log_odds = _log_odds(request, tokens) if known else None
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise EngineError(f"the server's answer is no OpenAI chat completion: it said {_shown(said)}") from None
     if log_prob is not None and not math.isfinite(log_prob):
         raise EngineError(f"the model's probabilities are not finite (version {request.version})")
     if request.choices and text not in request.choices:
@@ -51,12 +55,25 @@ def read_answer(request: Request, said: Any) -> Generation:
     return Generation(text=text, version=request.version, log_prob=log_prob, log_odds=log_odds)
 
 
+def _text(content: Any) -> str:
+    """What was said, as one text: some servers answer in parts, as they are asked."""
+    if content is None:
+        return ""
+    return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
+
+
+def _shown(said: Any) -> str:
+    """The beginning of an answer, on one line."""
+    text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+    return repr(" ".join(text.split())[:200])
+
+
 def _log_odds(request: Request, tokens: Sequence[Mapping[str, Any]]) -> float | None:
     """From the first token's alternatives, where both choices are among them as single tokens."""
     if len(request.choices) != 2 or not tokens:
         return None
     seen: dict[str, float] = {}
-    for one in (*tokens[0].get("top_logprobs", ()), tokens[0]):
+    for one in (*(tokens[0].get("top_logprobs") or ()), tokens[0]):
         seen[one["token"].strip()] = max(one["logprob"], seen.get(one["token"].strip(), -math.inf))
     odds = [seen.get(choice, -math.inf) for choice in request.choices]
     return odds[0] - odds[1] if all(map(math.isfinite, odds)) else None

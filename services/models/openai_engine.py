@@ -44,9 +44,6 @@ TRIES = 3
 PAUSE_SECONDS = 0.2
 """Between tries after a server error; four times as long each time."""
 
-AGAIN = frozenset({429, 500, 502, 503, 504})
-"""HTTP statuses after which a question is asked again."""
-
 log = logging.getLogger("selu.models")
 
 
@@ -110,8 +107,10 @@ class OpenAIEngine:
         except EngineDead:
             raise
         except EngineError as error:
-            if isinstance(error.__cause__, HttpFailed) and error.__cause__.status in AGAIN:
+            if isinstance(error.__cause__, HttpFailed) and error.__cause__.later:
                 raise  # it may be better after the next start
+            if isinstance(error.__cause__, HttpFailed) and error.__cause__.status in NO_KEY:
+                raise ModelUnusable(str(error)) from error
             raise ModelUnusable(
                 f"{self._model!r} at {self._client.url} cannot answer a question about a picture: {error}; serve a "
                 "vision-language model, or set model.url to a server that does"
@@ -175,21 +174,23 @@ class OpenAIEngine:
 
     async def _load(self, name: str, folder: Path) -> None:
         for tried in range(TRIES):
+            pause = PAUSE_SECONDS * 4**tried
             try:
                 await self._client.call("/v1/load_lora_adapter", _named(name, folder), seconds=LOAD_SECONDS)
                 return
             except HttpFailed as error:
                 if "already" in str(error):  # loaded by an engine that shares the server, or by a try before this
                     return
-                if error.status not in AGAIN or tried == TRIES - 1:
+                if not error.later or tried == TRIES - 1:
                     await self._forget(name)
                     raise AdapterRefused(f"the server refused {name} from {folder}: {error}{_remedy(error)}") from error
+                pause = max(pause, error.pause)
             except HttpBroken as error:
                 if error.late:
                     await self._forget(name)  # it may have got it after all
                     raise AdapterRefused(f"the server did not load {name}: {error}") from error
                 raise EngineDead(f"the model server is gone: {error}") from error
-            await anyio.sleep(PAUSE_SECONDS * 4**tried)
+            await anyio.sleep(pause)
 
     async def unload(self, version: int) -> None:
         if version == 0 or version not in self.versions:
@@ -232,16 +233,18 @@ class OpenAIEngine:
 
     async def _ask(self, body: dict[str, Any]) -> Any:
         for tried in range(TRIES):
+            pause = PAUSE_SECONDS * 4**tried
             try:
                 return await self._client.call("/v1/chat/completions", body, seconds=ANSWER_SECONDS)
             except HttpFailed as error:
-                if error.status not in AGAIN or tried == TRIES - 1:
+                if not error.later or tried == TRIES - 1:
                     known = refusal(self._client.url, error) if error.status in NO_KEY else ""
                     raise EngineError(known or f"the model server could not answer: {error}") from error
+                pause = max(pause, error.pause)
             except HttpBroken as error:
                 if error.late or tried == TRIES - 1:
                     raise EngineDead(f"the model server is gone: {error}; start it again") from error
-            await anyio.sleep(PAUSE_SECONDS * 4**tried)
+            await anyio.sleep(pause)
         raise AssertionError("unreachable")
 
 
@@ -253,7 +256,7 @@ async def _when_there(client: HttpClient) -> Served:
         try:
             return await served_model(client)
         except (HttpFailed, HttpBroken) as error:
-            away = isinstance(error, HttpBroken) or error.status in AGAIN
+            away = isinstance(error, HttpBroken) or error.later
             if not away or anyio.current_time() > deadline:
                 raise
             if not told:

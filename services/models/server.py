@@ -13,12 +13,13 @@ KEY_VARIABLE = "SELU_MODEL_KEY"
 
 
 def server_key(environ: Mapping[str, str] = os.environ) -> str:
-    """The key, without the line's end that a file puts behind it; empty where there is none.
+    """The key, without the line's end that a file puts behind it and the "Bearer" that is sent before it; empty where
+    there is none.
 
     Raises:
         ModelUnusable: it is no key, since it could not be sent.
     """
-    key = environ.get(KEY_VARIABLE, "").strip()
+    key = environ.get(KEY_VARIABLE, "").strip().removeprefix("Bearer ").strip()
     if not (key.isascii() and key.isprintable()):
         raise ModelUnusable(f"{KEY_VARIABLE} holds what is no key (other characters than ASCII's, or several lines)")
     return key

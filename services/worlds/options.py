@@ -1,10 +1,11 @@
 """What the options of worlds have in common: read by name, and complaints that say what there is; tasks of users."""
 
+import re
 import shlex
 import shutil
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -55,6 +56,20 @@ def parts(text: str) -> list[str]:
     return [part for part in (" ".join(piece.split()) for piece in text.split(",")) if part]
 
 
+_RANGE = re.compile(r"(?P<first>[0-9]{1,9})(?:\s*-\s*(?P<last>[0-9]{1,9}))?")
+
+
+def number_range(text: str, most: int) -> range | None:
+    """The numbers that "7" or "3-7" means; None for any other text, and where one is larger than ``most``. A range is
+    not counted out before it is known to be short."""
+    found = _RANGE.fullmatch(text.strip())
+    if found is None:
+        return None
+    first = int(found["first"])
+    last = int(found["last"] or first)
+    return range(first, last + 1) if first <= last <= most else None
+
+
 def command_words(text: str, option: str) -> list[str]:
     """A command line in words, its program by an absolute path. Raises ValueError for one that cannot be run."""
     try:
@@ -84,11 +99,14 @@ def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
     file = given_path(name)
     try:
         read = read_toml(file)
-        if not read.get("task"):
-            raise ValueError("it has no [[task]]")
-        tasks = msgspec.convert(read.pop("task"), list[kind])
+        listed = read.pop("task", None)
         if read:
-            raise ValueError(f"it has {sorted(read)[0]!r} beside its [[task]] tables")
+            raise ValueError(f"it has {sorted(read)[0]!r}, where it may have [[task]] tables alone")
+        if not listed:
+            raise ValueError("it has no [[task]]")
+        if not isinstance(listed, list):
+            raise ValueError("each task begins with [[task]], in two brackets")
+        tasks = [_written(one, kind, number) for number, one in enumerate(cast("list[Any]", listed), 1)]
     except OSError as error:
         raise ValueError(f"cannot read the task file {file}: {error.strerror or error}") from error
     except TextError as error:
@@ -102,6 +120,29 @@ def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
         except ValueError as error:
             raise ValueError(f"the task file {file}, task {number}: {error}") from error
     return tasks
+
+
+def _written(table: Any, kind: type[W], number: int) -> W:
+    """One task of a file. Raises ValueError that names the task, the key, and what there is."""
+    if not isinstance(table, dict):
+        raise ValueError(f"task {number} is no table: begin it with [[task]]")
+    given = cast("dict[str, Any]", table)
+    fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    if unknown := sorted(given.keys() - fields.keys()):
+        near = did_you_mean(unknown[0], fields)
+        raise ValueError(f"task {number} has a key {unknown[0]!r}{near}: a task has {', '.join(fields)}")
+    if missing := [name for name, field in fields.items() if field.required and name not in given]:
+        raise ValueError(f"task {number} has no {missing[0]!r}, which every task needs")
+    for name, value in given.items():
+        if isinstance(value, str) and not value.strip():
+            raise ValueError(f"task {number} has an empty {name!r}: write something there, or leave it out")
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        name = where.rstrip("`")
+        takes = f"; it takes {describe(fields[name].type)}" if name in fields else ""
+        raise ValueError(f"task {number} has {name} = {given.get(name)!r}: {what}{takes}") from error
 
 
 def verb_named(name: str) -> str:

@@ -120,7 +120,9 @@ def _array(value: Any) -> NDArray[Any]:
             raise ValueError(f"a picture in PIL's mode {value.mode}")
         see_through = value.mode == "P" and "transparency" in value.info
         return np.asarray(value.convert("RGBA" if see_through else _PLAIN[value.mode]))
-    return value if isinstance(value, np.ndarray) else np.asarray(value)
+    if type(value).__module__.partition(".")[0] == "torch":  # also one on a GPU, or that gradients go through
+        value = value.detach().cpu()
+    return np.asarray(value)  # of numpy's own subclasses, some behave otherwise: a matrix is never of three dimensions
 
 
 def _channels_last(array: NDArray[Any]) -> NDArray[Any]:

@@ -163,6 +163,35 @@ FAULTS: dict[str, tuple[Change, str]] = {
         tensors("model.safetensors", model__layers__0__self_attn__q_proj__weight=("F8_E4M3", (8, 8))),
         "is quantised",
     ),
+    "eight bits in a layer of any name": (
+        tensors("model.safetensors", model__layers__0__mlp__w1__weight=("F8_E4M3", (8, 8))),
+        "w1.weight is packed (F8_E4M3)",
+    ),
+    "an adapter beside the weights": (replaced("adapter_config.json", "{}"), "a LoRA adapter (adapter_config.json)"),
+    "an adapter that was not merged": (
+        tensors("model.safetensors", model__layers__0__q_proj__base_layer__weight=("BF16", (8, 8))),
+        "base_layer.weight), which loaders pass over: save the model again after merge_and_unload()",
+    ),
+    "a model that was saved as PEFT's": (
+        tensors("model.safetensors", base_model__model__model__layers__0__q_proj__weight=("BF16", (8, 8))),
+        "an adapter of PEFT in them (base_model.model.",
+    ),
+    "a compiled model's wrapper": (
+        tensors("model.safetensors", _orig_mod__model__layers__0__q_proj__weight=("BF16", (8, 8))),
+        "begin with '_orig_mod.': a wrapper was saved",
+    ),
+    "a parallel model's wrapper": (
+        tensors("model.safetensors", module__model__layers__0__q_proj__weight=("BF16", (8, 8))),
+        "begin with 'module.': a wrapper was saved",
+    ),
+    "a tokenizer with more tokens than the model": (
+        tensors("model.safetensors", model__embed_tokens__weight=("BF16", (7, 8))),
+        "of number 7, and the model has embeddings for 7 tokens",
+    ),
+    "a publisher's own format": (
+        all_of(without("config.json"), replaced("params.json", "{}")),
+        "not that of transformers",
+    ),
     "a model of text alone": (
         lambda folder: replaced(
             "config.json", json.dumps({"model_type": "llama", "architectures": ["LlamaForCausalLM"]})

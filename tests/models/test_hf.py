@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.models.engine import EngineError, Request
+from services.models.engine import EngineError, ModelUnusable, Request
 from services.settings import Model
 from tests.models.tiny import build_model, picture
 
@@ -96,3 +96,13 @@ def test_a_folder_that_transformers_cannot_read_is_an_error_that_names_it(tiny_m
     (broken / "config.json").write_text(json.dumps({**config, "model_type": "unheard-of"}))
     with pytest.raises(EngineError, match="broken"):
         backbone(broken)
+
+
+def test_weights_of_other_shapes_than_the_configuration_says_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    build_model(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["vocab_size"] *= 2
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelUnusable, match=r"weights in .*other have other shapes than its config.json says"):
+        backbone(folder)

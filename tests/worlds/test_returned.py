@@ -85,6 +85,15 @@ def test_a_frame_that_can_only_mean_one_thing_is_read_without_loss(given: Any, r
     assert np.array_equal(frame, read if read.ndim == 3 else np.repeat(read[:, :, None], 3, axis=2))
 
 
+def test_numpys_matrix_and_torchs_tensor_with_gradients_are_pictures() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.warns(PendingDeprecationWarning):
+        matrix = np.matrix(GREY)
+    assert np.array_equal(as_frame(matrix, Odd(), "step")[:, :, 0], GREY)
+    tensor = torch.from_numpy(RGB.astype(np.float32) / 255).requires_grad_()
+    assert np.array_equal(as_frame(tensor, Odd(), "step"), RGB)
+
+
 def test_a_frame_that_is_right_is_not_copied_and_may_be_read_only() -> None:
     frame = RGB.copy()
     frame.flags.writeable = False

@@ -9,7 +9,16 @@ import msgspec
 from msgspec import Meta
 
 from services.worlds.ai2thor.tasks import OFFERED, SceneTask
-from services.worlds.options import Listed, Seconds, command_words, convert_options, parts, read_task_file, verb_named
+from services.worlds.options import (
+    Listed,
+    Seconds,
+    command_words,
+    convert_options,
+    number_range,
+    parts,
+    read_task_file,
+    verb_named,
+)
 from services.worlds.spelling import did_you_mean, spelled
 
 ROOMS = {"kitchen": 1, "living room": 201, "bedroom": 301, "bathroom": 401}
@@ -137,10 +146,9 @@ def scenes_of(part: str) -> list[str]:
         return [f"FloorPlan{first + i}" for i in range(30)]
     found = _NUMBERS.fullmatch(part.strip())
     if found:
-        first, last = int(found["first"]), int(found["last"] or found["first"])
-        numbers = [n for n in range(first, last + 1) if any(start <= n < start + 30 for start in ROOMS.values())]
-        if numbers and len(numbers) == last - first + 1:
-            return [f"FloorPlan{n}" for n in numbers]
+        asked = number_range(f"{found['first']}-{found['last'] or found['first']}", max(ROOMS.values()) + 29)
+        if asked and all(any(start <= n < start + 30 for start in ROOMS.values()) for n in asked):
+            return [f"FloorPlan{n}" for n in asked]
     elif re.fullmatch(r"FloorPlan_(?:Train|Val)\d+_\d+", part):
         return [part]
     raise ValueError(

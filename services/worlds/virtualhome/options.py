@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from runtime.endpoints import EndpointError, address
 from runtime.paths import given_path
-from services.worlds.options import Listed, Seconds, command_words, convert_options, parts, verb_named
+from services.worlds.options import Listed, Seconds, command_words, convert_options, number_range, parts, verb_named
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 
 FLAT = Path(__file__).with_name("flat.json")
@@ -93,11 +93,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             return list(APARTMENTS if unity else range(there))
         numbers: list[int] = []
         for part in parts(self.scenes):
-            first, _, last = part.partition("-")
-            if not first.strip().isdigit() or not (last.strip() or "0").isdigit():
-                raise ValueError(f"option 'scenes' is {self.scenes!r}: write numbers and ranges, e.g. '0-3,6'")
-            numbers += range(int(first), int(last or first) + 1)
-        if not numbers or max(numbers) >= there:
+            named = number_range(part, there - 1)
+            if named is None:
+                raise ValueError(
+                    f"option 'scenes' is {self.scenes!r}, and {part!r} is none of it: there are scenes 0 to "
+                    f"{there - 1}; write numbers and ranges, e.g. '0-3,6'"
+                )
+            numbers += named
+        if not numbers:
             raise ValueError(f"option 'scenes' is {self.scenes!r}: there are scenes 0 to {there - 1}")
         return numbers
 
