@@ -187,7 +187,11 @@ def check_url(text: str) -> None:
         place, slash, path = rest.partition("/")
         if not path.isprintable() or re.search(r"[\s?#]", path):
             raise EndpointError(f"has {_shown(slash + path)} behind host and port")
-        _address(place if re.search(r":[^\]]*$", place) else f"{place}:80")
+        found = _address(place if re.search(r":[^\]]*$", place) else f"{place}:80")
+        if found.host in _ANY:
+            raise EndpointError(
+                f"is where a server listens on all its devices; on its own machine, {_ANY[found.host]} reaches it"
+            )
         urlsplit(text)
     except ValueError as error:
         raise EndpointError(f"{_shown(text)} {error}: give http://HOST:PORT or https://HOST:PORT") from None

@@ -97,6 +97,8 @@ def read_key(file: Path) -> Key:
     try:
         with file.open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
+            if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):  # a pipe: process substitution of a shell
+                raise KeysError(f"{file} is no file with a key: make one with `selu keys make`")
             if mode & 0o077:
                 raise KeysError(f"{file} can be read by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {file}")
             text = decode_text(opened.read(), str(file))
@@ -125,6 +127,8 @@ class KeysFolder:
         """
         try:
             self.path.mkdir(parents=True, mode=0o700, exist_ok=True)
+        except FileExistsError:
+            raise KeysError(f"{self.path} is a file: give the folder of the keys") from None
         except OSError as error:
             raise KeysError(f"cannot make {self.path}: {error.strerror or error}") from error
         self.check()

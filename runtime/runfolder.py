@@ -31,6 +31,8 @@ FORMAT = 1
 
 _NUMBERS = 1000
 """How many run folders of one name there may be, less one."""
+_BELOW = ("*/format", "trials/*/*/*/format")
+"""Where the runs are in a folder of runs, and in an experiment's."""
 _MARK = "selu run folder, format"
 
 
@@ -87,6 +89,7 @@ class RunFolder(Listening):
         Raises:
             RunFolderError: it cannot be made.
         """
+        cls.check_new(path, numbered=True)
         for number in range(1, _NUMBERS):
             run = cls(path if number == 1 else path.with_name(f"{path.name}-{number}"))
             try:
@@ -104,6 +107,12 @@ class RunFolder(Listening):
         """Whether `create`, or `create_numbered`, would find a place, as far as can be seen. Touches nothing. Raises as
         they do."""
         run = cls(path)
+        place = given_path(path)
+        if gone := next((one for one in place.parents if _leads_nowhere(one)), None):
+            raise RunFolderError(
+                f"cannot make the run folder {place}: {gone} is a link to {gone.readlink()}, which is not there: "
+                "mount that disk, or give --run another folder"
+            )
         try:
             taken = not numbered and run.path.exists() and any(run.path.iterdir())
             above = _first_there(run.path.parent if numbered else run.path)
@@ -131,9 +140,19 @@ class RunFolder(Listening):
             mark = run.format_file.read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             what = "is not a run folder (it has no file named format)" if run.path.is_dir() else "does not exist"
-            raise RunFolderError(f"{run.path} {what}: give the folder that `selu up` printed") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunFolderError(f"cannot read {run.format_file}: {error}") from error
+            inside = next((found.parent for pattern in _BELOW for found in sorted(run.path.glob(pattern))), None)
+            give = (
+                f"give one of the runs in it, such as {inside}" if inside else "give the folder that `selu up` printed"
+            )
+            raise RunFolderError(f"{run.path} {what}: {give}") from None
+        except NotADirectoryError:
+            inside = next((above for above in run.path.parents if (above / "format").is_file()), None)
+            give = f"give {inside}" if inside else "give the folder that `selu up` printed"
+            raise RunFolderError(f"{run.path} is a file, not a run folder: {give}") from None
+        except OSError as error:
+            raise RunFolderError(f"cannot read {run.format_file}: {error.strerror or error}") from error
+        except UnicodeDecodeError:
+            raise RunFolderError(f"{run.format_file} is not text: restore it from a copy of the folder") from None
         if mark != f"{_MARK} {FORMAT}":
             raise RunFolderError(
                 f"{run.path} was made by another version ({mark!r}; this one reads format {FORMAT}): "
@@ -203,6 +222,11 @@ class RunFolder(Listening):
                 return not lock(file.fileno(), "shared", wait=False)
         except OSError:  # no lock was ever made, or none can be: then nobody holds it
             return False
+
+
+def _leads_nowhere(path: Path) -> bool:
+    # These answer False for a name that is too long, where those of Path raise.
+    return os.path.islink(path) and not os.path.exists(path)  # noqa: PTH110, PTH114
 
 
 def _first_there(path: Path) -> Path:

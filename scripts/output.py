@@ -54,9 +54,14 @@ def complain(text: str) -> None:
         _write(sys.stderr, f"selu: {text}\n")
 
 
-def told(error: OSError) -> str:
-    """What failed, and on which file."""
+def told(error: Exception) -> str:
+    """What failed; of an error of the operating system, on which file."""
+    if not isinstance(error, OSError):
+        return str(error)
     why = error.strerror or str(error)
+    if isinstance(error, FileExistsError) and error.filename is not None:  # of a folder that was to be made
+        link = Path(os.fsdecode(error.filename)).is_symlink()
+        why = "a link to a place that is not there" if link else "a file, where a folder is needed"
     return why if error.filename is None else f"{shortened(os.fsdecode(error.filename), 200)}: {why}"
 
 

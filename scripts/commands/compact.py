@@ -8,7 +8,7 @@ retention settings, or by --rounds and --gib; by default frames of all rounds st
 import argparse
 
 from scripts.arguments import path_type
-from scripts.output import complain, say
+from scripts.output import complain, say, told
 
 HELP = "let go of frames that nobody needs any more, and make the log small"
 
@@ -47,7 +47,7 @@ def run(given: argparse.Namespace) -> int:
                 finally:
                     log.close()
     except (RunFolderError, LogFormatError, SettingsError, Unreadable, StorageFull, OSError) as error:
-        complain(str(error))
+        complain(told(error))
         return 2
     would = "would go" if given.dry_run else "are gone"
     rounds = ", ".join(map(str, swept.plan.rounds)) or "none"

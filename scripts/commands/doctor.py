@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
-from scripts.output import complain, say
+from scripts.output import complain, say, told
 
 if TYPE_CHECKING:
     from scripts.launch.finding import Finding
@@ -60,7 +60,7 @@ def _of_run(given: argparse.Namespace) -> int:
             mended = [Finding(what="repaired", state="ok", found=text) for text in done]
             return _say([*mended, *inspect(folder, live=False).findings], given.json)
     except (RunFolderError, LogFormatError, OSError) as error:
-        complain(str(error))
+        complain(told(error))
         return 2
 
 

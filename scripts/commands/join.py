@@ -6,7 +6,10 @@ adapters travel through the hub. Ctrl-C ends it; what it had begun goes to the o
 """
 
 import argparse
+import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,16 +60,36 @@ def run(given: argparse.Namespace) -> int:
     try:
         resolve(to_connect(given.connect))
         key = read_key(given.key)
+        if key.role == "observer":
+            complain(
+                f"the key {key.name} only reads along: use `selu attach TOPIC --connect {given.connect} --key FILE`"
+            )
+            return 2
         main_of(key.role)
         settings = with_absolute_paths(load(Settings, file=given.settings, overrides=given.overrides))
         path = given.run or Path("runs") / key.name
         folder = RunFolder.open(path) if (path / "format").exists() else RunFolder.create(path)
-        with folder.locked() as lock, Writer(sys.stdout) as out:
+        with folder.locked() as lock, Writer(sys.stdout) as out, _held(key) as file:
             folder.write_settings(dump(settings, f"What {key.name} runs with, from {given.settings}."))
-            return anyio.run(_keep, folder, settings, key, given.key.absolute(), given.connect, lock, out)
+            return anyio.run(_keep, folder, settings, key, file, given.connect, lock, out)
     except (EndpointError, KeysError, RunFolderError, SettingsError) as error:
         complain(str(error))
         return 2
+
+
+@contextmanager
+def _held(key: "Key") -> Generator[Path]:
+    """A file with the key that lives while this process does, for each start of the service: the one that was given
+    may be a pipe, as ``--key <(...)`` makes one, which is read once."""
+    from runtime.settings import dump
+
+    descriptor = os.memfd_create("key")
+    try:
+        os.fchmod(descriptor, 0o600)
+        os.write(descriptor, dump(key).encode())
+        yield Path(f"/proc/{os.getpid()}/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 async def _keep(

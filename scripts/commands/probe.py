@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from scripts.arguments import path_type
 from scripts.numbers import whole_number
-from scripts.output import complain, say
+from scripts.output import complain, say, told
 
 if TYPE_CHECKING:
     from runtime.runfolder import RunFolder
@@ -69,7 +69,7 @@ def run(given: argparse.Namespace) -> int:
         out.mkdir(parents=True, exist_ok=True)
         made = anyio.run(_until_signalled, given, settings, taught)
     except (SettingsError, EngineError, RunFolderError, LogFormatError, ValueError, OSError) as error:
-        complain(str(error))
+        complain(told(error))
         return 2
     if isinstance(made, int):
         return 128 + made

@@ -9,7 +9,7 @@ import argparse
 import json
 
 from scripts.arguments import path_type
-from scripts.output import complain, say
+from scripts.output import complain, say, told
 
 HELP = "fold a run's log again and compare the datasets with the recorded ones"
 
@@ -33,7 +33,7 @@ def run(given: argparse.Namespace) -> int:
         folder = RunFolder.open(given.run)
         compared = list(replay(folder, load(Settings, file=folder.settings_file)))
     except (RunFolderError, LogFormatError, SettingsError, ProtocolError, OSError) as error:
-        complain(str(error))
+        complain(told(error))
         return 2
     different = [one for one in compared if one.difference]
     if given.json:

@@ -3,7 +3,7 @@
 import argparse
 
 from scripts.arguments import path_type
-from scripts.output import complain, say
+from scripts.output import complain, say, told
 
 HELP = "write a run's report and print its figures"
 
@@ -27,7 +27,7 @@ def run(given: argparse.Namespace) -> int:
             complain(f"the report cannot be written into {folder.path}: {error.strerror or error}")
             return 1
     except (RunFolderError, LogFormatError, SettingsError, OSError) as error:
-        complain(str(error))
+        complain(told(error))
         return 2
     say(conclusion(summary, folder))
     return 0

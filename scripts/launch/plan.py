@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.paths import given_path, is_file
-from runtime.runfolder import RunFolder
+from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError, load
 from scripts.launch.resolve import MODELS as MODELS
 from scripts.launch.resolve import resolve
@@ -134,6 +134,8 @@ def resumed_plan(folder: Path, *, overrides: Sequence[str] = ()) -> Plan:
         SettingsError: an override cannot be used, or would change what must stay.
     """
     run = RunFolder.open(folder)
+    if not run.settings_file.exists() and not run.log_file.exists():
+        raise RunFolderError(f"the run in {run.path} has not begun: delete the folder, and start the run again")
     before = load(Settings, file=run.settings_file)
     settings = with_absolute_paths(load(Settings, file=run.settings_file, overrides=overrides))
     check_resumed(run, before, settings)

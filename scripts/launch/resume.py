@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from protocols.messages import Round
 from runtime.log import LogFormatError
 from runtime.metrics import read_metrics
-from runtime.runfolder import RunFolder
+from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError
 from services.models.base_model import base_model, same_base_model
 from services.models.engine import EngineError
@@ -19,12 +19,30 @@ from services.settings import Settings
 
 INPUTS = "inputs.json"
 """The file in a run's folder with the digests of the files that its settings name."""
+BEGUN = "begun.json"
+"""The file with the settings of learning that the run was begun with: settings.toml can be edited by hand."""
+
+_Recorded = TypeVar("_Recorded", dict[str, str], dict[str, Any])
 
 
 def check_resumed(run: RunFolder, before: Settings, after: Settings) -> None:
-    """Raises `SettingsError` where the settings after differ from those before in what is learned."""
+    """Whether the run may go on under the settings after; those before are the ones of its settings.toml.
+
+    Raises:
+        SettingsError: they say something else of what is learned.
+        RunFolderError: the log of its rounds is missing.
+    """
+    _check_log(run)
     _check_model(run, before, after)
-    for key, old, new in differences(essence(before), essence(after)):
+    now = _as_recorded(essence(after))
+    # A setting that this version does not know, or that the former one did not, is compared with settings.toml alone.
+    recorded = {key: value for key, value in _read(run, BEGUN, dict[str, Any]).items() if key in now}
+    for key, old, new in differences({**_as_recorded(essence(before)), **recorded}, now):
+        if recorded.get(key, old) != new and essence(before).get(key) == essence(after).get(key):
+            raise SettingsError(
+                f"{key} is {new!r} in {run.settings_file}, and {run.path} was begun with {old!r}: it says what is "
+                "learned; put the former value back, or start a new run (docs/OPERATIONS.md lists what may change)"
+            )
         if kind_of(key, after.world.name) == "file":
             old, new = leaves(before).get(key), leaves(after).get(key)
         raise SettingsError(
@@ -42,23 +60,44 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tup
 
 
 def record_inputs(run: RunFolder, settings: Settings) -> None:
-    """Writes down what the files hold that the settings name, once: it is what the run was begun with."""
-    found = {**contents(settings), **_recorded(run)}
-    if found:
-        scratch = run.path / f".{INPUTS}.part"
-        scratch.write_bytes(msgspec.json.encode(found, order="sorted"))
-        scratch.replace(run.path / INPUTS)
+    """Writes down what is learned and what the files hold that the settings name, once: it is what the run was begun
+    with."""
+    for name, found in (
+        (INPUTS, {**contents(settings), **_read(run, INPUTS, dict[str, str])}),
+        (BEGUN, {**essence(settings), **_read(run, BEGUN, dict[str, Any])}),
+    ):
+        if found:
+            scratch = run.path / f".{name}.part"
+            scratch.write_bytes(msgspec.json.encode(found, order="sorted"))
+            scratch.replace(run.path / name)
 
 
-def _recorded(run: RunFolder) -> dict[str, str]:
+def _read(run: RunFolder, name: str, shape: type[_Recorded]) -> _Recorded:
     try:
-        return msgspec.json.decode((run.path / INPUTS).read_bytes(), type=dict[str, str])
+        return msgspec.json.decode((run.path / name).read_bytes(), type=shape)
     except (OSError, msgspec.MsgspecError):
-        return {}
+        return shape()
+
+
+def _as_recorded(found: dict[str, Any]) -> dict[str, Any]:
+    return msgspec.json.decode(msgspec.json.encode(found), type=dict[str, Any])
+
+
+def _check_log(run: RunFolder) -> None:
+    """A run that lacks its log would silently begin again, over what its former rounds have left."""
+    if run.log_file.exists() and run.log_file.stat().st_size:
+        return
+    left = [folder for folder in (run.adapters, run.blobs) if folder.is_dir() and any(folder.iterdir())]
+    if left:
+        raise RunFolderError(
+            f"{run.log_file} is {'empty' if run.log_file.exists() else 'missing'}, and {left[0].name}/ holds what was "
+            f"learned: copy {run.log_file.name} (with {run.log_file.name}-wal, where there is one) from where the run "
+            "was, or start a new run"
+        )
 
 
 def _check_files(run: RunFolder, before: Settings, after: Settings) -> None:
-    begun = {**contents(before), **_recorded(run)}
+    begun = {**contents(before), **_read(run, INPUTS, dict[str, str])}
     for key, now in contents(after).items():
         if begun.get(key, now) != now:
             raise SettingsError(

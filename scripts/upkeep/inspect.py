@@ -2,6 +2,8 @@
 
 import re
 import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,7 @@ from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, load
 from runtime.streams import Delivery
 from scripts.launch.finding import Finding
+from scripts.output import told
 from scripts.upkeep.contents import Contents, shortly
 from scripts.upkeep.sweep import measured_on, rounds_let_go
 from services.report.numbers import size
@@ -57,10 +60,24 @@ def inspect(run: RunFolder, *, live: bool | None = None) -> Found:
     _processes(run, found)
     settings = _settings(run, found)
     if (contents := _log(run, settings, found)) is not None:
-        _blobs(run, contents, found)
-        _adapters(run, contents, found)
-    _leftovers(run, found)
+        with _readable("blobs", found):
+            _blobs(run, contents, found)
+        with _readable("adapters", found):
+            _adapters(run, contents, found)
+    with _readable("leftovers", found):
+        _leftovers(run, found)
     return found
+
+
+@contextmanager
+def _readable(what: str, found: Found) -> Generator[None]:
+    """Of what cannot be read, a finding says so: the rest is looked at all the same."""
+    try:
+        yield
+    except OSError as error:
+        state = "warn" if isinstance(error, PermissionError) else "fail"  # what others may not read is no damage
+        do = "look as the user who owns it" if state == "warn" else "restore it from a copy, or look after the disk"
+        found.say(what, f"cannot be read: {told(error)}", "", do, state=state)
 
 
 def _processes(run: RunFolder, found: Found) -> None:

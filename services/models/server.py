@@ -1,6 +1,7 @@
 """Whether a model server may be talked to: what goes there are pictures of what a robot sees, and a key."""
 
 import os
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -10,6 +11,8 @@ from services.settings import Model
 
 KEY_VARIABLE = "SELU_MODEL_KEY"
 """The environment variable with the server's key; settings are written down, and keys are not."""
+
+_ROUTE = re.compile(r"/v1/(chat/completions|completions|models|responses|embeddings)/?$")
 
 
 def server_key(environ: Mapping[str, str] = os.environ) -> str:
@@ -36,6 +39,8 @@ def check_server(settings: Model, environ: Mapping[str, str] = os.environ) -> st
         raise ModelUnusable("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
     try:
         check_url(url)
+        if route := _ROUTE.search(urlsplit(url).path):
+            raise EndpointError(f"{url!r} has {route[0]!r}, one of the server's routes: give what is before it")
     except EndpointError as error:
         raise ModelUnusable(f"model.url {error}; a key goes into {KEY_VARIABLE}") from None
     parts = urlsplit(url)

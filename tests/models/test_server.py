@@ -42,6 +42,9 @@ def test_loopback_and_protected_servers_are_taken(url: str, environ: dict[str, s
         ("http://gpu 1:8000", KEY, "has a space"),
         ("https://gpu1:8000?key=1", KEY, "behind host and port"),
         ("http://::1:8000", {}, "needs brackets"),
+        ("http://0.0.0.0:8000", {}, "on its own machine, 127.0.0.1 reaches it"),
+        ("http://[::]:8000/v1", KEY, r"on its own machine, \[::1\] reaches it"),
+        ("http://127.0.0.1:8000/v1/chat/completions", {}, "give what is before it"),
         ("", {}, "model.url is empty"),
     ],
 )

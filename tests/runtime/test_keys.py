@@ -190,3 +190,16 @@ def test_zeromq_is_told_yes_for_listed_keys_and_no_for_all_else(keys: KeysFolder
     assert asked(*head, b"PLAIN", b"anna", b"secret") == (b"500", b"")
     assert asked(b"1.0", b"7", b"other", b"", b"", b"CURVE", public) == (b"500", b"")
     assert asked() == (b"500", b"")
+
+
+def test_a_key_comes_through_a_pipe_and_from_no_device(keys: KeysFolder) -> None:
+    made = keys.make("anna", "critic", hub="x" * 40)
+    reading, writing = os.pipe()
+    os.fchmod(reading, 0o600)
+    os.write(writing, made.read_bytes())
+    os.close(writing)
+    assert read_key(Path(f"/dev/fd/{reading}")).name == "anna"
+    os.close(reading)
+    with pytest.raises(KeysError, match="/dev/null is no file with a key") as error:
+        read_key(Path("/dev/null"))
+    assert "chmod" not in str(error.value)

@@ -307,3 +307,28 @@ def test_a_private_folder_that_is_gone_is_made_again_in_its_place_or_in_another(
     assert moved.parent == tmp_path / "second"
     assert RunFolder.open(run.path).endpoint == f"ipc://{moved}/hub"
     run.stop_listening()
+
+
+def test_a_file_of_a_run_and_a_folder_of_runs_are_answered_with_the_run(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "runs" / "mine")
+    run.summary_file.write_text("{}")
+    trial = RunFolder.create(tmp_path / "out" / "trials" / "micro" / "selu" / "seed-0")
+    for given, said in (
+        (run.summary_file, f"is a file, not a run folder: give {run.path}$"),
+        (run.path.parent, f"such as {run.path}$"),
+        (tmp_path / "out", f"such as {trial.path}$"),
+        (Path("/dev/null"), "is a file, not a run folder: give the folder"),
+    ):
+        with pytest.raises(RunFolderError, match=said):
+            RunFolder.open(given)
+
+
+def test_a_link_to_a_disk_that_is_away_gets_no_folder_in_its_place(tmp_path: Path) -> None:
+    away = tmp_path / "disk"
+    (tmp_path / "runs").symlink_to(away)
+    for make in (RunFolder.create, RunFolder.create_numbered, RunFolder.check_new):
+        with pytest.raises(RunFolderError, match=r"runs is a link to .*disk, which is not there: mount that disk"):
+            make(tmp_path / "runs" / "mine")
+    assert not away.exists()
+    away.mkdir()
+    assert RunFolder.create(tmp_path / "runs" / "mine").path == away / "mine"

@@ -16,7 +16,7 @@ from scripts import selu
 from scripts.launch import writer
 from scripts.launch.show import Plain
 from scripts.launch.writer import Writer
-from scripts.output import OutputGone, complain, encodable, prepare, record, say, settle
+from scripts.output import OutputGone, complain, encodable, prepare, record, say, settle, told
 
 BROKEN = 141
 """The exit code of a program that SIGPIPE ended."""
@@ -194,3 +194,14 @@ def test_what_ends_a_command_is_found_in_what_task_groups_make_of_it(
 
     monkeypatch.setattr("scripts.commands.report.run", fail)
     assert selu.main(["report", "nowhere"]) == code
+
+
+def test_what_is_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.touch()
+    link.symlink_to(tmp_path / "away")
+    for path, said in ((file, "a file, where a folder is needed"), (link, "a link to a place that is not there")):
+        with pytest.raises(FileExistsError) as error:
+            (path / "below").mkdir(parents=True) if path == link else path.mkdir(exist_ok=True)
+        assert told(error.value) == f"{str(path)!r}: {said}"
+    assert told(ValueError("why")) == "why"

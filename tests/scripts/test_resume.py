@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.metrics import Metrics
-from runtime.runfolder import RunFolder
+from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError, dump, load
 from scripts.launch.plan import new_plan, resumed_plan
 from scripts.launch.resume import record_inputs
@@ -159,3 +159,43 @@ def test_the_home_folder_is_found_wherever_a_path_is_given(tmp_path: Path, monke
     (tmp_path / "mine.toml").write_text('[model]\nengine = "scripted"\n')
     plan = new_plan("~/mine.toml", method="~/mine.toml", folder=Path("~/runs/x"))
     assert plan.folder == tmp_path / "runs" / "x" and plan.settings.model.engine == "scripted"
+
+
+def test_a_setting_edited_by_hand_is_held_against_what_the_run_was_begun_with(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", "simulator.quota=12", "mesh.grace_seconds=2")
+    text = run.settings_file.read_text()
+    run.settings_file.write_text(text.replace("quota = 12", "quota = 13"))
+    said = r"simulator\.quota is 13 in .*settings\.toml, and .* was begun with 12: .*put the former value back"
+    with pytest.raises(SettingsError, match=said):
+        resumed_plan(run.path)
+    assert resumed_plan(run.path, overrides=["simulator.quota=12"]).settings.simulator.quota == 12
+    run.settings_file.write_text("")
+    with pytest.raises(SettingsError, match="was begun with"):
+        resumed_plan(run.path)
+    run.settings_file.write_text(text.replace("grace_seconds = 2", "grace_seconds = 3"))
+    assert resumed_plan(run.path).settings.mesh.grace_seconds == 3
+
+
+def test_a_run_of_a_version_that_recorded_no_settings_goes_on(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run")
+    (run.path / "begun.json").unlink()
+    resumed_plan(run.path)
+    with pytest.raises(SettingsError, match=r"run\.seed is 0 in .* and cannot become 5"):
+        resumed_plan(run.path, overrides=["run.seed=5"])
+
+
+@pytest.mark.parametrize("left", [None, b""], ids=["missing", "empty"])
+def test_a_run_that_lacks_its_log_is_not_begun_again_over_what_it_learned(tmp_path: Path, left: bytes | None) -> None:
+    run = begun(tmp_path / "run")
+    resumed_plan(run.path)  # stopped before its first message
+    (run.adapters / "actor@1-0123456789ab").mkdir()
+    if left is not None:
+        run.log_file.write_bytes(left)
+    with pytest.raises(RunFolderError, match=r"log\.sqlite is (missing|empty), and adapters/ .*: copy log\.sqlite"):
+        resumed_plan(run.path)
+
+
+def test_a_folder_whose_run_has_not_begun_says_so(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    with pytest.raises(RunFolderError, match="has not begun: delete the folder"):
+        resumed_plan(run.path)

@@ -138,7 +138,7 @@ def test_joining_needs_a_key_for_a_service(capsys: pytest.CaptureFixture[str], t
     _, file, _ = selu(capsys, "keys", "make", "anna", "--keys", tmp_path / "keys")
     join = ("join", "--connect", "tcp://127.0.0.1:1", "--settings", tmp_path / "none.toml", "--key")
     code, _, err = selu(capsys, *join, file.strip())
-    assert code == 2 and "no role 'observer'" in err
+    assert code == 2 and "only reads along: use `selu attach TOPIC --connect tcp://127.0.0.1:1" in err
     code, _, err = selu(capsys, *join, tmp_path / "none.key")
     assert code == 2 and "cannot read the key" in err
 

@@ -1,5 +1,6 @@
 """`selu doctor RUN` finds what was done to a run folder, and --repair mends it without losing anything."""
 
+import errno
 import json
 import os
 import shutil
@@ -225,6 +226,18 @@ def test_a_folder_in_use_is_looked_at_and_never_repaired(
         assert main(["doctor", str(run.path), "--repair"]) == 2
     assert "in use by another launcher" in capsys.readouterr().err
     assert left.exists()
+
+
+def test_what_this_user_may_not_read_is_a_finding_among_the_others(
+    told: tuple[RunFolder, Story], doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(told[0].path / "evaluation" / "x.jsonl"))
+
+    monkeypatch.setattr("scripts.upkeep.inspect._torn", refused)
+    code, findings = doctor()
+    assert code == 0 and findings["leftovers"][0] == "warn" and "x.jsonl': Permission" in findings["leftovers"][1]
+    assert findings["blobs"][0] == findings["adapters"][0] == "ok"
 
 
 def test_settings_that_do_not_read_and_no_run_at_all_are_told(
