@@ -86,7 +86,9 @@ def _is_path(span: str, page: Path) -> bool:
     if not _PATH.fullmatch(path):
         return True
     if path.partition("/")[0] in TOP and "/" in path:
-        return any(any(top.glob(path.rstrip("/"))) for top in (ROOT, ROOT / "tests"))
+        files = [file for top in (ROOT, ROOT / "tests") for file in top.glob(path.rstrip("/"))]
+        test = span.partition("::")[2]
+        return any(not test or f"def {test}(" in file.read_text(encoding="utf-8") for file in files)
     if path.endswith((".py", ".md")):
         return (
             path in OF_A_RUN or any(page.parent.glob(path)) or any(any((ROOT / top).glob(f"**/{path}")) for top in TOP)
@@ -181,6 +183,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
         ("[a](docs/NOWHERE.md)", "the link docs/NOWHERE.md leads nowhere"),
         ("[a](README.md#nothing-of-that-name)", "the link README.md#nothing-of-that-name leads nowhere"),
         ("`runtime/no_such_file.py`", "there is no file runtime/no_such_file.py"),
+        ("`tests/conftest.py::test_x`", "there is no file tests/conftest.py::test_x"),
         ("`no_such_file.py`", "there is no file no_such_file.py"),
         ("`mesh.no_such_key`", "there is no setting mesh.no_such_key"),
         ("`world.options.no_such_key=1`", "there is no setting world.options.no_such_key"),
@@ -204,3 +207,11 @@ def test_every_gauge_that_a_page_names_is_one_that_is_made() -> None:
     )
     named = {name for page in PAGES for name in re.findall(r"\bselu_[a-z_]+", page.read_text(encoding="utf-8"))}
     assert {name for name in named if name not in made} == set()
+
+
+def test_the_table_of_the_doctor_has_a_row_for_each_thing_that_it_looks_at() -> None:
+    page = (ROOT / "docs/OPERATIONS.md").read_text(encoding="utf-8")
+    table = page.partition("| looked at |")[2].partition("\n\n")[0]
+    rows = {name for line in table.splitlines()[2:] for name in line.split("|")[1].strip().split(", ")}
+    code = (ROOT / "scripts/upkeep/inspect.py").read_text(encoding="utf-8")
+    assert rows == set(re.findall(r"(?:what=|found\.say\(\s*)\"([a-z]+)\"", code))
