@@ -237,7 +237,7 @@ class OpenAIEngine:
             except HttpFailed as error:
                 if error.status not in AGAIN or tried == TRIES - 1:
                     known = refusal(self._client.url, error) if error.status in NO_KEY else ""
-                    raise EngineError(known or f"the model server could not answer: {error}") from error
+                    raise EngineError(known or f"the model server did not answer: {error}") from error
             except HttpBroken as error:
                 if error.late or tried == TRIES - 1:
                     raise EngineDead(f"the model server is gone: {error}; start it again") from error
