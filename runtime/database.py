@@ -18,7 +18,7 @@ UNAVAILABLE = {
     sqlite3.SQLITE_PROTOCOL: "its file system cannot lock files: use a folder on a local disk",
     sqlite3.SQLITE_NOLFS: "its file system cannot hold files of this size",
 }
-"""What SQLite fails with although the file is sound, and what to do."""
+"""Errors of SQLite that a sound file can cause, each with what to do."""
 
 _MAYBE_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """What SQLite also says where a quota is used up, or where no file can be made beside the log for lack of space."""

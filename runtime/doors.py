@@ -34,7 +34,7 @@ class Doors(msgspec.Struct, frozen=True):
 
 
 REBIND_SECONDS = 0.5
-"""How often it is looked whether the sockets' files are there."""
+"""How often the hub checks that the sockets' files exist."""
 
 
 async def keep_reachable(doors: Doors, where: Callable[[], tuple[str, str]]) -> None:

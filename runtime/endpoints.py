@@ -27,7 +27,7 @@ _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 
 
 class EndpointError(ValueError):
-    """An address that cannot be used. The text says what is wrong with it, and what to give."""
+    """An address that cannot be used. The text says what is wrong and what to give."""
 
 
 class Address(NamedTuple):
@@ -51,7 +51,7 @@ def _host(text: str) -> str:
     """A host with brackets around an IPv6 address, which may lack them. Raises `EndpointError` with what is wrong."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not bare:
-        raise EndpointError("names no host")
+        raise EndpointError("has no host")
     if ":" in bare:
         try:
             return f"[{ipaddress.IPv6Address(bare)}]"
@@ -72,9 +72,9 @@ def _port(text: str) -> int:
     if not text:
         raise EndpointError("has no port")
     if not re.fullmatch(r"[0-9]+", text):
-        raise EndpointError(f"has {_shown(text)} for a port, which is a number")
+        raise EndpointError(f"has the port {_shown(text)}; a port is a number")
     if len(text) > 5 or not 1 <= int(text) <= 65535:
-        raise EndpointError(f"has port {_shown(text)[1:-1]}, and ports go from 1 to 65535")
+        raise EndpointError(f"has port {_shown(text)[1:-1]}; a port is from 1 to 65535")
     return int(text)
 
 
@@ -83,13 +83,13 @@ def _address(text: str, *, any_device: bool = False) -> Address:
     if not text:
         raise EndpointError("is empty")
     if not text.isprintable() or re.search(r"\s", text):
-        raise EndpointError("has a space or another character that is no part of an address")
+        raise EndpointError("has a space or another character that an address cannot have")
     if "://" in text:
         raise EndpointError(f"begins with {_shown(text.partition('://')[0] + '://')}")
     if "@" in text:
         raise EndpointError("has a user's name")
     if behind := re.search(r"[/?#].*", text):
-        raise EndpointError(f"has {_shown(behind[0])} behind host and port")
+        raise EndpointError(f"has {_shown(behind[0])} after host and port")
     host, colon, port = text.rpartition(":")
     if text.startswith("["):
         host, bracket, rest = text.partition("]")
@@ -100,7 +100,7 @@ def _address(text: str, *, any_device: bool = False) -> Address:
         raise EndpointError("has more than one colon; an IPv6 address needs brackets around it")
     if not colon:
         host = text if not text.isdigit() else ""
-        raise EndpointError("has no port" if host else "names no host")
+        raise EndpointError("has no port" if host else "has no host")
     if host == "*" and any_device:
         return Address(host, _port(port))
     return Address(_host(host), _port(port))
@@ -150,7 +150,7 @@ def resolve(endpoint: str) -> None:
     if not endpoint.startswith(_TCP):
         return
     host, port = _address(endpoint.removeprefix(_TCP))
-    failed = [f"nobody said so within {RESOLVE_SECONDS:g} s"]
+    failed = [f"the name service gave no answer within {RESOLVE_SECONDS:g} s"]
 
     def look() -> None:
         try:
@@ -186,7 +186,7 @@ def check_url(text: str) -> None:
             raise EndpointError("does not begin with http:// or https://")
         place, slash, path = rest.partition("/")
         if not path.isprintable() or re.search(r"[\s?#]", path):
-            raise EndpointError(f"has {_shown(slash + path)} behind host and port")
+            raise EndpointError(f"has {_shown(slash + path)} after host and port")
         found = _address(place if re.search(r":[^\]]*$", place) else f"{place}:80")
         if found.host in _ANY:
             raise EndpointError(

@@ -73,7 +73,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_seconds: float = 5.0
     ping_seconds: float = 0.5
     where: Callable[[], tuple[str, str]] | None = None
-    """Where ROUTER and PUB are to be bound now, should their files vanish; None is where they were."""
+    """Where ROUTER and PUB are bound again if their files vanish; None is the same place."""
 
 
 class Hub:

@@ -1,4 +1,4 @@
-"""Advisory locks on files, and what is said where the file system has none."""
+"""Advisory locks on files, and the error where the file system has none."""
 
 import errno
 import fcntl

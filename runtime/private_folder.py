@@ -89,7 +89,7 @@ def own(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise RunFolderError(f"{folder} belongs to somebody else: set XDG_RUNTIME_DIR to a folder of your own")
+        raise RunFolderError(f"{folder} belongs to another user: set XDG_RUNTIME_DIR to a folder of your own")
     folder.chmod(0o700)
 
 
@@ -104,7 +104,7 @@ def remove(folder: Path) -> None:
     """Removes the folder with what is in it, if it is this user's."""
     with suppress(OSError):
         if folder.lstat().st_uid != os.getuid():
-            raise PermissionError(errno.EPERM, "not ours")
+            raise PermissionError(errno.EPERM, "it belongs to another user")
         for left in folder.iterdir():
             left.unlink()
         folder.rmdir()

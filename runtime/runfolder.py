@@ -30,7 +30,7 @@ FORMAT = 1
 """Version of the layout. Raised when an older launcher could not continue a newer folder, or the other way round."""
 
 _NUMBERS = 1000
-"""How many run folders of one name there may be, less one."""
+"""The largest number that is appended to the name of a run folder."""
 _BELOW = ("*/format", "trials/*/*/*/format")
 """Where the runs are in a folder of runs, and in an experiment's."""
 _MARK = "selu run folder, format"
@@ -77,7 +77,9 @@ class RunFolder(Listening):
                 folder.mkdir(exist_ok=True)
         except FileExistsError:
             cls.check_new(path)  # somebody was quicker
-            raise RunFolderError(f"cannot make the run folder {run.path}: something is in its way") from None
+            raise RunFolderError(
+                f"cannot make the run folder {run.path}: its place is taken: give another --run"
+            ) from None
         except OSError as error:
             raise RunFolderError(f"cannot make the run folder {run.path}: {error.strerror or error}") from error
         return run
@@ -100,7 +102,9 @@ class RunFolder(Listening):
             except OSError as error:
                 raise RunFolderError(f"cannot make the run folder {run.path}: {error.strerror or error}") from error
             return cls.create(run.path)
-        raise RunFolderError(f"{path} and {_NUMBERS - 2} more of that name are there already: give --run")
+        raise RunFolderError(
+            f"{path} and {_NUMBERS - 2} folders with numbered names after it exist already: give another --run"
+        )
 
     @classmethod
     def check_new(cls, path: Path | str, *, numbered: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Signals that ask a process to end, as far as it is to heed them.
+"""Signals that ask a process to end, and whether the process obeys them.
 
 A signal that was ignored when the process started stays ignored: SIGHUP under ``nohup``, SIGINT and SIGQUIT in jobs
 that a shell script starts with ``&``.
@@ -18,7 +18,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def heeded(*numbers: signal.Signals) -> tuple[signal.Signals, ...]:
-    """Those of the signals that this process was not started to ignore."""
+    """The signals that this process does not ignore since its start."""
     return tuple(number for number in numbers if signal.getsignal(number) != signal.SIG_IGN)
 
 

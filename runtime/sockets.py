@@ -125,7 +125,7 @@ class Socket:
             self.raw.connect(endpoint)
 
     def bind_again(self, endpoint: str) -> None:
-        """Listens here too, whoever is connected stays so. For a Unix socket whose file somebody removed, its own
+        """Listens here too; existing connections stay. For a Unix socket whose file somebody removed, its own
         endpoint is another one. Raises `OSError` naming the endpoint."""
         with _opening(endpoint):
             self.raw.bind(endpoint)

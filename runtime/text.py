@@ -55,7 +55,7 @@ def decode_text(data: bytes, name: str) -> str:
         ) from None
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise TextError(f"{name}, line {line}: a zero byte: this is not a text file")
+        raise TextError(f"{name}, line {line} has a zero byte: it is not a text file")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -108,7 +108,7 @@ def read_json(file: Path, *, mark: bool = True) -> Any:
     """
     data = file.read_bytes()
     if not mark and data.startswith(codecs.BOM_UTF8):
-        raise TextError(f"{file} begins with a byte order mark: save it as UTF-8 without one")
+        raise TextError(f"{file} begins with a byte order mark: save it as UTF-8 without a byte order mark")
     return parse_json(decode_text(data, str(file)), str(file))
 
 

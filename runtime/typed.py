@@ -116,7 +116,7 @@ def _is_listed(kind: Any) -> bool:
 
 
 def describe(kind: Any) -> str:
-    """What a type of setting takes, in words: "an integer from 1 to 10000", "one of "off", "paper"", ..."""
+    """Describes the values that a type of setting allows: "an integer from 1 to 10000", "one of "off", "paper"", ..."""
     if typing.get_origin(kind) is typing.Literal:
         return "one of " + ", ".join(toml(choice) for choice in typing.get_args(kind))
     return _in_words(msgspec.inspect.type_info(kind))

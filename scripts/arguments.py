@@ -12,8 +12,8 @@ def _why(text: str) -> str:
     try:
         name = os.fsencode(text).decode()
     except UnicodeDecodeError:
-        return f"the path {text!r} is not UTF-8, and cannot be written down: rename it"
-    return f"this locale has no letters for the path {name!a}: set LC_ALL=C.UTF-8"
+        return f"the path {text!r} is not valid UTF-8, so it cannot be stored: rename it"
+    return f"this locale cannot encode the path {name!a}: set LC_ALL=C.UTF-8"
 
 
 def path_type(text: str) -> Path:
@@ -30,5 +30,5 @@ def path_type(text: str) -> Path:
         path.exists()
     except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, links in a circle, a zero byte
         why = error.strerror if isinstance(error, OSError) else error
-        raise argparse.ArgumentTypeError(f"there can be no such path as {shortened(text)}: {why}") from None
+        raise argparse.ArgumentTypeError(f"the path {shortened(text)} is not valid: {why}") from None
     return path

@@ -149,5 +149,5 @@ def record(error: BaseException, folders: Sequence[Path]) -> str:
             descriptor, name = tempfile.mkstemp(prefix="selu-error-", suffix=".txt", dir=folder)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(text)
-            return f"an error that selu has no sentence for ({said}); the traceback is in {name}: please report it"
-    return f"an error that selu has no sentence for ({said}); its traceback could not be written: please report it"
+            return f"an unexpected error ({said}); the traceback is in {name}: please report it"
+    return f"an unexpected error ({said}); its traceback could not be written: please report it"

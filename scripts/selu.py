@@ -32,7 +32,7 @@ A signal that is ignored when selu starts (SIGHUP under nohup) stays ignored.
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose help cannot fail to be written unnoticed."""
+    """A parser that reports when its help cannot be written."""
 
     def _print_message(self, message: str, file: "SupportsWrite[str] | None" = None) -> None:
         if file is sys.stdout:

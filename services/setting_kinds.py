@@ -186,7 +186,7 @@ def with_absolute_paths(settings: Settings) -> Settings:
         try:
             made.encode()
         except UnicodeEncodeError:
-            raise SettingsError(f"{key} {made!r} is not UTF-8, and cannot be written down: rename it") from None
+            raise SettingsError(f"{key} {made!r} is not valid UTF-8, so it cannot be stored: rename it") from None
         section[name] = made
     return msgspec.convert(table, Settings)
 

@@ -123,7 +123,7 @@ def test_names_and_what_is_empty_stay_as_they_are(tmp_path: Path, monkeypatch: p
 
 
 def test_a_path_that_cannot_be_written_down_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"model\.path .* is not UTF-8"):
+    with pytest.raises(SettingsError, match=r"model\.path .* is not valid UTF-8"):
         with_absolute_paths(Settings(model=Model(path="caf\udce9")))
 
 

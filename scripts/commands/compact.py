@@ -52,12 +52,12 @@ def run(given: argparse.Namespace) -> int:
     would = "would go" if given.dry_run else "are gone"
     rounds = ", ".join(map(str, swept.plan.rounds)) or "none"
     say(f"{swept.blobs} blobs of {size(swept.bytes)} {would}")
-    say(f"rounds without frames: {rounds}, but for frames that are needed elsewhere")
+    say(f"rounds without frames: {rounds} (frames that are needed elsewhere stay)")
     for group, behind in swept.plan.waiting.items():
         numbers = ", ".join(map(str, behind))
-        say(f"kept for the consumer group {group!r}, which has yet to read them: rounds {numbers}")
+        say(f"kept because the consumer group {group!r} has not read them yet: rounds {numbers}")
     if swept.plan.over:
-        say(f"over the bound by {size(swept.plan.over)}: all that is left is needed")
+        say(f"{size(swept.plan.over)} over the bound: all frames that are left are needed")
     if not given.dry_run:
         say(f"log: {size(before)} before, {size(folder.log_size())} now")
     return 0

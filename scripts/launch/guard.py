@@ -7,7 +7,7 @@ from runtime.runfolder import RunFolder, RunFolderError
 from scripts.launch.show import Show
 
 LOOK_SECONDS = 2.0
-"""How often it is looked."""
+"""Seconds between two checks."""
 
 
 def lost(run: RunFolder) -> str:
@@ -41,11 +41,11 @@ class Guard:
             return gone
         try:
             if self._look_at_keys():
-                self._tell(f"the run's sockets and keys were removed, and are made again in {self._run.private}")
+                self._tell(f"the run's sockets and keys were removed; they were made again in {self._run.private}")
             else:
                 self._told = ""
         except (RunFolderError, OSError) as error:
-            self._tell(f"the run's sockets and keys were removed, and cannot be made again: {error}")
+            self._tell(f"the run's sockets and keys were removed and cannot be made again: {error}")
         return ""
 
     def _look_at_keys(self) -> bool:

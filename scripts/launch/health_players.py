@@ -60,7 +60,7 @@ def graphics(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
         found = f"{said}: its GPU is split by MIG, and MIG devices do not draw"
         yield Finding(what=what, state="warn", found=found, do=f"{choose} to a GPU that is not split")
     elif mixed and any(device.isdigit() for device in devices):
-        found = f"{said}, and CUDA counts GPUs of several kinds by speed, nvidia-smi and players do not"
+        found = f"{said}; CUDA orders GPUs of different models by speed, but nvidia-smi and players do not"
         yield Finding(what=what, state="warn", found=found, do="set CUDA_DEVICE_ORDER=PCI_BUS_ID")
     elif not order or not cards:
         tool, do = ("vulkaninfo", "apt-get install vulkan-tools") if cards else ("nvidia-smi", "install the driver")

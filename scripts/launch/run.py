@@ -43,7 +43,7 @@ HEALTH_SECONDS = 5.0
 LAST_WORDS_SECONDS = 3.0
 """How long to wait for the services' last figures once the run is over."""
 SAME_SECONDS = 0.5
-"""A signal that comes so soon after another is the same wish: nobody presses Ctrl-C twice in it."""
+"""Seconds within which a second signal counts as the first one: nobody presses Ctrl-C twice in that time."""
 STALL_SECONDS = 180.0
 """How long nothing may happen before a person is told."""
 FAULTS = 64

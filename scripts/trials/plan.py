@@ -244,8 +244,8 @@ def check(trial: Trial) -> bool:
         return False
     for key, old, new in differences(essence(load(Settings, file=file)), essence(trial.settings)):
         raise SettingsError(
-            f"{trial.folder} was run with {key} = {old!r}, and is now to be {new!r}: give --out another folder, or "
-            "move this one away"
+            f"{trial.folder} was run with {key} = {old!r}, but now {key} is to be {new!r}: give --out another folder, "
+            "or move this one away"
         )
     return True
 

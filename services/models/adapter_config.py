@@ -29,7 +29,7 @@ FEATURES = {
     "lora_bias": "its factors have biases (lora_bias)",
     "rank_pattern": "its rank differs by layer (rank_pattern)",
     "alpha_pattern": "its scale differs by layer (alpha_pattern)",
-    "fan_in_fan_out": "its weights lie the other way round (fan_in_fan_out)",
+    "fan_in_fan_out": "its weights are transposed (fan_in_fan_out)",
     "exclude_modules": "it leaves out layers by name (exclude_modules), which only PEFT does",
     "velora_config": "it uses VeLoRA",
     "monteclora_config": "it uses MonteCLoRA",
@@ -71,11 +71,11 @@ def _problem(config: Mapping[str, Any], max_rank: int) -> str:
     if isinstance(rank, bool) or not isinstance(rank, int) or not 1 <= rank <= max_rank:
         return f"rank {rank!r} is not between 1 and {max_rank}"
     if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not math.isfinite(alpha) or alpha <= 0:
-        return f"lora_alpha is {alpha!r}, so that the adapter would change nothing or anything"
+        return f"lora_alpha is {alpha!r}, which is not a finite number over 0"
     if config.get("bias", "none") not in ("none", None):
         return f"it trains biases (bias = {config['bias']!r})"
     if (init := config.get("init_lora_weights", True)) not in INITS:
-        return f"it was begun as {init!r} (init_lora_weights), which changes the base model's weights too"
+        return f"its factors were drawn by {init!r} (init_lora_weights), which changes the base model's weights too"
     for name, reason in FEATURES.items():
         if config.get(name) not in PLAIN:
             return reason

@@ -86,7 +86,7 @@ def check_layer(file: Path, module: str, into: int, out: int, base: BaseLayers |
     if found and base.prefixes and found["prefix"] not in base.allowed:
         known = ", ".join(f"{prefix}.layers" if prefix else "layers" for prefix in sorted(base.prefixes))
         raise AdapterRefused(
-            f"{file}: the base model has no layer {module}: its layers are called {known}; vLLM would leave this one "
-            "out without a word, so train the adapter on this base model"
+            f"{file}: the base model has no layer {module}: its layers are called {known}; vLLM would ignore this one "
+            "silently, so train the adapter on this base model"
         )
     raise AdapterRefused(f"{file}: the base model has no layer {module}; it was trained on another base model")

@@ -114,7 +114,7 @@ def _place(settings: Model, folder: Path) -> Iterator[Lack]:
     if folder.is_dir():
         return
     if folder.is_symlink() and not folder.exists():
-        yield Lack(f"{folder} is a link to {folder.readlink()}, which is not there", AGAIN)
+        yield Lack(f"{folder} is a link to {folder.readlink()}, which does not exist", AGAIN)
     elif folder.exists() and folder.suffix == ".gguf":
         yield Lack(
             f"{folder} is GGUF, for llama.cpp", "set model.path to the folder of the model that it was made from"

@@ -13,7 +13,7 @@ MAPPING = "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"
 """What transformers calls its classes that answer a text about pictures with a text, by model_type."""
 
 DEPTH = 5
-"""How many classes up it is looked whether one takes adapters."""
+"""How many base classes are searched for adapter support."""
 
 NO_MODEL = ("nn.Module", "Module", "Protocol", "Generic", "object")
 

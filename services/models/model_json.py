@@ -8,10 +8,10 @@ from typing import Any, cast
 from runtime.text import TextError, decode_text
 
 JSON_BYTES = 256 << 20
-"""No file of a model that holds JSON is larger."""
+"""The largest JSON file of a model, in bytes."""
 
 POINTERS = (b"version https://git-lfs", b"# xet version")
-"""How the small files begin that a clone without large files leaves where those belong."""
+"""The beginning of a Git LFS pointer file, which a clone without LFS leaves in place of a large file."""
 
 MARK_BYTES = 64
 
@@ -30,7 +30,7 @@ def first_bytes(file: Path, count: int = MARK_BYTES) -> bytes:
         with file.open("rb") as data:
             begin = data.read(max(count, MARK_BYTES))
     except FileNotFoundError:
-        why = f"is a link to {file.readlink()}, which is not there" if file.is_symlink() else "is not there"
+        why = f"is a link to {file.readlink()}, which does not exist" if file.is_symlink() else "is not there"
         raise Unreadable(why) from None
     except OSError as error:
         raise Unreadable(f"cannot be read ({error.strerror})") from None
@@ -59,7 +59,7 @@ def read_object(file: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"is not JSON ({error})") from None
     if not isinstance(found, dict):
-        raise Unreadable(f"is JSON, but no object: it holds a {type(cast(object, found)).__name__}")
+        raise Unreadable(f"is JSON but not an object: it holds a {type(cast(object, found)).__name__}")
     return cast("dict[str, Any]", found)
 
 

@@ -109,7 +109,7 @@ def unusable(folder: Path, config: Mapping[str, Any]) -> Iterator[Lack]:
         yield Lack(f"{folder} is a part of a diffusers pipeline", f"set {ADVICE} that answers in text")
     elif not isinstance(kind, str) or not kind:
         yield Lack(
-            f"{folder / 'config.json'} has no model_type, so nobody knows which model it is",
+            f"{folder / 'config.json'} has no model_type, so the kind of model is unknown",
             "copy the model again, from those who publish it for transformers",
         )
     elif brings := _code(folder, config):

@@ -239,7 +239,7 @@ class OpenAIEngine:
             except HttpFailed as error:
                 if not error.later or tried == TRIES - 1:
                     known = refusal(self._client.url, error) if error.status in NO_KEY else ""
-                    raise EngineError(known or f"the model server could not answer: {error}") from error
+                    raise EngineError(known or f"the model server did not answer: {error}") from error
                 pause = max(pause, error.pause)
             except HttpBroken as error:
                 if error.late or tried == TRIES - 1:

@@ -24,7 +24,7 @@ def server_key(environ: Mapping[str, str] = os.environ) -> str:
     """
     key = environ.get(KEY_VARIABLE, "").strip().removeprefix("Bearer ").strip()
     if not (key.isascii() and key.isprintable()):
-        raise ModelUnusable(f"{KEY_VARIABLE} holds what is no key (other characters than ASCII's, or several lines)")
+        raise ModelUnusable(f"{KEY_VARIABLE} is not a valid key: it has several lines or is not ASCII; correct it")
     return key
 
 

@@ -64,7 +64,8 @@ async def served_model(client: HttpClient) -> Served:
     listed: Any = cast("dict[str, Any]", said).get("data") if isinstance(said, dict) else None
     if not isinstance(listed, list):
         raise ModelUnusable(
-            f"{client.url}/v1/models is not what an OpenAI-compatible server says: set model.url to the address of one"
+            f"{client.url}/v1/models does not list models as an OpenAI-compatible server does: "
+            "set model.url to the address of one"
         )
     for one in cast("list[Any]", listed):
         if isinstance(one, Mapping):
@@ -80,7 +81,7 @@ def refusal(url: str, error: HttpFailed) -> str:
         wrong = f"does not take the key in {KEY_VARIABLE}" if server_key() else "wants a key"
         return f"the server at {url} {wrong} ({error}): set {KEY_VARIABLE} in the environment to the server's key"
     if 300 <= error.status < 400:
-        return f"the server at {url} sends us elsewhere ({error}): set model.url to the address that it means"
+        return f"the server at {url} redirects requests ({error}): set model.url to the address that it redirects to"
     if error.status in NO_ROUTE:
         return (
             f"{url} is no OpenAI-compatible server: it has no /v1/models ({error}); set model.url to the address of "

@@ -12,7 +12,7 @@ from services.models.engine import EngineError
 from services.models.model_json import Unreadable, first_bytes, read_object
 
 HEADER_BYTES = 1 << 28
-"""No header of a safetensors file is larger."""
+"""The largest header of a safetensors file, in bytes."""
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 """The weights in one file, and the list of which tensor is in which of several files."""

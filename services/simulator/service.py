@@ -99,9 +99,9 @@ class Collector:
         self._left.count -= 1
         service, restarts = self._service, self._settings.simulator.restarts
         if not self._left.count:
-            failed, do = f"failed more than {restarts} times", "see what selu doctor says, and the simulator's log"
+            failed, do = f"failed more than {restarts} times", "run selu doctor and read the simulator's log"
             if self._world.refusals >= REFUSALS:
-                failed, do = f"refused {REFUSALS} tasks", "see world.options.tasks and what the scenes have"
+                failed, do = f"refused {REFUSALS} tasks", "compare world.options.tasks with the objects of the scenes"
             raise SettingsError(f"every world {failed} without one whole episode, last by {self._cause}; {do}")
         number = f"{service.instance}/given-up-{self._left.count}"
         await service.fault("a world was given up", self._cause, f"{self._left.count} others go on", id=number)

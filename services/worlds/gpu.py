@@ -1,4 +1,4 @@
-"""Which GPU a Unity player draws on: one of those that CUDA_VISIBLE_DEVICES leaves to the run.
+"""Which GPU a Unity player draws on: one of those in CUDA_VISIBLE_DEVICES.
 
 CUDA, nvidia-smi and Vulkan each count the GPUs of a machine in an order of their own, and players know only Vulkan's.
 A `Card` is a GPU as nvidia-smi counts it; its UUID tells which one it is in the other orders.

@@ -110,7 +110,7 @@ def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
     except OSError as error:
         raise ValueError(f"cannot read the task file {file}: {error.strerror or error}") from error
     except TextError as error:
-        raise ValueError(f"the task file {error}; see the README for one") from error
+        raise ValueError(f"the task file {error}; README.md has an example") from error
     except ValueError as error:
         raise ValueError(f"the task file {file}: {error}; see the README for one") from error
     tasks = [msgspec.structs.replace(task, verb=verb_named(task.verb)) for task in tasks]

@@ -90,7 +90,7 @@ def as_frame(value: Any, world: object, where: str) -> Frame:
     try:
         array = _array(value)
     except Exception as error:  # whatever a foreign type raises when it is to become numbers
-        _refuse(world, where, f"{_shown(value)} as a frame", f"it is no picture ({error}); {WANTED}")
+        _refuse(world, where, f"{_shown(value)} as a frame", f"it cannot be read as a picture ({error}); {WANTED}")
     said = f"a frame of {array.dtype} and shape {'x'.join(map(str, array.shape)) or 'of one value'}"
     if array.dtype == object or array.ndim not in (2, 3):
         _refuse(world, where, _shown(value) if array.ndim == 0 else said, WANTED)
@@ -107,7 +107,7 @@ def as_frame(value: Any, world: object, where: str) -> Frame:
             _refuse(world, where, said, f"{why}; {WANTED}")
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         if (pixels[:, :, 3] != 255).any():
-            _refuse(world, where, said, f"parts of it are transparent, which have no colour; {WANTED}")
+            _refuse(world, where, said, f"some of its pixels are transparent and have no colour; {WANTED}")
         pixels = pixels[:, :, :3]
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         pixels = np.repeat(pixels.reshape(height, width, 1), 3, axis=2)

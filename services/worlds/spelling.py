@@ -1,4 +1,4 @@
-"""One thing, one name: the same name in all its spellings, and what a misspelt one may have meant."""
+"""Compares names in any spelling, and suggests names for a misspelt one."""
 
 import difflib
 import re

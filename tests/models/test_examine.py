@@ -142,7 +142,7 @@ FAULTS: dict[str, tuple[Change, str]] = {
     "a config with a byte order mark": (replaced("config.json", b"\xef\xbb\xbf{}"), "byte order mark"),
     "a config in UTF-16": (replaced("config.json", "{}".encode("utf-16")), "UTF-16"),
     "a config that is not JSON": (replaced("config.json", "{'model_type': 'x'}"), "is not JSON"),
-    "a config that is a list": (replaced("config.json", "[]"), "no object: it holds a list"),
+    "a config that is a list": (replaced("config.json", "[]"), "not an object: it holds a list"),
     "a config that is a pointer": (replaced("config.json", POINTER), "Git LFS pointer"),
     "a config without a model type": (config(model_type=None), "no model_type"),
     "code in the config": (config(auto_map={"AutoConfig": "a.B"}), "brings its own code (config.json"),

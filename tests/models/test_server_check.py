@@ -62,14 +62,14 @@ FAULTS: dict[str, tuple[Callable[[OpenAIStandIn], None], str]] = {
     "another service": (answers("/v1/models", 404, "no"), "has no /v1/models (HTTP 404: no); set model.url"),
     "a service that speaks JSON": (
         answers("/v1/models", 200, '{"status": "ok"}'),
-        "not what an OpenAI-compatible server says",
+        "does not list models as an OpenAI-compatible server does",
     ),
-    "a list": (answers("/v1/models", 200, "[]"), "not what an OpenAI-compatible server says"),
+    "a list": (answers("/v1/models", 200, "[]"), "does not list models as an OpenAI-compatible server does"),
     "a key that is missing": (
         answers("/v1/models", 401, '{"error": "Unauthorized"}'),
         f"set {KEY_VARIABLE} in the environment",
     ),
-    "a redirect": (answers("/v1/models", 307, ""), "sends us elsewhere"),
+    "a redirect": (answers("/v1/models", 307, ""), "redirects requests"),
     "no model": (answers("/v1/models", 200, '{"data": []}'), "has no model: start it with"),
     "adapters alone": (answers("/v1/models", 200, '{"data": [{"id": "a", "parent": "b"}]}'), "has no model"),
 }
@@ -179,7 +179,7 @@ def test_the_micro_model_is_not_trained_for_somebody_elses_server(
     ("url", "why"),
     [
         ("https://127.0.0.1:PORT", "cannot be reached .* set it to the server's address"),
-        ("http://127.0.0.1:PORT/a b", "has '/a b' behind host and port: give http://HOST:PORT"),
+        ("http://127.0.0.1:PORT/a b", "has '/a b' after host and port: give http://HOST:PORT"),
     ],
 )
 def test_an_address_that_cannot_be_a_servers_is_refused(server: OpenAIStandIn, url: str, why: str) -> None:
@@ -193,7 +193,7 @@ def test_an_address_that_cannot_be_a_servers_is_refused(server: OpenAIStandIn, u
 def test_a_key_that_cannot_be_sent_is_refused(server: OpenAIStandIn, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.setenv(KEY_VARIABLE, key)
     (said,) = problems(server.url, "model.path=micro")
-    assert f"{KEY_VARIABLE} holds what is no key" in said
+    assert f"{KEY_VARIABLE} is not a valid key" in said
     monkeypatch.setenv(KEY_VARIABLE, "secret\n")
     assert problems(server.url, "model.path=micro") == []
 

@@ -18,23 +18,23 @@ WRONG = [
     ("127.0.0.1:5555", "does not begin with tcp://"),
     ("gpu1:5555", "does not begin with tcp://"),
     ("localhost", "has no port"),
-    ("5555", "names no host"),
+    ("5555", "has no host"),
     ("tcp://", "is empty"),
     ("tcp://gpu1", "has no port"),
     ("tcp://gpu1:", "has no port"),
-    ("tcp://:5555", "names no host"),
+    ("tcp://:5555", "has no host"),
     ("http://127.0.0.1:5555", "begins with 'http://'"),
     ("TCP://gpu1:5555", "begins with 'TCP://'"),
     ("udp://gpu1:5555", "begins with 'udp://'"),
-    ("tcp:/gpu1:5555", "behind host and port"),
-    ("tcp://gpu1:0", "has port 0, and ports go from 1 to 65535"),
+    ("tcp:/gpu1:5555", "after host and port"),
+    ("tcp://gpu1:0", "has port 0; a port is from 1 to 65535"),
     ("tcp://gpu1:70000", "has port 70000"),
     ("tcp://gpu1:" + "9" * 5000, "has port 999"),
-    ("tcp://gpu1:-1", "has '-1' for a port"),
-    ("tcp://gpu1:hub", "has 'hub' for a port"),
-    ("tcp://gpu1:٥٥٥٥", "for a port, which is a number"),
-    ("tcp://gpu1:5555/", "has '/' behind host and port"),
-    ("tcp://gpu1:5555?x=1", "behind host and port"),
+    ("tcp://gpu1:-1", "has the port '-1'; a port is a number"),
+    ("tcp://gpu1:hub", "has the port 'hub'; a port is a number"),
+    ("tcp://gpu1:٥٥٥٥", "a port is a number"),
+    ("tcp://gpu1:5555/", "has '/' after host and port"),
+    ("tcp://gpu1:5555?x=1", "after host and port"),
     ("tcp://me@gpu1:5555", "has a user's name"),
     (" tcp://gpu1:5555", "has a space"),
     ("tcp://gpu 1:5555", "has a space"),
@@ -165,7 +165,7 @@ def test_a_name_service_that_does_not_answer_is_not_waited_for(monkeypatch: pyte
     asked = threading.Event()
     monkeypatch.setattr("runtime.endpoints.RESOLVE_SECONDS", 0.05)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: asked.wait(10))
-    with pytest.raises(EndpointError, match=r"nobody said so within 0\.05 s"):
+    with pytest.raises(EndpointError, match=r"the name service gave no answer within 0\.05 s"):
         resolve("tcp://gpu1:5555")
     asked.set()
 

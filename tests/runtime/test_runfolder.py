@@ -118,7 +118,7 @@ def test_a_socket_folder_that_is_not_a_folder_of_ours_is_refused(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     Path(run.endpoint.removeprefix("ipc://")).parent.symlink_to(elsewhere)
-    with pytest.raises(RunFolderError, match="somebody else"):
+    with pytest.raises(RunFolderError, match="another user"):
         run.listen_at()
 
 

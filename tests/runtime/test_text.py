@@ -47,7 +47,7 @@ def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path: Path) -> N
         with pytest.raises(TextError, match=r"mine\.toml, line 2: byte 0xfc is not UTF-8 .*Latin-1.*save it as UTF-8"):
             read_text(file)
     file.write_bytes(b"a = 1\nb = \0\n")
-    with pytest.raises(TextError, match="line 2: a zero byte"):
+    with pytest.raises(TextError, match="line 2 has a zero byte"):
         read_text(file)
 
 

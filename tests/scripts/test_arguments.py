@@ -22,7 +22,7 @@ def test_an_empty_path_is_not_the_current_folder(text: str) -> None:
 
 
 def test_a_name_that_is_not_utf_8_is_refused() -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is not UTF-8"):
+    with pytest.raises(argparse.ArgumentTypeError, match="is not valid UTF-8"):
         path_type(os.fsdecode(b"caf\xe9"))
     with pytest.raises(argparse.ArgumentTypeError, match=r"set LC_ALL=C\.UTF-8"):
         path_type("caf\udcc3\udca9")  # what a locale of ASCII makes of UTF-8

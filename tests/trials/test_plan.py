@@ -110,7 +110,7 @@ def test_a_trial_begun_with_other_settings_is_refused_and_where_it_ran_does_not_
     (trial.folder / "settings.toml").write_text(text.replace("threads = 1", "threads = 8"))
     assert plan.check(trial)
     (trial.folder / "settings.toml").write_text(text.replace('self_ask = "confirm"', 'self_ask = "off"'))
-    with pytest.raises(SettingsError, match=r"critic\.self_ask = 'off', and is now to be 'confirm'"):
+    with pytest.raises(SettingsError, match=r"critic\.self_ask = 'off', but now critic\.self_ask is to be 'confirm'"):
         plan.check(trial)
 
 

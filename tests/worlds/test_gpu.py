@@ -89,7 +89,7 @@ def test_players_are_spread_over_several_gpus_and_make_room_when_they_end() -> N
         ({"CUDA_VISIBLE_DEVICES": ""}, "warn", "it leaves no GPU to models"),
         ({"CUDA_VISIBLE_DEVICES": "GPU-77"}, "warn", "which GPU GPU-77 is cannot be told"),
         ({"CUDA_VISIBLE_DEVICES": PART}, "warn", "MIG devices do not draw"),
-        ({"CUDA_VISIBLE_DEVICES": "1"}, "warn", "CUDA counts GPUs of several kinds by speed"),
+        ({"CUDA_VISIBLE_DEVICES": "1"}, "warn", "CUDA orders GPUs of different models by speed"),
         ({"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}, "ok", "draw on GPU 1 (Vulkan's 0)"),
         ({"CUDA_VISIBLE_DEVICES": B}, "ok", "draw on GPU 1 (Vulkan's 0)"),
     ],

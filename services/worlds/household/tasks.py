@@ -126,11 +126,11 @@ def _check(task: Task) -> None:
     if task.object not in KINDS or NEEDS[task.verb] not in KINDS[task.object].affordances:
         there = [name for name, kind in KINDS.items() if NEEDS[task.verb] in kind.affordances]
         near = "" if task.object in KINDS else did_you_mean(task.object, there)
-        raise ValueError(f"one cannot {VERBS[task.verb].phrase} the {task.object} in the household{near}")
+        raise ValueError(f"it is impossible to {VERBS[task.verb].phrase} the {task.object} in the household{near}")
     if (task.verb == "put") != (task.target is not None):
         raise ValueError(f"task {task.id!r}: a target is for 'put', and 'put' needs one")
     if task.target is not None and (task.target not in FIXTURES or not FIXTURES[task.target].room):
-        raise ValueError(f"one cannot put things on the {task.target} in the household")
+        raise ValueError(f"it is impossible to put things on the {task.target} in the household")
 
 
 def _offers(room: Room, task: Task) -> bool:

@@ -96,7 +96,7 @@ class VirtualHome:
         held = set(satisfied(graph))
         open = [task for task in self._made[scene] if task.id not in held]
         if not open:
-            raise ValueError(f"scene {scene} affords none of the tasks that were asked for")
+            raise ValueError(f"no requested task can be done in scene {scene}: check world.options.tasks and verbs")
         verb = luck.choice(sorted({task.verb for task in open}))
         return luck.choice([task for task in open if task.verb == verb])
 
