@@ -31,20 +31,10 @@ SLOW = (
 """Folders and modules whose tests start meshes, players or models, or try many examples: seconds each. They carry the
 mark ``slow``, and `scripts/check quick` leaves them out."""
 
-ONE_WORKER = (
-    "docs/test_commands.py", "models/test_engines.py", "models/test_families.py", "models/test_vllm_engine.py",
-    "scripts/test_pretrain.py", "scripts/test_pretrain_data.py", "trainer/test_lora.py",
-)  # fmt: skip
-"""Modules whose fixtures take seconds to make: one worker of pytest-xdist runs all of a module's tests."""
-
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Marks the test, before pytest-xdist looks for groups."""
-    path = item.path.relative_to(TESTS).as_posix()
-    if path.startswith(SLOW):
+    if item.path.relative_to(TESTS).as_posix().startswith(SLOW):
         item.add_marker(pytest.mark.slow)
-    if path in ONE_WORKER:
-        item.add_marker(pytest.mark.xdist_group(path))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,9 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def own_temporary_folder() -> Generator[None]:
     """Gives each worker of pytest-xdist a folder of its own for temporary files, so that a test that looks for what is
-    left behind does not meet another worker's files. Its path is short enough for Unix sockets."""
+    left behind does not meet another worker's files. Its path is short enough for Unix sockets. What torch compiles
+    for vLLM stays where it is: it is the same for all workers and every time."""
+    compiled = os.environ.get("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/selu-torchinductor-{os.getuid()}")
     folder = tempfile.mkdtemp(prefix="t-", dir="/tmp")
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", compiled)
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield
