@@ -21,12 +21,13 @@ settings.load_profile("same")
 TESTS = Path(__file__).parent
 
 SLOW = (
-    "docs/test_commands.py", "mesh", "models/test_families.py", "models/test_vllm_cpu_lora.py",
-    "protocols/test_any_message.py", "runtime/test_durable_model.py", "runtime/test_fuzz.py",
-    "scripts/test_pretrain.py", "scripts/test_terminals.py", "scripts/test_up.py", "trainer/test_lora.py",
-    "trials/test_runner.py", "worlds/ai2thor/test_failing_players.py", "worlds/ai2thor/test_faults.py",
-    "worlds/ai2thor/test_processes.py", "worlds/ai2thor/test_round.py", "worlds/ai2thor/test_simulators.py",
-    "worlds/test_household_frames.py", "worlds/virtualhome/test_faults.py", "worlds/virtualhome/test_players.py",
+    "docs/test_commands.py", "mesh", "models/test_families.py", "models/test_hf.py", "models/test_vllm_cpu_lora.py",
+    "probing", "protocols/test_any_message.py", "runtime/test_durable_model.py", "runtime/test_fuzz.py",
+    "scripts/test_pretrain.py", "scripts/test_pretrain_data.py", "scripts/test_terminals.py", "scripts/test_up.py",
+    "trainer/test_lora.py", "trials/test_runner.py", "worlds/ai2thor/test_failing_players.py",
+    "worlds/ai2thor/test_faults.py", "worlds/ai2thor/test_processes.py", "worlds/ai2thor/test_round.py",
+    "worlds/ai2thor/test_simulators.py", "worlds/test_household_frames.py", "worlds/virtualhome/test_faults.py",
+    "worlds/virtualhome/test_players.py",
 )  # fmt: skip
 """Folders and modules whose tests start meshes, players or models, or try many examples: seconds each. They carry the
 mark ``slow``, and `scripts/check quick` leaves them out."""
