@@ -31,11 +31,15 @@ class Hello(Command, frozen=True, kw_only=True):
     """First of all: who this is. An instance that says hello again replaces its former self, whose leases return.
 
     ``ticket`` proves it on a socket without CURVE, where the run gave one out; without, only an observer is let in.
+    ``began`` is when the client began, in nanoseconds since its machine started, and ``boot`` is an id of that start.
+    With both, a hello that arrives late cannot replace a client that began after its sender on the same machine.
     """
 
     role: Name
     instance: Name
     ticket: Annotated[str, Meta(max_length=limits.ID_CHARS)] = ""
+    began: Annotated[int, Meta(ge=0, le=limits.COUNT)] = 0
+    boot: Annotated[str, Meta(max_length=limits.ID_CHARS)] = ""
 
 
 class Ping(Command, frozen=True, kw_only=True):

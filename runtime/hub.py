@@ -25,6 +25,7 @@ from protocols.errors import (
     DeadlineExceeded,
     NotFound,
     ProtocolError,
+    Replaced,
     StorageFull,
     Unavailable,
 )
@@ -172,6 +173,9 @@ class Hub:
     def _welcome(self, key: bytes, number: int, hello: c.Hello, public: str | None) -> None:
         try:
             self._sessions.admit(key, hello, public)
+        except Replaced:
+            self._sessions.send_away(key, number)
+            return
         except ProtocolError as error:
             self._sessions.refuse(hello.instance, key, number, error)
             return

@@ -6,7 +6,10 @@ again what it served, and repeats everything unanswered. That is safe because ev
 
 import itertools
 import logging
+import sys
+import time
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -25,8 +28,20 @@ NOBODY = "is the run up, and the endpoint right?"
 ORPHANS = 1024
 """Abandoned requests remembered so that what their answers bring can be given back."""
 
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
+
 Orphan = Callable[[c.Response], c.Command | None]
 Worker = Callable[[c.Work, list[bytes]], Coroutine[Any, Any, None]]
+
+
+def hello_now(role: str, instance: str, *, ticket: str = "") -> c.Hello:
+    """The hello of a client that begins now."""
+    try:
+        boot = _BOOT.read_text(encoding="ascii").strip()
+    except OSError:  # then the hello that arrives last wins
+        boot = ""
+    return c.Hello(role=role, instance=instance, ticket=ticket, began=time.clock_gettime_ns(_CLOCK), boot=boot)
 
 
 class _Pending(msgspec.Struct):

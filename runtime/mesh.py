@@ -24,7 +24,7 @@ from runtime.blobs import BlobCorrupt, BlobStore
 from runtime.endpoints import beside, to_connect
 from runtime.handshakes import watch_handshakes
 from runtime.keys import Key
-from runtime.link import Link
+from runtime.link import Link, hello_now
 from runtime.runfolder import RunFolder
 from runtime.sockets import Curve, Socket, background, open_socket
 from runtime.storage import when_there_is_room
@@ -305,7 +305,7 @@ async def connect(
         NotAdmitted: the hub does not let this key in, or not in this role and name.
     """
     endpoint = to_connect(endpoint)
-    hello = c.Hello(role=role, instance=instance, ticket=key.ticket if key else "")
+    hello = hello_now(role, instance, ticket=key.ticket if key else "")
     curve = Curve(key.public, key.secret, key.hub) if key and key.public else None
     async with open_socket(zmq.DEALER, curve=curve) as socket, background() as tasks:
         link = Link(socket, endpoint, hello)

@@ -33,7 +33,13 @@ class Session(msgspec.Struct):
     instance: str
     heard: float
     proof: str
+    began: int = 0
+    boot: str = ""
     requests: int = 0
+
+    def began_after(self, hello: c.Hello) -> bool:
+        """Whether it is known that this client began after the one that sent ``hello``."""
+        return bool(hello.boot) and self.boot == hello.boot and self.began > hello.began
 
 
 class Sessions:
@@ -74,23 +80,29 @@ class Sessions:
     def admit(self, key: bytes, hello: c.Hello, public: str | None) -> None:
         """Begins a session; an older one of the same instance ends, and is told so.
 
-        Observers without a key prove nothing by a name, so none of them takes it from another.
+        Observers without a key prove nothing by a name, so none of them takes it from another. A hello can arrive after
+        that of a client that began later: ZeroMQ still sends it when its process has left, or the network held it back.
 
         Raises:
             NotAdmitted: that key is not let in as that.
+            Replaced: the session of that instance is of a client that began later.
             Busy: there are `SESSIONS` like it already.
         """
         proof = self._access.admit(hello, public)
         if sum(s.proof == proof and s.key != key for s in self._sessions.values()) >= SESSIONS:
             raise Busy(f"there are {SESSIONS} sessions like {hello.instance}'s already")
         if proof or hello.role != OBSERVER:
-            for other in [s for s in self.all if s.instance == hello.instance and s.key != key]:
+            others = [s for s in self.all if s.instance == hello.instance and s.key != key]
+            if any(other.began_after(hello) for other in others):
+                self._replace(key, hello.instance)
+                raise Replaced(f"a client that began later has joined as {hello.instance}")
+            for other in others:
                 self._drop(other, "was replaced")
-                self._replaced[other.key] = other.instance
-            while len(self._replaced) > REPLACED:
-                del self._replaced[next(iter(self._replaced))]
+                self._replace(other.key, other.instance)
         self._replaced.pop(key, None)
-        self._sessions[key] = Session(key, hello.role, hello.instance, time.monotonic(), proof)
+        self._sessions[key] = Session(
+            key, hello.role, hello.instance, time.monotonic(), proof, began=hello.began, boot=hello.boot
+        )
         log.info("%s (%s) joined", hello.instance, hello.role)
 
     def look(self, now: float, late: float) -> bool:
@@ -106,6 +118,11 @@ class Sessions:
             elif now - session.heard > self._silence:
                 self._drop(session, "fell silent")
         return bool(revoked)
+
+    def _replace(self, key: bytes, instance: str) -> None:
+        self._replaced[key] = instance
+        while len(self._replaced) > REPLACED:
+            del self._replaced[next(iter(self._replaced))]
 
     def _drop(self, session: Session, why: str) -> None:
         if self._sessions.pop(session.key, None) is not None:

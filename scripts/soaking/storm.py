@@ -122,7 +122,7 @@ class Storm:
             "slow network": (1, self._slow),
             "disk full": (1, self._fill),
             "malformed requests": (3, self._garble),
-            "member left": (3, self._leave),
+            "member left": (6, self._leave),
         }
         names, weights = [*kinds], [weight for weight, _ in kinds.values()]
         while faults is None or self.count < faults:

@@ -1,11 +1,15 @@
 """Two processes of one name: observers without a key share it, and with a key the newer one has it, for good."""
 
 import anyio
+import msgspec
 import pytest
 
+from protocols import commands as c
 from protocols.errors import Replaced
 from runtime.hub import HubSettings
+from runtime.link import hello_now
 from runtime.mesh import Mesh
+from runtime.sockets import Socket
 from tests.builders import round_
 from tests.conftest import Joiner
 from tests.runtime.keyed import Keyed
@@ -71,3 +75,35 @@ async def test_a_restarted_service_takes_over_what_the_one_before_it_held(hub: H
                             assert other.message == round_(1)
                             break
                     break
+
+
+async def answer(raw: Socket, hello: c.Hello) -> c.Response:
+    await raw.send(c.pack(1, hello))
+    return c.parse_response((await raw.receive())[2])
+
+
+async def test_a_hello_that_arrives_after_that_of_a_newer_client_does_not_take_the_name_back(keyed: Keyed) -> None:
+    key = keyed.key("anna", "observer")
+    late = hello_now("observer", "anna")
+    with anyio.fail_after(SECONDS):
+        async with keyed.show(key) as newer, keyed.raw(key) as older:
+            for _ in range(2):
+                reply = await answer(older, late)
+                assert isinstance(reply, c.Refused) and reply.code == Replaced.code
+            await pinged(newer)
+            assert hellos(newer) == 1
+
+
+@pytest.mark.parametrize(
+    "changes", [{"boot": "another machine"}, {"boot": "", "began": 0}], ids=["elsewhere", "unknown"]
+)
+async def test_of_clients_whose_beginnings_cannot_be_compared_the_last_to_say_hello_stays(
+    keyed: Keyed, changes: dict[str, str | int]
+) -> None:
+    key = keyed.key("anna", "observer")
+    hello = msgspec.structs.replace(hello_now("observer", "anna"), **changes)
+    with anyio.fail_after(SECONDS):
+        async with keyed.show(key) as first, keyed.raw(key) as last:
+            assert isinstance(await answer(last, hello), c.Welcome)
+            with pytest.raises(Replaced):
+                await first.status()
