@@ -1,12 +1,16 @@
 """The grouped LoRA and the dense vision attention give what vLLM's own CPU code gives."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("vllm")
-pytestmark = pytest.mark.filterwarnings("ignore")
+# Only the tests import vLLM: every worker collects this module, and vLLM takes 4 s to import.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed"),
+]
 
 SLOTS, RANK, INPUT, TOKENS = 3, 8, 32, 40
 
