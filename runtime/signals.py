@@ -4,17 +4,30 @@ A signal that was ignored when the process started stays ignored: SIGHUP under `
 that a shell script starts with ``&``.
 """
 
+import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 
 import anyio
+import anyio.abc
 
 from runtime.sockets import background
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C, `kill`, and a terminal that was closed."""
+
+
+def send(process: anyio.abc.Process, number: signal.Signals) -> None:
+    """Sends a signal to a process that this one has started, unless it has ended.
+
+    Its own ``send_signal``, ``terminate`` and ``kill`` reap a process that ends just then, before asyncio can; `wait`
+    then returns 255 instead of the exit code (https://github.com/python/cpython/issues/87744).
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def heeded(*numbers: signal.Signals) -> tuple[signal.Signals, ...]:

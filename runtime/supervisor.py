@@ -18,6 +18,7 @@ import anyio
 import anyio.abc
 import msgspec
 
+from runtime.signals import send
 from runtime.storage import is_full
 
 WINDOW_SECONDS = 600.0
@@ -245,8 +246,7 @@ class Supervisor:
     async def _end_when_asked(self, child: _Child, process: anyio.abc.Process) -> None:
         await child.stopping.wait()
         # Only the leader is asked: it knows in which order what it started has to end.
-        with suppress(ProcessLookupError):
-            process.terminate()
+        send(process, signal.SIGTERM)
         await anyio.sleep(child.spec.grace)
         child.forced = True
         _kill_group(process.pid)

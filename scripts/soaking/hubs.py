@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
@@ -15,6 +15,7 @@ from runtime.child import command, environment
 from runtime.keys import Key, read_key
 from runtime.runfolder import RunFolder
 from runtime.settings import dump
+from runtime.signals import send
 from runtime.sockets import background
 from services.patience import Changes
 from services.settings import Mesh, Settings
@@ -45,9 +46,8 @@ class Hubs:
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
         """Sends the hub a signal, if it lives."""
         if self._process is not None:
-            with suppress(ProcessLookupError):  # it died just now, and is not missed yet
-                self._process.send_signal(how)
-                self._killed |= how == signal.SIGKILL
+            send(self._process, how)
+            self._killed |= how == signal.SIGKILL
 
     async def keep(self) -> None:
         """Starts a hub whenever there is none, until cancelled."""
@@ -67,7 +67,7 @@ class Hubs:
             finally:
                 self._process = None
                 if not died:
-                    process.kill()
+                    send(process, signal.SIGKILL)
                     with anyio.CancelScope(shield=True):
                         await process.wait()
             if process.returncode != -signal.SIGKILL:

@@ -14,6 +14,7 @@ import psutil
 
 from runtime.mesh import Mesh, connect
 from runtime.runfolder import RunFolder
+from runtime.signals import send
 
 END_SECONDS = 15.0
 """How long a run may take to end when it is asked to."""
@@ -75,11 +76,10 @@ async def launch(
             for child in run.processes.values():
                 with suppress(psutil.Error):
                     child.resume()
-            process.send_signal(signal.SIGTERM)
+            send(process, signal.SIGTERM)
             with anyio.move_on_after(END_SECONDS, shield=True):
                 await process.wait()
-            if process.returncode is None:
-                process.kill()
+            send(process, signal.SIGKILL)
         with anyio.CancelScope(shield=True):
             await process.aclose()
 

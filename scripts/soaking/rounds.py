@@ -13,6 +13,7 @@ import psutil
 
 from runtime import witness
 from runtime.runfolder import RunFolder
+from runtime.signals import send
 from scripts.soaking.checker import Findings, examine
 from scripts.soaking.disk import fill, free
 from scripts.soaking.launched import Launched, launch
@@ -111,7 +112,7 @@ class Trouble:
                     return False
                 self._interruptions -= 1
                 self.resumes = True
-                run.process.send_signal(signal.SIGKILL if kind == "launcher killed" else signal.SIGTERM)
+                send(run.process, signal.SIGKILL if kind == "launcher killed" else signal.SIGTERM)
                 return True
 
     async def _fill(self, run: Launched) -> bool:

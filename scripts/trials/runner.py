@@ -17,7 +17,7 @@ import anyio.to_thread
 from runtime.child import environment
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.settings import SettingsError
-from runtime.signals import ENDING, receiving
+from runtime.signals import ENDING, receiving, send
 from scripts.trials.machine import Placement
 from scripts.trials.outcome import Outcome, finished, outcome
 from scripts.trials.plan import Trial, check, moved, to_toml
@@ -217,8 +217,7 @@ def _until_free(trial: Trial) -> None:
 
 async def _stop(process: anyio.abc.Process) -> None:
     if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.terminate()
+        send(process, signal.SIGTERM)
         with anyio.move_on_after(STOP_SECONDS):
             await process.wait()
     if process.returncode is None:

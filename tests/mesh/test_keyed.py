@@ -19,6 +19,7 @@ from runtime.keys import KeysFolder, read_key
 from runtime.mesh import connect
 from runtime.runfolder import RunFolder
 from runtime.settings import load
+from runtime.signals import send
 from scripts.soaking.checker import Learned, learned, read
 from services.settings import Settings
 from tests.mesh.launched import Launched, launched
@@ -54,8 +55,7 @@ async def joined(*arguments: str | Path) -> AsyncGenerator[anyio.abc.Process]:
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.terminate()
+        send(process, signal.SIGTERM)
         with anyio.CancelScope(shield=True), anyio.move_on_after(SECONDS):
             await process.aclose()
 
@@ -92,7 +92,7 @@ async def test_a_round_over_an_encrypted_network_learns_from_the_same(tmp_path: 
                 await serves("critic-far", endpoint, keys.file_of("anna"))
                 run.kill("simulator-0", signal.SIGCONT)
                 assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
-                far.send_signal(signal.SIGTERM)
+                send(far, signal.SIGTERM)
                 assert await far.wait() == 128 + signal.SIGTERM
         messages = read(run.run)
         swaps = [swap for swap in messages["swaps"].values() if isinstance(swap, Swap)]
@@ -119,7 +119,7 @@ async def test_on_ones_own_machine_a_process_is_what_its_key_says_too(tmp_path: 
                 with pytest.raises(NotAdmitted, match="revoked"):
                     while True:
                         await mesh.tail()
-            run.process.send_signal(signal.SIGTERM)
+            send(run.process, signal.SIGTERM)
             assert await run.process.wait() == 128 + signal.SIGTERM
         assert not private.exists()
 

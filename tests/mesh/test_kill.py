@@ -12,6 +12,7 @@ import pytest
 
 from protocols.messages import Swap, Trajectory
 from runtime import witness
+from runtime.signals import send
 from scripts.soaking.checker import Findings, Learned, examine, read
 from scripts.soaking.launched import Launched
 from tests.mesh.launched import launched, producers, seen
@@ -126,7 +127,7 @@ async def test_an_interrupted_run_is_resumed_where_it_stopped(tmp_path: Path, un
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run") as run:
             await seen(run, "adapters", 1)
-            run.process.send_signal(signal.SIGINT)
+            send(run.process, signal.SIGINT)
             assert await run.process.wait() not in (0, None)
         await resume(run)
         assert check(run).learned == undisturbed.learned
@@ -154,11 +155,11 @@ async def test_a_second_launcher_is_refused_and_the_first_goes_on(tmp_path: Path
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run") as run:
             await seen(run, "trajectories", 1)
-            run.process.send_signal(signal.SIGSTOP)  # or it might be done before the second gives up
+            send(run.process, signal.SIGSTOP)  # or it might be done before the second gives up
             refused = await anyio.run_process(
                 [sys.executable, "-m", "scripts.selu", "up", "--resume", str(tmp_path / "run")], check=False
             )
-            run.process.send_signal(signal.SIGCONT)
+            send(run.process, signal.SIGCONT)
             assert refused.returncode == 2
             assert f"is in use by another launcher (process {run.process.pid})" in refused.stderr.decode()
             assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()

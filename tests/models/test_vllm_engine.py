@@ -13,6 +13,7 @@ import anyio
 import psutil
 import pytest
 
+from runtime.signals import send
 from services.models.chat import ChatFormat
 from services.models.engine import EngineDead, EngineError, Request
 from services.models.folder import MICRO
@@ -183,7 +184,7 @@ async def test_when_the_service_is_killed_its_engine_process_dies_too(served_mod
                     break
             children = [psutil.Process(int(pid)) for pid in said.split()[1:]]
             assert children
-            process.send_signal(signal.SIGKILL)
+            send(process, signal.SIGKILL)
             _, alive = await anyio.to_thread.run_sync(lambda: psutil.wait_procs(children, timeout=20))
             assert not alive
 

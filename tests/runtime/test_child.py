@@ -20,6 +20,7 @@ from runtime.log import LogFormatError, LogUnavailable
 from runtime.mesh import connect
 from runtime.runfolder import RunFolder
 from runtime.settings import SettingsError, dump
+from runtime.signals import send
 from runtime.supervisor import HOPELESS
 from services.settings import Settings
 
@@ -59,7 +60,7 @@ async def test_a_hub_child_serves_and_ends_when_asked(run: RunFolder) -> None:
             key = read_key(run.keys.make("launcher", "launcher"))
             async with connect(run.endpoint, role="launcher", instance="launcher", run=run, key=key) as mesh:
                 assert await mesh.tail() == 0
-            hub.send_signal(signal.SIGTERM)
+            send(hub, signal.SIGTERM)
             assert await hub.wait() == ASKED
     run.stop_listening()
 

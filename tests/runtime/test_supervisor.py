@@ -12,6 +12,7 @@ import anyio
 import pytest
 from anyio.streams.memory import MemoryObjectReceiveStream
 
+from runtime.signals import send
 from runtime.supervisor import HOPELESS, Exit, Spec, Supervisor, supervise
 
 pytestmark = pytest.mark.anyio
@@ -247,7 +248,7 @@ async def test_when_the_launcher_is_killed_nothing_it_started_is_left(tmp_path: 
         launcher = await anyio.open_process(argv, pass_fds=[ear.write], stdout=None, stderr=None)
         pids = [*await ear.pids(), *await ear.pids()]
         assert len(pids) == 4
-        launcher.send_signal(how)
+        send(launcher, how)
         await launcher.wait()
         with anyio.fail_after(5):
             for pid in pids:

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from runtime.runfolder import RunFolder
+from runtime.signals import send
 from scripts.soaking.launched import Launched
 from tests.mesh.launched import SMALL, observer, seen
 
@@ -44,8 +45,7 @@ async def started(
             yield run
     finally:
         with anyio.CancelScope(shield=True):
-            if process.returncode is None:
-                process.kill()  # its processes end by themselves when it is gone
+            send(process, signal.SIGKILL)  # its processes end by themselves when it is gone
             await process.wait()
 
 
@@ -62,7 +62,7 @@ async def test_a_run_whose_reader_is_gone_goes_on_and_ctrl_c_ends_it_orderly(tmp
     async with started(tmp_path / "run", write) as run:
         os.close(read)
         await seen(run, "rounds", 6)
-        run.process.send_signal(signal.SIGINT)
+        send(run.process, signal.SIGINT)
         check_ended(run, await run.process.wait(), 128 + signal.SIGINT)
 
 
@@ -74,10 +74,10 @@ async def test_a_terminal_that_closes_ends_a_run_orderly_unless_hang_ups_are_ign
     before = "trap '' HUP" if ignored else "true"
     async with started(tmp_path / "run", theirs, before=before, session=True) as run:
         os.close(ours)
-        run.process.send_signal(signal.SIGHUP)  # what the kernel sends to the terminal's session
+        send(run.process, signal.SIGHUP)  # what the kernel sends to the terminal's session
         if ignored:
             await seen(run, "rounds", 6)
-            run.process.send_signal(signal.SIGTERM)
+            send(run.process, signal.SIGTERM)
         check_ended(run, await run.process.wait(), 128 + (signal.SIGTERM if ignored else signal.SIGHUP))
 
 
@@ -86,7 +86,7 @@ async def test_a_run_goes_on_when_the_last_logout_removes_its_private_folder(tmp
         round_then = await rounds(run)
         shutil.rmtree(run.run.sockets_link.resolve())
         await seen(run, "rounds", round_then + 6)  # whoever attaches now finds the new sockets
-        run.process.send_signal(signal.SIGTERM)
+        send(run.process, signal.SIGTERM)
         check_ended(run, await run.process.wait(), 128 + signal.SIGTERM)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from runtime.metrics import read_metrics
 from runtime.runfolder import RunFolder
+from runtime.signals import send
 from scripts.selu import main
 from services.report.summary import Summary
 from tests.mesh.launched import launched, observer, seen
@@ -103,7 +104,7 @@ async def test_when_the_launcher_is_killed_nothing_is_left_and_the_run_can_be_re
         async with launched(tmp_path / "run") as run:
             await seen(run, "verdicts", 3)
             found = run.processes
-            run.process.kill()
+            send(run.process, signal.SIGKILL)
             await run.process.wait()
             with anyio.fail_after(AFTER_KILL_SECONDS):
                 for process in found.values():
@@ -135,7 +136,7 @@ async def test_a_stopped_run_ends_cleanly_and_says_how_to_go_on(tmp_path: Path, 
         async with launched(tmp_path / "run") as run:
             await seen(run, "trajectories", 2)
             found = run.processes
-            run.process.send_signal(how)
+            send(run.process, how)
             with anyio.fail_after(10):
                 assert await run.process.wait() == code
             for process in found.values():
