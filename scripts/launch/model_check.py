@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 
+from services.models.devices import check_device
 from services.models.engine import EngineError, ModelUnusable
 from services.models.examine import MICRO, PACKAGED, examine
 from services.models.http_client import HttpBroken, HttpClient, HttpFailed
@@ -29,10 +30,13 @@ def model_problems(settings: Settings, *, learns: bool | None = None) -> list[st
     try:
         engine = choose_engine(settings.model)
         check_installed(engine)
-        if engine == "openai":
-            return list(_server(settings, learning))
         if engine == "scripted" and not (learning and settings.trainer.learner == "peft"):
             return []
+        check_device(settings.model, engine)
+        if learning and engine != "transformers":
+            check_device(settings.model, "transformers")
+        if engine == "openai":
+            return list(_server(settings, learning))
         return _folder(settings, engine)
     except EngineError as error:
         return [str(error)]
