@@ -50,7 +50,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.log import LogFormatError
     from runtime.settings import SettingsError
     from runtime.signals import ignoring
-    from scripts.launch.model_check import experiment_problems
+    from scripts.launch.model_check import device_problems, experiment_problems
     from scripts.launch.writer import Writer
     from scripts.trials import plan
     from scripts.trials.conduct import Conduct
@@ -69,10 +69,15 @@ def run(given: argparse.Namespace) -> int:
         trials = plan.trials(experiment, folder, file=file, overrides=given.overrides)
         if not given.report and (found := experiment_problems([trial.settings for trial in trials])):
             return _refuse(*found)
+        lacks = [] if given.report else device_problems(*(trial.settings for trial in trials))
+        if lacks and not given.dry_run:
+            return _refuse(*lacks)
         parallel = given.parallel or experiment.parallel or min(at_once(trial.settings) for trial in trials)
         if given.dry_run:
             names = "".join(f"{trial.name}\n" for trial in trials)
             say(f"{names}{len(trials)} runs into {folder}, {parallel} at once")
+            for lack in lacks:
+                complain(f"this machine could not start the runs: {lack}")
             return 0
         conduct = Conduct(experiment, trials, file=file, folder=folder)
         with Writer(sys.stdout) as out, nullcontext() if given.report else conduct.locked():

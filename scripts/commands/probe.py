@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.log import LogFormatError
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError
-    from scripts.launch.model_check import model_problems
+    from scripts.launch.model_check import device_problems, model_problems
     from scripts.launch.plan import profile_file
     from scripts.launch.resolve import resolve
     from services.models.engine import EngineError, ModelUnusable
@@ -63,7 +63,7 @@ def run(given: argparse.Namespace) -> int:
         if settings.world.name != "household":
             raise SettingsError("probes ask about the household, whose every state is known: set world.name to it")
         taught = _newest_actor(folder) if folder else None
-        if found := model_problems(settings, learns=taught is not None):
+        if found := model_problems(settings, learns=taught is not None) or device_problems(settings):
             raise ModelUnusable("; ".join(found))
         out = given.out or Path("runs/probes")
         out.mkdir(parents=True, exist_ok=True)

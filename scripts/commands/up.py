@@ -65,6 +65,7 @@ def run(given: argparse.Namespace) -> int:
     from runtime.runfolder import RunFolder, RunFolderError
     from runtime.settings import SettingsError, dump
     from runtime.storage import is_full
+    from scripts.launch.model_check import device_problems
     from scripts.launch.plan import new_plan, resumed_plan
     from scripts.launch.preflight import problems
     from scripts.launch.resume import record_inputs
@@ -87,15 +88,19 @@ def run(given: argparse.Namespace) -> int:
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
             say(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}")
-            return _refuse(*problems(plan))
-        if not plan.resume:
             if found := problems(plan):
+                return _refuse(*found)
+            for lack in device_problems(plan.settings):
+                complain(f"this machine could not start the run: {lack}")
+            return 0
+        if not plan.resume:
+            if found := problems(plan) or device_problems(plan.settings):
                 return _refuse(*found)
             plan = plan.create()
         folder = RunFolder.open(plan.folder)
         with folder.locked() as lock:
             # A resumed run's port and folder are only free once its former launcher is gone.
-            if plan.resume and (found := problems(plan)):
+            if plan.resume and (found := problems(plan) or device_problems(plan.settings)):
                 return _refuse(*found)
             folder.write_settings(dump(plan.settings, f"The resolved settings of this run ({plan.profile})."))
             record_inputs(folder, plan.settings)

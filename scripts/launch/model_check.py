@@ -32,14 +32,30 @@ def model_problems(settings: Settings, *, learns: bool | None = None) -> list[st
         check_installed(engine)
         if engine == "scripted" and not (learning and settings.trainer.learner == "peft"):
             return []
-        check_device(settings.model, engine)
-        if learning and engine != "transformers":
-            check_device(settings.model, "transformers")
         if engine == "openai":
             return list(_server(settings, learning))
         return _folder(settings, engine)
     except EngineError as error:
         return [str(error)]
+
+
+def device_problems(*all_settings: Settings) -> list[str]:
+    """Which devices that settings name are not on this machine, each said once.
+
+    Not among `model_problems`: a dry run on a machine without a GPU is of use too. It takes seconds for an engine.
+    """
+    problems: dict[str, None] = {}
+    asked: set[tuple[str, str]] = set()
+    for settings in all_settings:
+        try:
+            engine = choose_engine(settings.model)
+            for name in (engine, "transformers") if trains(settings) else (engine,):
+                if (name, settings.model.device) not in asked:
+                    asked.add((name, settings.model.device))
+                    check_device(settings.model, name)
+        except EngineError as error:
+            problems[str(error)] = None
+    return list(problems)
 
 
 def trains(settings: Settings) -> bool:

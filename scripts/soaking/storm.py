@@ -110,8 +110,8 @@ class Storm:
 
     # -- faults
 
-    async def rage(self, *, faults: int | None = None) -> None:
-        """Injects faults at random, so many or until cancelled."""
+    async def rage(self, *, faults: int | None = None, messages: int = 0) -> None:
+        """Injects faults at random until there were so many and so many messages, or until cancelled."""
         kinds: dict[str, tuple[int, Callable[[], Awaitable[None]]]] = {
             "hub killed": (3, self._kill),
             "hub stopped": (1, self._stop),
@@ -125,7 +125,7 @@ class Storm:
             "member left": (6, self._leave),
         }
         names, weights = [*kinds], [weight for weight, _ in kinds.values()]
-        while faults is None or self.count < faults:
+        while faults is None or self.count < faults or len(self.acknowledged) < messages:
             await anyio.sleep(self._chance.uniform(*PAUSES))
             (name,) = self._chance.choices(names, weights)
             await kinds[name][1]()
@@ -220,9 +220,12 @@ async def _throw(raw: Socket, chance: random.Random) -> None:
 
 
 async def storm(
-    folder: Path, *, seed: int, seconds: float | None = None, faults: int | None = None
+    folder: Path, *, seed: int, seconds: float | None = None, faults: int | None = None, messages: int = 0
 ) -> tuple[Findings, Counter[str]]:
-    """A storm of so many seconds or faults in a new run folder; returns the verdict and the faults by kind."""
+    """A storm of so many seconds, or of at least so many faults and acknowledged messages, in a new run folder.
+
+    Returns the verdict, and the faults by kind.
+    """
     chance = random.Random(seed)
 
     def plan() -> str:
@@ -241,7 +244,7 @@ async def storm(
                 clients.start_soon(raging.consume, index)
             clients.start_soon(raging.subscribe)
             with anyio.move_on_after(seconds):
-                await raging.rage(faults=faults)
+                await raging.rage(faults=faults, messages=messages)
             raging.ended.set()
             proxy.heal()
             hub.kill(signal.SIGCONT)

@@ -103,8 +103,8 @@ def typed(command: str, models: Path) -> list[str]:
     if arguments[0] in DRY:
         arguments.append("--dry-run")
     if arguments[0] == "up" and "--model" in arguments:
-        # vLLM serves these families only beside torchvision, which the CPU set leaves out. The pages are for a GPU.
-        arguments += ["--set", "model.engine=transformers", "--set", "model.device=auto"]
+        # vLLM serves these families only beside torchvision, which the CPU set leaves out.
+        arguments += ["--set", "model.engine=transformers"]
     return arguments
 
 

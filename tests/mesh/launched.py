@@ -1,16 +1,19 @@
 """A small run as a user starts it, for tests to watch and hurt."""
 
 import json
+import signal
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import anyio
 
 from protocols.codec import unseal
 from scripts.soaking.checker import records
 from scripts.soaking.launched import Launched, launch, observer
 from services.models.folder import MICRO
 
-__all__ = ["MICRO_LEARNS", "SMALL", "Launched", "launched", "observer", "producers", "seen"]
+__all__ = ["MICRO_LEARNS", "SMALL", "Launched", "held", "launched", "observer", "producers", "seen"]
 
 SMALL = (
     "simulator.quota=12",
@@ -50,6 +53,19 @@ async def launched(
         folder, "--profile", profile, "--run", str(folder), *settings, output=output, environ=environ
     ) as run:
         yield run
+
+
+@asynccontextmanager
+async def held(run: Launched) -> AsyncGenerator[None]:
+    """Nobody plays while the block runs, so that the run is not over before others have joined it."""
+    while True:
+        if run.kill("simulator-0", signal.SIGSTOP):
+            break
+        await anyio.sleep(0.02)
+    try:
+        yield
+    finally:
+        run.kill("simulator-0", signal.SIGCONT)
 
 
 def producers(run: Launched, topic: str) -> dict[str, str]:

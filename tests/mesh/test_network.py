@@ -114,7 +114,7 @@ async def test_a_call_over_a_partition_is_answered_when_it_is_over(hub: HubSetti
 
 async def test_a_storm_of_faults_around_a_hub_loses_nothing_and_doubles_nothing(tmp_path: Path) -> None:
     with anyio.fail_after(4 * SECONDS):
-        found, faults = await storm(tmp_path / "run", seed=11, faults=60)
+        found, faults = await storm(tmp_path / "run", seed=11, faults=60, messages=51)
     assert found.sound, found
     assert found.acknowledged > 50 and faults.total() >= 60
 

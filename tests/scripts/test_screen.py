@@ -47,8 +47,10 @@ class Terminal(io.StringIO):
         return True
 
     def close(self) -> None:
-        os.close(self._master)
-        os.close(self._slave)
+        if not self.closed:  # Python 3.13 closes what is collected once more
+            os.close(self._master)
+            os.close(self._slave)
+        super().close()
 
     def write(self, text: str, /) -> int:
         for part in re.findall(r"\x1b\[[\d;]*[A-Za-z]|\r|\n|[^\x1b\r\n]+", text):

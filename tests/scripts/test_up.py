@@ -14,9 +14,10 @@ import pytest
 from runtime.metrics import read_metrics
 from runtime.runfolder import RunFolder
 from runtime.signals import send
+from scripts.commands.attach import ROLE
 from scripts.selu import main
 from services.report.summary import Summary
-from tests.mesh.launched import launched, observer, seen
+from tests.mesh.launched import held, launched, observer, seen
 
 pytestmark = pytest.mark.anyio
 
@@ -45,16 +46,16 @@ async def test_a_scripted_run_shows_itself_while_it_goes_and_leaves_its_figures(
             async with observer(run):  # there is a hub to attach to
                 argv = [sys.executable, "-m", "scripts.selu", "attach", "health", "--run", str(folder)]
                 listening = await anyio.open_process([*argv, "--json", "--count", "1"])
+            async with held(run), listening:
+                assert listening.stdout is not None
+                assert json.loads(await listening.stdout.receive())["message"]["type"] == "health"
+                assert await listening.wait() == 0
             await seen(run, "trajectories", 3)
             found = run.processes
             assert found.keys() >= {"hub", "simulator-0", "actor-0", "critic-0", "relabeler-0", "trainer-0"}
             assert not [m.path for p in found.values() for m in p.memory_maps() if "torch" in m.path]
             names = {instance: process.name() for instance, process in found.items()}
             assert names["critic-0"] == "selu-critic-0"
-            async with listening:
-                assert listening.stdout is not None
-                assert json.loads(await listening.stdout.receive())["message"]["type"] == "health"
-                assert await listening.wait() == 0
             assert await run.process.wait() == 0
         for process in found.values():
             await gone(process.pid)
@@ -89,9 +90,13 @@ async def test_a_scripted_run_shows_itself_while_it_goes_and_leaves_its_figures(
 async def test_attaching_ends_with_the_run(tmp_path: Path) -> None:
     with anyio.fail_after(SECONDS):
         async with launched(tmp_path / "run") as run:
-            async with observer(run):
+            async with observer(run) as mesh, held(run):
                 argv = [sys.executable, "-m", "scripts.selu", "attach", "faults", "--run", str(tmp_path / "run")]
                 listening = await anyio.open_process(argv)
+                while True:
+                    if f"{ROLE}-{listening.pid}" in (await mesh.status()).sessions:
+                        break
+                    await anyio.sleep(0.02)
             async with listening:
                 assert listening.stderr is not None
                 assert await run.process.wait() == 0
