@@ -86,7 +86,7 @@ def run(given: argparse.Namespace) -> int:
             RunFolder.check_new(plan.folder, numbered=plan.numbered)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
-            say(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}")
+            say(dump(plan.settings, comments=True) + f"\n# into {plan.folder}, as the processes\n{processes}")
             return _refuse(*problems(plan))
         if not plan.resume:
             if found := problems(plan):
