@@ -221,7 +221,8 @@ def _listed(names: Sequence[str]) -> str:
 def dump(settings: msgspec.Struct, title: str = "", *, comments: bool = False) -> str:
     """The settings as TOML, every value written out; `load` reads the same settings back.
 
-    With ``comments`` each section and value comes after its text and the values that it takes.
+    With ``comments`` each section and value comes after its text and the values that it takes. What a free table could
+    have and has not is there as a comment, with its default.
     """
     lines = [f"# {line}" for line in title.splitlines()]
     said = dict(_comments(settings, ())) if comments else {}
@@ -229,36 +230,50 @@ def dump(settings: msgspec.Struct, title: str = "", *, comments: bool = False) -
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _dump_table(table: Table, path: Keys, said: Mapping[Keys, str], lines: list[str]) -> None:
+class _Comment(msgspec.Struct, frozen=True):
+    """The text of a section or a setting; with the ``default`` that holds for one that is not set."""
+
+    text: str
+    default: Any = msgspec.UNSET
+
+    @property
+    def lines(self) -> list[str]:
+        wrapped = textwrap.wrap(self.text, COLUMNS - 2, break_on_hyphens=False)
+        return [f"# {line}" for line in wrapped]
+
+
+_NO_COMMENT = _Comment("")
+
+
+def _dump_table(table: Table, path: Keys, said: Mapping[Keys, _Comment], lines: list[str]) -> None:
     plain = {name: value for name, value in table.items() if not isinstance(value, Mapping) and value is not None}
     nested = {name: cast(Table, value) for name, value in table.items() if isinstance(value, Mapping)}
     if path and (plain or not nested):
-        lines += ["", *_comment(said.get(path, "")), f"[{_dotted(path)}]"]
+        lines += ["", *said.get(path, _NO_COMMENT).lines, f"[{_dotted(path)}]"]
     for name, value in plain.items():
-        about = _comment(said.get((*path, name), ""))
+        about = said.get((*path, name), _NO_COMMENT).lines
         lines += [*([""] if about else []), *about, f"{key(name)} = {toml(value)}"]
+    for one, comment in said.items():
+        if one[:-1] == path and one[-1] not in table and comment.default is not msgspec.UNSET:
+            lines += ["", *comment.lines, f"# {key(one[-1])} = {toml(comment.default)}"]
     for name, value in nested.items():
         _dump_table(value, (*path, name), said, lines)
 
 
-def _comment(text: str) -> list[str]:
-    return textwrap.wrap(text, COLUMNS, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-
-
-def _comments(settings: msgspec.Struct, above: Keys) -> Iterator[tuple[Keys, str]]:
-    """The text of every section, and of every setting with the values that it takes, by their paths."""
+def _comments(settings: msgspec.Struct, above: Keys) -> Iterator[tuple[Keys, _Comment]]:
+    """The comments of every section and every setting, by their paths."""
     for field in msgspec.structs.fields(settings):
         value, path = getattr(settings, field.name), (*above, field.encode_name)
         if isinstance(value, msgspec.Struct):
-            yield path, text_of(field.type)
+            yield path, _Comment(text_of(field.type))
             yield from _comments(value, path)
         elif isinstance(value, dict):
-            yield path, text_of(field.type)
+            yield path, _Comment(text_of(field.type))
             struct = settings.table_type(field.name) if isinstance(settings, TypedTables) else None
             for one in () if struct is None else msgspec.structs.fields(struct):
-                yield (*path, one.encode_name), _about(one.type)
+                yield (*path, one.encode_name), _Comment(_about(one.type), one.default)
         else:
-            yield path, _about(field.type)
+            yield path, _Comment(_about(field.type))
 
 
 def _about(kind: Any) -> str:

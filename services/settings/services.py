@@ -57,7 +57,7 @@ class Actor(Section, frozen=True, kw_only=True):
 
     samples: Annotated[Samples, doc(
         "Answers sampled for each action of collection, of which the most common is taken (self-consistency). 1 "
-        "samples one answer."
+        "samples one answer. Where simulator.temperature is 0, several are sampled at temperature 1."
     )] = 1
 
 
@@ -81,8 +81,8 @@ class Critic(Section, frozen=True, kw_only=True):
         "gave the verdict."
     )] = "base"
     samples: Annotated[Samples, doc(
-        "Answers sampled for each first verdict, of which the most common is taken (self-consistency). 1 takes the "
-        "more likely of yes and no."
+        "Answers sampled at temperature 1 for each first verdict, of which the most common is taken "
+        "(self-consistency). 1 takes the more likely of yes and no, without sampling."
     )] = 1
     phrasing: Annotated[Phrasing, doc(
         'Wording of the questions about objects. "plain" is the wording that the micro models were trained with; the '
@@ -143,12 +143,12 @@ class Evaluator(Section, frozen=True, kw_only=True):
         "size leaves its set there, and the others are measured on it. Empty: every run collects a set of its own."
     )] = ""
     samples: Annotated[Samples, doc(
-        "Answers sampled for each action and each judgement, of which the most common is taken (self-consistency). 1 "
-        "takes the most likely answer."
+        "Answers sampled at temperature 1 for each action and each judgement, of which the most common is taken "
+        "(self-consistency). 1 takes the most likely answer, without sampling."
     )] = 1
     refine: Annotated[int, Meta(ge=0, le=200), doc(
         'How many times in an episode of evaluation the action "done" may be replaced by another one, where the critic '
-        'of the same round sees no success (Self-Refine). 0 leaves every "done" as it is.'
+        'that was in use beside this actor sees no success (Self-Refine). 0 leaves every "done" as it is.'
     )] = 0
     episodes: Annotated[Positive, doc(
         "Episodes that the evaluator plays at the same time after the last round; before, it plays at most 4. AI2-THOR "

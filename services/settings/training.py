@@ -55,8 +55,8 @@ class Trainer(Section, frozen=True, kw_only=True):
         "relabelled trajectory only where the newly trained critic, if there is one, agrees."
     )] = "direct"
     drop: Annotated[float, Meta(ge=0, lt=1), doc(
-        "Fraction of the verdicts that stay out of the critic's training set: the least confident ones, of yes and of "
-        "no each. 0 uses all."
+        "Fraction of the verdicts, and of the answers of critic.findings, that stay out of the critic's training set: "
+        "the least confident ones, of yes and of no each. Where there are fewer than 10 none is left out. 0 uses all."
     )] = 0.25
     prune: Annotated[bool, doc(
         "Whether actions that the world refused stay out of the actor's training set."

@@ -164,6 +164,7 @@ def test_comments_say_what_each_section_and_setting_is() -> None:
         "\n# Vertical field of view of the agent's camera. Takes a finite number from 20 to 120, in degrees.\nfov"
         in text
     )
+    assert '\n# quality = "Ultra"\n' in text and "# fov" not in text
     assert max(map(len, text.splitlines())) <= 100
     bare = [
         line for above, line in pairwise(text.splitlines()) if " = " in line and line[0] != "#" and above[:1] != "#"

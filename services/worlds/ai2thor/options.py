@@ -38,7 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     # fmt: off
     platform: Annotated[Literal["CloudRendering", "Linux64"], doc(
         'Build of the player that the package ai2thor fetches: "CloudRendering" renders through Vulkan without a '
-        'display, "Linux64" needs an X server. Not used with executable.'
+        'display, "Linux64" needs an X server. Not used with world.options.executable.'
     )] = "CloudRendering"
     executable: Annotated[str, doc(
         "Command line that starts a player of your own. Empty: the package fetches the player that it was built for."
@@ -99,15 +99,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     )] = ""
     verbs: Annotated[Listed, doc(
         "Verbs of the tasks that are drawn: some of pick, open, close, break, slice, toggle, fill, empty, clean, "
-        "dirty, cook, use, put. Not used with tasks."
+        "dirty, cook, use, put. Not used with world.options.tasks."
     )] = "pick, put, open, break, slice, toggle"
     objects_per_verb: Annotated[int, Meta(ge=1, le=50), doc(
         "Most objects of a scene (for put: pairs of object and place) that tasks of each verb are drawn for. Not used "
-        "with tasks."
+        "with world.options.tasks."
     )] = 3
     task_seed: Annotated[int, Meta(ge=0), doc(
         "Random seed by which tasks are drawn. The same seed gives a scene the same tasks in every episode. Not used "
-        "with tasks."
+        "with world.options.tasks."
     )] = 0
     admissible: Annotated[bool, doc(
         "Whether each observation, and so the actor's prompt, lists the actions that the objects' flags allow. Not all "

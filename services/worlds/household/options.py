@@ -39,15 +39,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     )] = "domain"
     open_first: Annotated[Rule, doc(
         "Whether the robot has to open a container before it takes something out or puts something in. false: the "
-        'container opens by itself. "random" and "domain" are as for navigate_first.'
+        'container opens by itself. "random" and "domain" are as for world.options.navigate_first.'
     )] = "domain"
     hold_to_break: Annotated[Rule, doc(
         'Whether the robot has to hold an object to break it. false: it breaks the object where it lies. "random" and '
-        '"domain" are as for navigate_first.'
+        '"domain" are as for world.options.navigate_first.'
     )] = "domain"
     knife_to_slice: Annotated[Rule, doc(
         'Whether the robot has to hold the knife to slice. false: it slices without. "random" and "domain" are as for '
-        "navigate_first."
+        "world.options.navigate_first."
     )] = "domain"
     n_fixtures: Annotated[int, Meta(ge=3, le=MAX_FIXTURES), doc(
         "Number of pieces of furniture and appliances in a room."

@@ -41,14 +41,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         "scenes afford."
     )] = ""
     verbs: Annotated[Listed, doc(
-        "Verbs of the tasks that are drawn: some of pick, put, open, close, toggle, sit. Not used with tasks."
+        "Verbs of the tasks that are drawn: some of pick, put, open, close, toggle, sit. Not used with "
+        "world.options.tasks."
     )] = ",".join(DRAWN)
     per_verb: Annotated[int, Meta(ge=1, le=50), doc(
-        "Most objects of a scene that tasks of each verb are drawn for. Not used with tasks."
+        "Most objects of a scene that tasks of each verb are drawn for. Not used with world.options.tasks."
     )] = 3
     task_seed: Annotated[int, doc(
         "Random seed by which tasks are drawn. The same seed gives a scene the same tasks in every episode. Not used "
-        "with tasks."
+        "with world.options.tasks."
     )] = 0
     arrange: Annotated[bool, doc(
         "Whether each episode changes at random which things are open or on and, in graph mode, where small things "
@@ -69,7 +70,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     )] = ""
     player: Annotated[str, doc(
         "Unity mode: command line that starts a player. -batchmode, -http-port=N and -logFile F are added. Unity mode "
-        "needs either this or connect. Empty: none is started."
+        "needs either this or world.options.connect. Empty: none is started."
     )] = ""
     connect: Annotated[Listed, doc(
         'Unity mode: addresses of players that run already, for example "127.0.0.1:8080, 127.0.0.1:8081": one for each '
@@ -87,8 +88,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         "Unity mode: character that acts, by the player's name of it."
     )] = "Chars/Female1"
     start_seconds: Annotated[Seconds, doc(
-        "Unity mode: time within which a started player must answer, in each try, else it is killed. With connect: "
-        "time to wait for a player that no other episode uses.", unit="seconds"
+        "Unity mode: time within which a started player must answer, in each try, else it is killed. With "
+        "world.options.connect: time to wait for a player that no other episode uses.", unit="seconds"
     )] = 90.0
     reset_seconds: Annotated[Seconds, doc(
         "Unity mode: time within which a scene must be loaded or rearranged, else the episode fails.", unit="seconds"
