@@ -139,8 +139,9 @@ class Evaluator(Section, frozen=True, kw_only=True):
         "version."
     )] = 300
     judgement_sets: Annotated[str, doc(
-        "Folder of judgement sets that several runs share. The first run with the same base model, world, split and "
-        "size leaves its set there, and the others are measured on it. Empty: every run collects a set of its own."
+        "Folder of judgement sets that several runs share. The first run with the same base model, world, split, size "
+        "and simulator.max_steps leaves its set there, and the others are measured on it. Empty: every run collects a "
+        "set of its own."
     )] = ""
     samples: Annotated[Samples, doc(
         "Answers sampled at temperature 1 for each action and each judgement, of which the most common is taken "
