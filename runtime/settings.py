@@ -5,6 +5,7 @@ the allowed values, and its defaults stand for what no file names. Nothing here 
 """
 
 import difflib
+import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,19 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from runtime.text import TextError, read_toml
-from runtime.typed import NotAllowedError, check, describe, joined, key, parsed, read, toml
+from runtime.typed import (
+    NotAllowedError,
+    check,
+    describe,
+    joined,
+    key,
+    parsed,
+    read,
+    summary,
+    text_of,
+    toml,
+    without_meta,
+)
 
 __all__ = ["Layer", "SettingsError", "Table", "TypedTables", "describe", "dump", "load"]
 
@@ -21,6 +34,11 @@ T = TypeVar("T", bound=msgspec.Struct)
 Table = Mapping[str, Any]
 Layer = Path | tuple[str, Table]
 """Settings that go over others: a file, or a table and what to call it in an error."""
+Keys = tuple[str, ...]
+"""The names of the sections above a setting, and its own."""
+
+COLUMNS = 100
+"""The longest line of a comment."""
 
 
 class SettingsError(Exception):
@@ -107,7 +125,7 @@ def _nested(path: Sequence[str], value: _Text) -> Table:
 # -- applying ------------------------------------------------------------------------------------
 
 
-def _apply(settings: T, table: Table, where: str, above: tuple[str, ...]) -> T:
+def _apply(settings: T, table: Table, where: str, above: Keys) -> T:
     """`settings` with the values of `table` over it."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(settings)}
     changes: dict[str, Any] = {}
@@ -136,7 +154,7 @@ def _apply(settings: T, table: Table, where: str, above: tuple[str, ...]) -> T:
     return settings
 
 
-def _typed(value: Table, settings: msgspec.Struct, field: str, where: str, path: tuple[str, ...]) -> Table:
+def _typed(value: Table, settings: msgspec.Struct, field: str, where: str, path: Keys) -> Table:
     """The values of a free table, as far as it is known what its keys take."""
     struct = settings.table_type(field) if isinstance(settings, TypedTables) else None
     known = {} if struct is None else {one.encode_name: one for one in msgspec.structs.fields(struct)}
@@ -154,20 +172,21 @@ def _typed(value: Table, settings: msgspec.Struct, field: str, where: str, path:
     return {name: read_as(name, given) for name, given in value.items()}
 
 
-def _leaf(value: Any, kind: Any, where: str, path: tuple[str, ...], old: Any) -> Any:
+def _leaf(value: Any, kind: Any, where: str, path: Keys, old: Any) -> Any:
     shown = parsed(value) if isinstance(value, _Text) else value
     try:
         return read(value, kind) if isinstance(value, _Text) else check(value, kind)
     except NotAllowedError:
         text = f"{where}: {_dotted(path)} = {toml(shown)} is not allowed; it takes {describe(kind)}"
-    if typing.get_origin(kind) is typing.Literal:
-        text += _did_you_mean(str(shown), [str(choice) for choice in typing.get_args(kind)])
+    choice = without_meta(kind)
+    if typing.get_origin(choice) is typing.Literal:
+        text += _did_you_mean(str(shown), [str(one) for one in typing.get_args(choice)])
     if isinstance(value, _Text) and not isinstance(old, msgspec.UnsetType | dict) and old is not None:
         text += f", for example --set {_dotted(path)}={old if isinstance(old, str) else toml(old)}"
-    raise SettingsError(text)
+    raise SettingsError(text + summary(_dotted(path[-1:]), kind))
 
 
-def _unknown(settings: msgspec.Struct, above: tuple[str, ...], name: str) -> str:
+def _unknown(settings: msgspec.Struct, above: Keys, name: str) -> str:
     known = [field.encode_name for field in msgspec.structs.fields(settings)]
     where = f"[{_dotted(above)}]" if above else "the settings"
     meant = _did_you_mean(name, known)
@@ -176,7 +195,7 @@ def _unknown(settings: msgspec.Struct, above: tuple[str, ...], name: str) -> str
     return f"there is no setting {_dotted((*above, name))}{meant}; {where} has {', '.join(known)}"
 
 
-def _paths(settings: msgspec.Struct, above: tuple[str, ...]) -> Iterator[str]:
+def _paths(settings: msgspec.Struct, above: Keys) -> Iterator[str]:
     """All keys of all sections, dotted."""
     for field in msgspec.structs.fields(settings):
         old, path = getattr(settings, field.name), (*above, field.encode_name)
@@ -199,21 +218,67 @@ def _listed(names: Sequence[str]) -> str:
 # -- writing -------------------------------------------------------------------------------------
 
 
-def dump(settings: msgspec.Struct, title: str = "") -> str:
-    """The settings as TOML, every value written out; `load` reads the same settings back."""
+def dump(settings: msgspec.Struct, title: str = "", *, comments: bool = False) -> str:
+    """The settings as TOML, every value written out; `load` reads the same settings back.
+
+    With ``comments`` each section and value comes after its text and the values that it takes. What a free table could
+    have and has not is there as a comment, with its default.
+    """
     lines = [f"# {line}" for line in title.splitlines()]
-    _dump_table(cast("dict[str, Any]", msgspec.to_builtins(settings)), (), lines)
+    said = dict(_comments(settings, ())) if comments else {}
+    _dump_table(cast("dict[str, Any]", msgspec.to_builtins(settings)), (), said, lines)
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _dump_table(table: Table, path: tuple[str, ...], lines: list[str]) -> None:
+class _Comment(msgspec.Struct, frozen=True):
+    """The text of a section or a setting; with the ``default`` that holds for one that is not set."""
+
+    text: str
+    default: Any = msgspec.UNSET
+
+    @property
+    def lines(self) -> list[str]:
+        wrapped = textwrap.wrap(self.text, COLUMNS - 2, break_on_hyphens=False)
+        return [f"# {line}" for line in wrapped]
+
+
+_NO_COMMENT = _Comment("")
+
+
+def _dump_table(table: Table, path: Keys, said: Mapping[Keys, _Comment], lines: list[str]) -> None:
     plain = {name: value for name, value in table.items() if not isinstance(value, Mapping) and value is not None}
     nested = {name: cast(Table, value) for name, value in table.items() if isinstance(value, Mapping)}
     if path and (plain or not nested):
-        lines += ["", f"[{_dotted(path)}]"]
-    lines += [f"{key(name)} = {toml(value)}" for name, value in plain.items()]
+        lines += ["", *said.get(path, _NO_COMMENT).lines, f"[{_dotted(path)}]"]
+    for name, value in plain.items():
+        about = said.get((*path, name), _NO_COMMENT).lines
+        lines += [*([""] if about else []), *about, f"{key(name)} = {toml(value)}"]
+    for one, comment in said.items():
+        if one[:-1] == path and one[-1] not in table and comment.default is not msgspec.UNSET:
+            lines += ["", *comment.lines, f"# {key(one[-1])} = {toml(comment.default)}"]
     for name, value in nested.items():
-        _dump_table(value, (*path, name), lines)
+        _dump_table(value, (*path, name), said, lines)
+
+
+def _comments(settings: msgspec.Struct, above: Keys) -> Iterator[tuple[Keys, _Comment]]:
+    """The comments of every section and every setting, by their paths."""
+    for field in msgspec.structs.fields(settings):
+        value, path = getattr(settings, field.name), (*above, field.encode_name)
+        if isinstance(value, msgspec.Struct):
+            yield path, _Comment(text_of(field.type))
+            yield from _comments(value, path)
+        elif isinstance(value, dict):
+            yield path, _Comment(text_of(field.type))
+            struct = settings.table_type(field.name) if isinstance(settings, TypedTables) else None
+            for one in () if struct is None else msgspec.structs.fields(struct):
+                yield (*path, one.encode_name), _Comment(_about(one.type), one.default)
+        else:
+            yield path, _Comment(_about(field.type))
+
+
+def _about(kind: Any) -> str:
+    """The text of a setting and the values that it takes."""
+    return f"{text} Takes {describe(kind)}." if (text := text_of(kind)) else ""
 
 
 def _dotted(path: Sequence[str]) -> str:

@@ -1,11 +1,14 @@
-"""Texts that a person types for a setting, read as the type of the setting takes them."""
+"""Types of settings: values that a person types, read as the type takes them, and what a type says of itself.
+
+The type of a setting carries the setting's text and unit (`doc`). Errors, comments and pages are made from them.
+"""
 
 import json
 import math
 import re
 import tomllib
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -14,7 +17,11 @@ import msgspec
 LISTED = {"listed": True}
 """`msgspec.Meta.extra` of a text that is a list written with commas: a TOML list may stand for it."""
 
+UNIT = "x-unit"
+"""The key of a unit in a JSON Schema. JSON Schema has none of its own, and lets "x-" keys pass."""
+
 _WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
+_SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z0-9\"])")
 _ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*(?:,|$)""")
 
 
@@ -115,11 +122,53 @@ def _is_listed(kind: Any) -> bool:
 # -- in words ------------------------------------------------------------------------------------
 
 
+def doc(description: str, *, unit: str = "") -> msgspec.Meta:
+    """The text and the unit of a setting, for its type: ``rank: Annotated[int, doc("Rank of the adapter.")]``.
+
+    `msgspec.json.schema` writes both into the JSON Schema. The first sentence says what the setting is, for errors.
+    """
+    return msgspec.Meta(description=description, extra_json_schema={UNIT: unit} if unit else None)
+
+
+def text_of(kind: Any) -> str:
+    """The text that `doc` gave a type; of a struct without one, the first paragraph of its docstring; else empty."""
+    said = _schema(kind).get("description")
+    if said is None and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        said = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
+    return said or ""
+
+
+def summary(name: str, kind: Any) -> str:
+    """The first sentence of a setting's text, to be put behind an error; empty where it has no text."""
+    text = text_of(kind)
+    return f". {name}: {_SENTENCE_END.split(text, maxsplit=1)[0]}" if text else ""
+
+
+def unit_of(kind: Any) -> str:
+    """The unit that `doc` gave a type; empty where it has none."""
+    return _schema(kind).get(UNIT, "")
+
+
+def without_meta(kind: Any) -> Any:
+    """The type without its text, bounds and unit."""
+    return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
+
+
+def _schema(kind: Any) -> Mapping[str, str]:
+    """What a type adds to its JSON Schema."""
+    if typing.get_origin(kind) is not typing.Annotated:
+        return {}
+    info = msgspec.inspect.type_info(kind)
+    schema = info.extra_json_schema if isinstance(info, msgspec.inspect.Metadata) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return cast("Mapping[str, str]", schema or {})
+
+
 def describe(kind: Any) -> str:
     """Describes the values that a type of setting allows: "an integer from 1 to 10000", "one of "off", "paper"", ..."""
-    if typing.get_origin(kind) is typing.Literal:
-        return "one of " + ", ".join(toml(choice) for choice in typing.get_args(kind))
-    return _in_words(msgspec.inspect.type_info(kind))
+    choice, unit = without_meta(kind), unit_of(kind)
+    if typing.get_origin(choice) is typing.Literal:
+        return "one of " + ", ".join(toml(one) for one in typing.get_args(choice))  # in their own order
+    return _in_words(msgspec.inspect.type_info(kind)) + (f", in {unit}" if unit else "")
 
 
 def _in_words(info: msgspec.inspect.Type) -> str:
@@ -136,7 +185,7 @@ def _in_words(info: msgspec.inspect.Type) -> str:
         case msgspec.inspect.StrType():
             return "text"
         case msgspec.inspect.LiteralType():
-            return "one of " + ", ".join(toml(value) for value in info.values)
+            return ("one of " if len(info.values) > 1 else "") + ", ".join(toml(value) for value in info.values)
         case msgspec.inspect.DictType():
             return f"a table of {_in_words(info.value_type)}"
         case msgspec.inspect.ListType() | msgspec.inspect.VarTupleType():

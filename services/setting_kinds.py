@@ -2,7 +2,7 @@
 
 The first may change whenever a run goes on: on another machine, with more patience, in another place. The second may
 not: a run's past would no longer compare with its future. Resuming a run and going on with an experiment's trials both
-ask here, and docs/OPERATIONS.md has the same table.
+ask here, and docs/SETTINGS.md is made from it.
 """
 
 import os

@@ -18,6 +18,8 @@ def _values(info: types.Type, floats: st.SearchStrategy[float]) -> st.SearchStra
         case types.StructType():
             fields = {field.name: _values(field.type, floats) for field in info.fields}
             return st.builds(info.cls, **fields)
+        case types.Metadata():
+            return _values(info.type, floats)
         case types.StrType(pattern=str(pattern)):
             return st.from_regex(pattern.removesuffix("$") + r"\Z", alphabet=st.characters(codec="ascii"))
         case types.StrType():

@@ -1,13 +1,14 @@
-"""Every setting says how a run is executed or what is learned; the document and the code say the same."""
+"""Every setting says how a run is executed or what is learned."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import msgspec
 import pytest
 
 from runtime.settings import SettingsError, load
+from runtime.typed import without_meta
 from services import setting_kinds
 from services.models.folder import MICRO
 from services.setting_kinds import (
@@ -26,7 +27,6 @@ from services.setting_kinds import (
 from services.settings import Model, Settings, World
 
 WORLDS = ("household", "ai2thor", "virtualhome")
-DOCUMENT = Path(__file__).parents[1] / "docs" / "OPERATIONS.md"
 
 
 def names(table: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -55,36 +55,10 @@ def test_every_option_of_a_world_is_of_one_kind(world: str) -> None:
 
 def test_every_world_and_every_name_is_there() -> None:
     assert set(WORLD_EXECUTION) == set(WORLD_FILES) == set(WORLD_LEARNING) == set(WORLDS)
-    assert set(World.__annotations__["name"].__args__) == set(WORLDS)
+    assert set(get_args(without_meta(World.__annotations__["name"]))) == set(WORLDS)
     for name in (*EXECUTION, *MODEL, *LEARNING):
         assert any(key == name or key.startswith(f"{name}.") for key in LEAVES), name
     assert kind_of("world.options.no_such", "household") is None and kind_of("no.such", "household") is None
-
-
-def rows() -> Iterator[str]:
-    """The document's table, as the code has it."""
-
-    def shown(keys: list[str], kinds: Mapping[str, str]) -> str:
-        return ", ".join(f"`{key}`{kinds.get(key, '')}" for key in keys)
-
-    for section in dict.fromkeys(key.partition(".")[0] for key in LEAVES):
-        keys = [key.partition(".")[2] for key in LEAVES if key.startswith(f"{section}.")]
-        kinds = {key: kind_of(f"{section}.{key}", "household") for key in keys}
-        notes = {key: " (the same base model)" for key, kind in kinds.items() if kind == "model"}
-        may = [key for key in keys if kinds[key] != "learning"]
-        rest = [key for key in keys if kinds[key] == "learning"]
-        yield f"| `{section}` | {shown(may, notes)} | {shown(rest, {})} |"
-    for world in WORLDS:
-        notes = dict.fromkeys(WORLD_FILES[world], " (the same contents)")
-        may = [*WORLD_EXECUTION[world], *WORLD_FILES[world]]
-        yield f"| options of {world} | {shown(may, notes)} | {shown(list(WORLD_LEARNING[world]), {})} |"
-
-
-def test_the_document_has_the_table_of_the_code() -> None:
-    table = DOCUMENT.read_text(encoding="utf-8").partition("## What may change when a run goes on")[2]
-    table = table.partition("\n## ")[0]
-    found = [line for line in table.splitlines() if line.startswith(("| `", "| options"))]
-    assert found == [row.replace("|  |", "| |") for row in rows()]
 
 
 def test_options_that_are_not_given_count_as_their_defaults() -> None:

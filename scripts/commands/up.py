@@ -87,7 +87,7 @@ def run(given: argparse.Namespace) -> int:
             RunFolder.check_new(plan.folder, numbered=plan.numbered)
         if given.dry_run:
             processes = "\n".join(f"#   {process.instance}" for process in plan.processes)
-            say(dump(plan.settings) + f"\n# into {plan.folder}, as the processes\n{processes}")
+            say(dump(plan.settings, comments=True) + f"\n# into {plan.folder}, as the processes\n{processes}")
             if found := problems(plan):
                 return _refuse(*found)
             for lack in device_problems(plan.settings):

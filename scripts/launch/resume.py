@@ -41,13 +41,13 @@ def check_resumed(run: RunFolder, before: Settings, after: Settings) -> None:
         if recorded.get(key, old) != new and essence(before).get(key) == essence(after).get(key):
             raise SettingsError(
                 f"{key} is {new!r} in {run.settings_file}, and {run.path} was begun with {old!r}: it says what is "
-                "learned; put the former value back, or start a new run (docs/OPERATIONS.md lists what may change)"
+                "learned; put the former value back, or start a new run (docs/SETTINGS.md lists what may change)"
             )
         if kind_of(key, after.world.name) == "file":
             old, new = leaves(before).get(key), leaves(after).get(key)
         raise SettingsError(
             f"{key} is {old!r} in {run.path} and cannot become {new!r}: it says what is learned; start a new run for "
-            "that (docs/OPERATIONS.md lists what may change)"
+            "that (docs/SETTINGS.md lists what may change)"
         )
     _check_files(run, before, after)
     _check_rounds(run, before, after)

@@ -130,7 +130,7 @@ def trials(experiment: Experiment, folder: Path, *, file: Path, overrides: Seque
         if key == "run.rounds" or not any(kind_of(key, world) == "execution" for world in WORLD_EXECUTION):
             raise SettingsError(
                 f"--set {override}: {key} is part of what is compared: set it in {file}. Here may be set what says how "
-                f"a run is executed, e.g. {', '.join(EXECUTION[1:])} (docs/OPERATIONS.md has the table)"
+                f"a run is executed, e.g. {', '.join(EXECUTION[1:])} (docs/SETTINGS.md has the table)"
             )
     return [
         trial

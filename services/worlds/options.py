@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from runtime.paths import given_path
 from runtime.text import TextError, read_toml
-from runtime.typed import LISTED, describe, joined
+from runtime.typed import LISTED, describe, joined, summary
 from services.worlds.spelling import did_you_mean, spelled
 from services.worlds.verbs import VERBS
 
@@ -41,7 +41,7 @@ def convert_options(given: Mapping[str, Any], kind: type[T], world: str) -> T:
     except msgspec.ValidationError as error:
         what, _, where = str(error).partition(" - at `$.")
         name = where.rstrip("`") or "?"
-        takes = f"; it takes {describe(fields[name].type)}" if name in fields else ""
+        takes = f"; it takes {describe(fields[name].type)}{summary(name, fields[name].type)}" if name in fields else ""
         raise ValueError(f"option {name!r} of {world} is {given.get(name)!r}: {what}{takes}") from error
 
 

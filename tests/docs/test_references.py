@@ -37,7 +37,6 @@ _OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
 _PATH = re.compile(r"[\w.*-]+(?:/[\w.*-]+)*/?")
 _SETTING = re.compile(rf"(?<![\w./:-])((?:{'|'.join(Settings.__struct_fields__)})(?:\.[a-z]\w*)+)(?![\w/(])")
 _FILE = re.compile(r"\.(?:py|md|toml|json|html|txt|csv|png)$")
-_SETTINGS_ROW = re.compile(rf"\| `(?:{'|'.join(Settings.__struct_fields__)})` \|")
 _DEFAULT = re.compile(r"`([\w.]+)` (?:= |\()([\d.]+)(%| points)?")
 
 
@@ -56,13 +55,9 @@ def problems(text: str, page: Path) -> list[str]:
 
 
 def _settings(text: str, spans: list[str]) -> Iterator[str]:
-    """The dotted keys of a page but for those in its table of all settings, whose rows leave out the section.
-
-    tests/test_setting_kinds.py compares that table with the code.
-    """
-    rows = {span for line in text.splitlines() if _SETTINGS_ROW.match(line) for span in _CODE.findall(line)}
+    """The dotted keys that a page names in code."""
     shell = [block for block in _FENCE.findall(text) if not block.startswith("```python")]
-    yield from _SETTING.findall("\n".join([*(span for span in spans if span not in rows), *shell]))
+    yield from _SETTING.findall("\n".join([*spans, *shell]))
 
 
 def _is_link(link: str, page: Path) -> bool:

@@ -1,5 +1,6 @@
 """Settings: what is set where, what is refused and how it is said, and that writing reads back."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -136,6 +137,39 @@ def test_any_settings_of_the_product_read_back_and_are_written_the_same_again(
     file.write_text(dump(value), encoding="utf-8", newline="")
     read = load(Settings, file=file)
     assert read == value and dump(read) == dump(value)
+
+
+@hypothesis_settings(max_examples=30)
+@given(values(Settings))
+def test_comments_change_nothing_that_is_read(tmp_path_factory: pytest.TempPathFactory, value: Settings) -> None:
+    text = dump(value, comments=True)
+    file = tmp_path_factory.getbasetemp() / "commented.toml"
+    file.write_text(text, encoding="utf-8", newline="")
+    assert load(Settings, file=file) == value
+    assert [line for line in text.split("\n") if line and line[0] != "#"] == [
+        line for line in dump(value).split("\n") if line
+    ]
+
+
+def test_comments_say_what_each_section_and_setting_is() -> None:
+    given = load(Settings, overrides=["world.name=ai2thor", "world.options.fov=80"])
+    text = dump(given, "what this is", comments=True)
+    assert text.startswith("# what this is\n")
+    assert "\n# The processes of a run and how they reach each other.\n[mesh]\n" in text
+    assert (
+        "\n# CPU threads of training. 0 leaves the number to PyTorch. Takes an integer from 0 to 256.\nthreads = 2\n"
+        in text
+    )
+    assert (
+        "\n# Vertical field of view of the agent's camera. Takes a finite number from 20 to 120, in degrees.\nfov"
+        in text
+    )
+    assert '\n# quality = "Ultra"\n' in text and "# fov" not in text
+    assert max(map(len, text.splitlines())) <= 100
+    bare = [
+        line for above, line in pairwise(text.splitlines()) if " = " in line and line[0] != "#" and above[:1] != "#"
+    ]
+    assert not bare
 
 
 PATHS = st.sampled_from([f"{s.name}.{f.name}" for s in fields(Settings) for f in fields(s.type)]) | st.text(max_size=20)

@@ -50,6 +50,7 @@ def test_a_dry_run_prints_settings_that_read_back_and_makes_nothing(
     assert code == 0 and not (tmp_path / "r").exists()
     (tmp_path / "printed.toml").write_text(out)
     assert load(Settings, file=tmp_path / "printed.toml").run.rounds == 3
+    assert "\n# Trajectories of a round, of all simulator processes together. Takes an integer" in out
     assert all(name in out for name in ("hub", "simulator-0", "actor-0", "critic-0", "trainer-0", "evaluator-0"))
 
 

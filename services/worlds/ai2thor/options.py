@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from runtime.typed import doc
 from services.worlds.ai2thor.tasks import OFFERED, SceneTask
 from services.worlds.options import (
     Listed,
@@ -31,53 +32,101 @@ Degrees = Annotated[float, Meta(ge=20, le=120)]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``platform``: "CloudRendering" renders without a display, through Vulkan; "Linux64" needs an X server.
-    ``executable``: a player of your own instead, as a command line; else the package fetches the one it was built for.
-    ``display``: the X display, by default that of the environment. ``headless`` players of the package draw nothing,
-    so it must be false. ``gpu``: which GPU renders, as nvidia-smi counts them; -1 takes those that
-    CUDA_VISIBLE_DEVICES names, in turn, and without it leaves the choice to the player. ``server``: what the player
-    speaks over: named pipes ("fifo"), or HTTP to a port of this machine ("wsgi"), which is slower and starts where
-    pipes hang.
-    ``scenes``: scene names, numbers, ranges or room types, e.g. "kitchen, FloorPlan201, 301-305".
-    ``width``, ``height``: of both views, in pixels. ``quality``: the player's own name of it. ``fov``: vertical field
-    of view of the agent's camera, ``camera_fov`` of the third-person one, in degrees. ``visibility``: how far the agent
-    can see and reach, in metres. ``grid``: the step of its walking, in metres.
-    ``camera``: where the third-person view is taken from: beside agent and object, or from behind the agent.
-    ``start``: the agent starts where the scene has it, or anywhere ("random"). ``shuffle``: small objects start
-    anywhere.
-    ``tasks``: a TOML file of tasks, instead of those drawn from what scenes afford; ``verbs``: which are drawn;
-    ``objects_per_verb``: how many objects (or pairs) of a scene each verb gets, always the same for a ``task_seed``.
-    ``admissible``: list the acts that the objects' own flags allow in each observation.
-    ``start_seconds`` (of the player alone; fetching it may take longer), ``reset_seconds``, ``step_seconds``: after
-    which a player is killed.
-    """
+    """What can be set of AI2-THOR."""
 
-    platform: Literal["CloudRendering", "Linux64"] = "CloudRendering"
-    executable: str = ""
-    display: str = ""
-    headless: bool = False
-    gpu: Annotated[int, Meta(ge=-1, le=63)] = -1
-    server: Literal["fifo", "wsgi"] = "fifo"
-    scenes: Listed = "kitchen, living room"
-    width: Annotated[int, Meta(ge=64, le=4096)] = 300
-    height: Annotated[int, Meta(ge=64, le=4096)] = 300
-    quality: Literal["Very Low", "Low", "Medium", "MediumCloseFitShadows", "High", "Very High", "Ultra"] = "Ultra"
-    fov: Degrees = 90.0
-    camera_fov: Degrees = 75.0
-    visibility: Annotated[float, Meta(gt=0.2, le=20)] = 1.5
-    grid: Annotated[float, Meta(ge=0.05, le=1)] = 0.25
-    camera: Literal["beside", "behind"] = "beside"
-    start: Literal["random", "scene"] = "random"
-    shuffle: bool = False
-    tasks: str = ""
-    verbs: Listed = "pick, put, open, break, slice, toggle"
-    objects_per_verb: Annotated[int, Meta(ge=1, le=50)] = 3
-    task_seed: Annotated[int, Meta(ge=0)] = 0
-    admissible: bool = True
-    max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
-    start_seconds: Seconds = 300.0
-    reset_seconds: Seconds = 120.0
-    step_seconds: Seconds = 30.0
+    # The formatter would give each argument of a type a line of its own.
+    # fmt: off
+    platform: Annotated[Literal["CloudRendering", "Linux64"], doc(
+        'Build of the player that the package ai2thor fetches: "CloudRendering" renders through Vulkan without a '
+        'display, "Linux64" needs an X server. Not used with world.options.executable.'
+    )] = "CloudRendering"
+    executable: Annotated[str, doc(
+        "Command line that starts a player of your own. Empty: the package fetches the player that it was built for."
+    )] = ""
+    display: Annotated[str, doc(
+        'X display of the player, for example ":0". Empty: that of the environment variable DISPLAY.'
+    )] = ""
+    headless: Annotated[bool, doc(
+        "The package's own headless mode. It must be false: such a player sends no frames."
+    )] = False
+    gpu: Annotated[int, Meta(ge=-1, le=63), doc(
+        "GPU that renders, by its number in nvidia-smi. -1 spreads players over the GPUs that CUDA_VISIBLE_DEVICES "
+        "names, and without that variable leaves the choice to the player."
+    )] = -1
+    server: Annotated[Literal["fifo", "wsgi"], doc(
+        'Connection to the player: "fifo" is named pipes; "wsgi" is HTTP to a port of this machine, which is slower '
+        "and starts where the pipes hang."
+    )] = "fifo"
+    scenes: Annotated[Listed, doc(
+        "Scenes to play: names, numbers, ranges or room types (kitchen, living room, bedroom, bathroom), for example "
+        '"kitchen, FloorPlan201, 301-305".'
+    )] = "kitchen, living room"
+    width: Annotated[int, Meta(ge=64, le=4096), doc(
+        "Width of the frames, first-person and third-person.", unit="pixels"
+    )] = 300
+    height: Annotated[int, Meta(ge=64, le=4096), doc(
+        "Height of the frames, first-person and third-person.", unit="pixels"
+    )] = 300
+    quality: Annotated[
+        Literal["Very Low", "Low", "Medium", "MediumCloseFitShadows", "High", "Very High", "Ultra"], doc(
+        "Rendering quality, by the player's names."
+    )] = "Ultra"
+    fov: Annotated[Degrees, doc(
+        "Vertical field of view of the agent's camera.", unit="degrees"
+    )] = 90.0
+    camera_fov: Annotated[Degrees, doc(
+        "Vertical field of view of the third-person camera, whose frames the critic judges.", unit="degrees"
+    )] = 75.0
+    visibility: Annotated[float, Meta(gt=0.2, le=20), doc(
+        "Distance up to which the agent sees and reaches objects (visibilityDistance).", unit="metres"
+    )] = 1.5
+    grid: Annotated[float, Meta(ge=0.05, le=1), doc(
+        "Length of the agent's steps (gridSize).", unit="metres"
+    )] = 0.25
+    camera: Annotated[Literal["beside", "behind"], doc(
+        'Place of the third-person camera: "beside" shows the agent and the object that it acted on last from the '
+        'side, "behind" looks over the agent\'s back.'
+    )] = "beside"
+    start: Annotated[Literal["random", "scene"], doc(
+        'Where the agent starts: "random" anywhere in the scene, "scene" where the scene has it.'
+    )] = "random"
+    shuffle: Annotated[bool, doc(
+        "Whether small objects start at random places (InitialRandomSpawn). false: where the scene has them."
+    )] = False
+    tasks: Annotated[str, doc(
+        "TOML file of tasks, with a [[task]] for each; the README has an example. Empty: tasks are drawn from what the "
+        "scenes afford."
+    )] = ""
+    verbs: Annotated[Listed, doc(
+        "Verbs of the tasks that are drawn: some of pick, open, close, break, slice, toggle, fill, empty, clean, "
+        "dirty, cook, use, put. Not used with world.options.tasks."
+    )] = "pick, put, open, break, slice, toggle"
+    objects_per_verb: Annotated[int, Meta(ge=1, le=50), doc(
+        "Most objects of a scene (for put: pairs of object and place) that tasks of each verb are drawn for. Not used "
+        "with world.options.tasks."
+    )] = 3
+    task_seed: Annotated[int, Meta(ge=0), doc(
+        "Random seed by which tasks are drawn. The same seed gives a scene the same tasks in every episode. Not used "
+        "with world.options.tasks."
+    )] = 0
+    admissible: Annotated[bool, doc(
+        "Whether each observation, and so the actor's prompt, lists the actions that the objects' flags allow. Not all "
+        "of them succeed."
+    )] = True
+    max_steps: Annotated[int, Meta(ge=1, le=200), doc(
+        "Most actions of an episode. In a run the default is simulator.max_steps, and a higher value has no effect."
+    )] = 10
+    start_seconds: Annotated[Seconds, doc(
+        "Time within which a player must start, else it is killed. The time to fetch the player is not counted.",
+        unit="seconds",
+    )] = 300.0
+    reset_seconds: Annotated[Seconds, doc(
+        "Time within which an episode must be set up, else the player is killed.", unit="seconds"
+    )] = 120.0
+    step_seconds: Annotated[Seconds, doc(
+        "Time within which an action or a view must be answered, else the player is killed.", unit="seconds"
+    )] = 30.0
+    # fmt: on
 
     @property
     def scene_names(self) -> tuple[str, ...]:

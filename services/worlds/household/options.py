@@ -8,6 +8,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from protocols.messages import Task
+from runtime.typed import doc
 from services.worlds.household.rules import NAMES, Rules, draw_rules
 from services.worlds.household.tasks import Domain, Episode, draw_episode
 from services.worlds.household.vocabulary import MAX_FIXTURES, MAX_SMALLS
@@ -21,25 +22,50 @@ Rule = bool | Literal["random", "domain"]
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``domain`` "unknown" is the household to be learned, "source" the one a base model knows.
+    """What can be set of the household."""
 
-    ``shift``: how far its looks lie from the source's, 0..1, or "domain". The four rules are those of `Rules`.
-    ``n_fixtures`` and ``n_smalls``: how much stands and lies in a room (a few small things fewer where they do not
-    fit). ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated. ``admissible``: list
-    the acts that the things of the room allow, right or wrong, in each observation.
-    """
-
-    domain: Domain = "unknown"
-    shift: Annotated[float, Meta(ge=0, le=1)] | Literal["domain"] = "domain"
-    navigate_first: Rule = "domain"
-    open_first: Rule = "domain"
-    hold_to_break: Rule = "domain"
-    knife_to_slice: Rule = "domain"
-    n_fixtures: Annotated[int, Meta(ge=3, le=MAX_FIXTURES)] = 4
-    n_smalls: Annotated[int, Meta(ge=2, le=MAX_SMALLS)] = 4
-    frame: Annotated[int, Meta(ge=32, le=2048)] = 128
-    max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
-    admissible: bool = False
+    # The formatter would give each argument of a type a line of its own.
+    # fmt: off
+    domain: Annotated[Domain, doc(
+        '"unknown" is the household to learn; "source" is the one that the micro models were pretrained on.'
+    )] = "unknown"
+    shift: Annotated[Annotated[float, Meta(ge=0, le=1)] | Literal["domain"], doc(
+        "How far the looks lie from those of the source household: 0 is the same distribution, 1 the farthest. "
+        '"domain" is 0 for the source household and 0.3 for the unknown one.'
+    )] = "domain"
+    navigate_first: Annotated[Rule, doc(
+        'Whether the robot has to find an object before it acts on it. false: it walks there by itself. "random" draws '
+        'it for each episode; "domain" takes what the household has (the unknown one: true; the source: drawn).'
+    )] = "domain"
+    open_first: Annotated[Rule, doc(
+        "Whether the robot has to open a container before it takes something out or puts something in. false: the "
+        'container opens by itself. "random" and "domain" are as for world.options.navigate_first.'
+    )] = "domain"
+    hold_to_break: Annotated[Rule, doc(
+        'Whether the robot has to hold an object to break it. false: it breaks the object where it lies. "random" and '
+        '"domain" are as for world.options.navigate_first.'
+    )] = "domain"
+    knife_to_slice: Annotated[Rule, doc(
+        'Whether the robot has to hold the knife to slice. false: it slices without. "random" and "domain" are as for '
+        "world.options.navigate_first."
+    )] = "domain"
+    n_fixtures: Annotated[int, Meta(ge=3, le=MAX_FIXTURES), doc(
+        "Number of pieces of furniture and appliances in a room."
+    )] = 4
+    n_smalls: Annotated[int, Meta(ge=2, le=MAX_SMALLS), doc(
+        "Number of small objects in a room. Those that do not fit are left out."
+    )] = 4
+    frame: Annotated[int, Meta(ge=32, le=2048), doc(
+        "Width and height of the frames.", unit="pixels"
+    )] = 128
+    max_steps: Annotated[int, Meta(ge=1, le=200), doc(
+        "Most actions of an episode. In a run the default is simulator.max_steps, and a higher value has no effect."
+    )] = 10
+    admissible: Annotated[bool, doc(
+        "Whether each observation, and so the actor's prompt, lists the actions that the room's objects allow. Not all "
+        "of them succeed."
+    )] = False
+    # fmt: on
 
     @property
     def visual_shift(self) -> float:

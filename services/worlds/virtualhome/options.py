@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from runtime.endpoints import EndpointError, address
 from runtime.paths import given_path
+from runtime.typed import doc
 from services.worlds.options import Listed, Seconds, command_words, convert_options, number_range, parts, verb_named
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 
@@ -22,45 +23,84 @@ ENVIRONMENTS = 50
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``mode``: "graph" needs no player, "unity" is the real simulator.
+    """What can be set of VirtualHome."""
 
-    ``scenes``: the player's environments (0 to 49), or the places of the graphs in ``graphs``, e.g. "0-3,6"; empty is
-    the environments 0 to 6, or all graphs. ``tasks``: a TOML file of tasks; empty makes ``per_verb`` of each of
-    ``verbs`` from what a scene affords, the same ones for every episode in it, drawn by ``task_seed``. ``arrange``:
-    each episode changes what is open, on and (graph mode) where small things lie. ``admissible``: list what can be
-    tried in each observation. ``frame``: pixels along a frame's side. ``max_steps``: when an episode is truncated.
-
-    Graph mode: ``graphs`` is a scene graph in JSON (also gzipped) or a folder of them; empty is the flat that ships
-    with SELU.
-
-    Unity mode: ``player`` is the command that starts the player (``-batchmode -http-port=N -logFile F`` are added);
-    or ``connect`` lists the addresses ("127.0.0.1:8080,127.0.0.1:8081") of players that run already, one for each
-    episode at a time. ``display``: its X display, e.g. ":0". ``character``: whom one plays. ``start_seconds``: how
-    long a player may take to answer at all, ``reset_seconds`` to load a scene, ``call_seconds`` for anything else.
-    ``starts``: how often a start is tried. ``gpu``: which GPU a player that draws through Vulkan uses, as nvidia-smi
-    counts them; -1 takes those that CUDA_VISIBLE_DEVICES names, in turn. One that draws through X uses the display's.
-    """
-
-    mode: Literal["unity", "graph"] = "graph"
-    scenes: Listed = ""
-    tasks: str = ""
-    verbs: Listed = ",".join(DRAWN)
-    per_verb: Annotated[int, Meta(ge=1, le=50)] = 3
-    task_seed: int = 0
-    arrange: bool = True
-    admissible: bool = True
-    frame: Annotated[int, Meta(ge=32, le=2048)] = 300
-    max_steps: Annotated[int, Meta(ge=1, le=200)] = 10
-    graphs: str = ""
-    player: str = ""
-    connect: Listed = ""
-    display: str = ""
-    gpu: Annotated[int, Meta(ge=-1, le=63)] = -1
-    character: str = "Chars/Female1"
-    start_seconds: Seconds = 90.0
-    reset_seconds: Seconds = 60.0
-    call_seconds: Seconds = 30.0
-    starts: Annotated[int, Meta(ge=1, le=10)] = 2
+    # The formatter would give each argument of a type a line of its own.
+    # fmt: off
+    mode: Annotated[Literal["unity", "graph"], doc(
+        'How the home is simulated: "unity" by VirtualHome\'s Unity player, "graph" by the package\'s graph executor '
+        "with drawn frames, without a player."
+    )] = "graph"
+    scenes: Annotated[Listed, doc(
+        'Scenes to play, by number or range, for example "0-3,6": the player\'s environments (0 to 49), or in graph '
+        "mode the positions of the files in the folder of world.options.graphs. Empty: the environments 0 to 6, or all "
+        "files."
+    )] = ""
+    tasks: Annotated[str, doc(
+        "TOML file of tasks, with a [[task]] for each; the README has an example. Empty: tasks are drawn from what the "
+        "scenes afford."
+    )] = ""
+    verbs: Annotated[Listed, doc(
+        "Verbs of the tasks that are drawn: some of pick, put, open, close, toggle, sit. Not used with "
+        "world.options.tasks."
+    )] = ",".join(DRAWN)
+    per_verb: Annotated[int, Meta(ge=1, le=50), doc(
+        "Most objects of a scene that tasks of each verb are drawn for. Not used with world.options.tasks."
+    )] = 3
+    task_seed: Annotated[int, doc(
+        "Random seed by which tasks are drawn. The same seed gives a scene the same tasks in every episode. Not used "
+        "with world.options.tasks."
+    )] = 0
+    arrange: Annotated[bool, doc(
+        "Whether each episode changes at random which things are open or on and, in graph mode, where small things "
+        "lie. false: the scene as it is stored."
+    )] = True
+    admissible: Annotated[bool, doc(
+        "Whether each observation, and so the actor's prompt, lists the actions that can be tried. Not all of them "
+        "succeed."
+    )] = True
+    frame: Annotated[int, Meta(ge=32, le=2048), doc(
+        "Width and height of the frames.", unit="pixels"
+    )] = 300
+    max_steps: Annotated[int, Meta(ge=1, le=200), doc(
+        "Most actions of an episode. In a run the default is simulator.max_steps, and a higher value has no effect."
+    )] = 10
+    graphs: Annotated[str, doc(
+        "Graph mode: a scene graph in JSON (also gzipped), or a folder of them. Empty: the flat of this package."
+    )] = ""
+    player: Annotated[str, doc(
+        "Unity mode: command line that starts a player. -batchmode, -http-port=N and -logFile F are added. Unity mode "
+        "needs either this or world.options.connect. Empty: none is started."
+    )] = ""
+    connect: Annotated[Listed, doc(
+        'Unity mode: addresses of players that run already, for example "127.0.0.1:8080, 127.0.0.1:8081": one for each '
+        "episode that is played at the same time. Empty: none."
+    )] = ""
+    display: Annotated[str, doc(
+        'Unity mode: X display of the players that are started, for example ":0". Empty: that of the environment.'
+    )] = ""
+    gpu: Annotated[int, Meta(ge=-1, le=63), doc(
+        "Unity mode: GPU of players that render through Vulkan, by its number in nvidia-smi. -1 spreads players over "
+        "the GPUs that CUDA_VISIBLE_DEVICES names, and without that variable leaves the choice to the player. A player "
+        "that renders through X uses the display's GPU."
+    )] = -1
+    character: Annotated[str, doc(
+        "Unity mode: character that acts, by the player's name of it."
+    )] = "Chars/Female1"
+    start_seconds: Annotated[Seconds, doc(
+        "Unity mode: time within which a started player must answer, in each try, else it is killed. With "
+        "world.options.connect: time to wait for a player that no other episode uses.", unit="seconds"
+    )] = 90.0
+    reset_seconds: Annotated[Seconds, doc(
+        "Unity mode: time within which a scene must be loaded or rearranged, else the episode fails.", unit="seconds"
+    )] = 60.0
+    call_seconds: Annotated[Seconds, doc(
+        "Unity mode: time within which any other call must be answered, else the episode fails.", unit="seconds"
+    )] = 30.0
+    starts: Annotated[int, Meta(ge=1, le=10), doc(
+        "Unity mode: how many times the start of a player is tried before the episode fails."
+    )] = 2
+    # fmt: on
 
     @property
     def verb_names(self) -> list[str]:
