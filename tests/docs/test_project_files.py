@@ -119,6 +119,13 @@ def test_the_pull_request_template_asks_for_the_check_and_names_files_that_exist
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
+def test_the_first_screen_of_the_readme_has_the_paper_the_readers_and_both_commands() -> None:
+    first = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:30]
+    assert any(line.startswith("scripts/demo ") for line in first)
+    assert any(line.startswith("scripts/check ") for line in first)
+    assert any("**For whom:**" in line for line in first) and any("arxiv.org" in line for line in first)
+
+
 def test_the_changelog_begins_with_what_is_unreleased_or_with_this_version() -> None:
     (first, *_) = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert first == "Unreleased" or first.startswith(f"{PROJECT['version']} - ")
