@@ -126,6 +126,14 @@ def test_the_first_screen_of_the_readme_has_the_paper_the_readers_and_both_comma
     assert any("**For whom:**" in line for line in first) and any("arxiv.org" in line for line in first)
 
 
+def test_the_example_of_a_commit_message_follows_the_rules_beside_it() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## How commits are written")[2]
+    assert "at most 72 characters" in page and "wrapped at 76 characters" in page
+    subject, empty, *body = page.partition("```text\n")[2].partition("\n```")[0].splitlines()
+    assert len(subject) <= 72 and subject[0].isupper() and not subject.endswith(".")
+    assert not empty and body and all(len(line) <= 76 for line in body)
+
+
 def test_the_changelog_begins_with_what_is_unreleased_or_with_this_version() -> None:
     (first, *_) = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert first == "Unreleased" or first.startswith(f"{PROJECT['version']} - ")
