@@ -1,6 +1,7 @@
 """The wheel holds all that a run needs, and the source distribution the whole checkout."""
 
 import configparser
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,9 @@ FOR_A_CHECKOUT = {
 }
 """Files of the packages' folders that only a checkout needs. The wheel leaves them out."""
 
+GIT = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+"""The environment without what git tells a hook: a test's own repository is meant."""
+
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only a git checkout says which files it has")
 
 BUILD = """
@@ -34,7 +38,9 @@ print(getattr(build_meta, "build_" + sys.argv[1])(sys.argv[2]))
 def checkout_files() -> set[str]:
     """The paths of the files that git tracks."""
     argv = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=True)
+    done = subprocess.run(
+        argv, cwd=ROOT, env=GIT, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=True
+    )
     return set(done.stdout.rstrip("\0").split("\0"))
 
 
@@ -65,6 +71,39 @@ def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with tarfile.open(sdist) as packed:
         packed.extractall(folder, filter="data")
     return build("wheel", folder / sdist.name.removesuffix(".tar.gz"), tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository whose one commit is the script and a pyproject.toml."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy2(ROOT / "scripts/package", tmp_path / "scripts/package")
+    shutil.copy2(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
+    author = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for command in (("init", "--quiet"), ("add", "."), (*author, "commit", "--quiet", "--message", "first")):
+        subprocess.run(["git", *command], cwd=tmp_path, env=GIT, check=True, timeout=SECONDS)
+    return tmp_path
+
+
+def package(repository: Path, **env: str) -> tuple[int, str]:
+    """The exit code and the standard error of the script."""
+    argv = [str(repository / "scripts/package")]
+    done = subprocess.run(
+        argv, env={**GIT, **env}, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=False
+    )
+    return done.returncode, done.stderr
+
+
+def test_the_script_refuses_changes_that_are_not_committed(repository: Path) -> None:
+    (repository / "notes.txt").write_text("x\n", encoding="utf-8")
+    code, errors = package(repository)
+    assert code == 1 and errors.startswith("package: there are uncommitted changes")
+    assert not (repository / "dist").exists()
+
+
+def test_the_script_says_that_a_python_is_missing(repository: Path) -> None:
+    code, errors = package(repository, PYTHON="python3.0")
+    assert (code, errors) == (1, "package: there is no python3.0: set PYTHON to a Python 3.11 or newer\n")
 
 
 def test_the_source_distribution_is_the_whole_checkout(sdist: Path) -> None:
