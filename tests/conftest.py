@@ -23,6 +23,7 @@ TESTS = Path(__file__).parent
 SLOW = (
     "docs/test_commands.py", "mesh", "models/test_families.py", "models/test_hf.py", "models/test_vllm_cpu_lora.py",
     "probing", "protocols/test_any_message.py", "runtime/test_durable_model.py", "runtime/test_fuzz.py",
+    "scripts/test_package.py",
     "scripts/test_pretrain.py", "scripts/test_pretrain_data.py", "scripts/test_terminals.py", "scripts/test_up.py",
     "trainer/test_lora.py", "trials/test_runner.py", "worlds/ai2thor/test_failing_players.py",
     "worlds/ai2thor/test_faults.py", "worlds/ai2thor/test_processes.py", "worlds/ai2thor/test_round.py",

@@ -24,6 +24,8 @@ DRY = ("up", "experiment")
 CANNOT_RUN = {
     r"scripts/demo": "it takes minutes; CI of a release runs it in a fresh clone",
     r"scripts/check.*": "it runs this test",
+    r"scripts/package": "it packs commits only and takes a minute; tests/scripts/test_package.py builds both packages",
+    r"git (tag|push) .*": "they would change the repository",
     r"scripts/(fuzz|soak).*": "they run for minutes; tests run a share of each with a fixed seed",
     r"pip install .*": "it would change the environment; the lock has the package, which this test looks up",
     r"curl .*": "it needs a live run; tests/mesh/test_operations.py reads both pages of one",

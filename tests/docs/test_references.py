@@ -24,6 +24,8 @@ FOREIGN = {
     "--local-dir": "hf download",
     "--enable-lora": "vllm serve",
     "--api-key": "vllm serve",
+    "--annotate": "git tag",
+    "--message": "git tag",
 }
 """Options of other programs that pages name."""
 
