@@ -200,20 +200,23 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def dump(settings: msgspec.Struct, title: str = "") -> str:
-    """The settings as TOML, every value written out; `load` reads the same settings back."""
-    lines = [f"# {line}" for line in title.splitlines()]
-    _dump_table(cast("dict[str, Any]", msgspec.to_builtins(settings)), (), lines)
-    return "\n".join(lines).lstrip("\n") + "\n"
+    """The settings as TOML, every value written out; `load` reads the same settings back.
+
+    ``title`` becomes comments at the head. A value that is None has no word in TOML and is left out.
+    """
+    import tomli_w  # only processes that write settings pay for it
+
+    head = "".join(f"# {line}\n" for line in title.splitlines())
+    text = tomli_w.dumps(_without_none(cast("dict[str, Any]", msgspec.to_builtins(settings))))
+    return head + ("\n" if head and text.startswith("[") else "") + text
 
 
-def _dump_table(table: Table, path: tuple[str, ...], lines: list[str]) -> None:
-    plain = {name: value for name, value in table.items() if not isinstance(value, Mapping) and value is not None}
-    nested = {name: cast(Table, value) for name, value in table.items() if isinstance(value, Mapping)}
-    if path and (plain or not nested):
-        lines += ["", f"[{_dotted(path)}]"]
-    lines += [f"{key(name)} = {toml(value)}" for name, value in plain.items()]
-    for name, value in nested.items():
-        _dump_table(value, (*path, name), lines)
+def _without_none(table: Table) -> dict[str, Any]:
+    return {
+        name: _without_none(cast(Table, value)) if isinstance(value, Mapping) else value
+        for name, value in table.items()
+        if value is not None
+    }
 
 
 def _dotted(path: Sequence[str]) -> str:

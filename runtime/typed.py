@@ -158,7 +158,7 @@ def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
     return " " + " and ".join(parts) if parts else ""
 
 
-# -- as TOML -------------------------------------------------------------------------------------
+# -- as TOML, on one line of an error --------------------------------------------------------------
 
 
 def key(name: str) -> str:
