@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from runtime.text import TextError, read_toml
+from runtime.text import TextError, is_utf8, read_toml
 from runtime.typed import NotAllowedError, check, describe, joined, key, parsed, read, toml
 
 __all__ = ["Layer", "SettingsError", "Table", "TypedTables", "describe", "dump", "load"]
@@ -82,7 +82,7 @@ def _in_table(settings: Any, path: Sequence[str]) -> bool:
 
 def _no_text(text: str) -> bool:
     """Whether it cannot be written into a file: bytes of a name that are not UTF-8, or a zero byte."""
-    return "\0" in text or text != text.encode(errors="replace").decode()
+    return "\0" in text or not is_utf8(text)
 
 
 def _read(file: Path) -> Table:
