@@ -12,10 +12,9 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-ANSWER_BYTES = 64 << 20
+from services.models.server import ROUTE
 
-_ROUTE = re.compile(r"/v1(/(models|(chat/)?completions|responses|embeddings))?$")
-"""What people copy behind a server's address: its version, or one of its routes."""
+ANSWER_BYTES = 64 << 20
 
 LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """HTTP statuses of a server, or of a proxy before it, that may answer the same question later."""
@@ -75,7 +74,7 @@ class HttpClient:
     """Talks to one server, each call in a thread of its own, at most `at_once` of them. Shows it `key`, if any."""
 
     def __init__(self, url: str, *, at_once: int, key: str = "") -> None:
-        self.url = _ROUTE.sub("", url.strip().rstrip("/"))
+        self.url = ROUTE.sub("", url.strip().rstrip("/"))
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._threads = anyio.CapacityLimiter(at_once)
         # Without a proxy: the servers are on this machine or network, and take pictures of what a robot sees.

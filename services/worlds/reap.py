@@ -1,9 +1,7 @@
 """Ends processes so that nothing of them stays behind: no zombie, and no lock file of an X display of theirs."""
 
-import ctypes
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,13 +11,6 @@ import psutil
 TIDY_SECONDS, GONE_SECONDS = 1.0, 1.0
 """How long processes may tidy up after they were asked to end, and how long killed ones may take to be gone."""
 _POLL_SECONDS = 0.005
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-def adopt_orphans() -> None:
-    """Makes this process the parent of all that it started and that lost its own, so that it can reap them."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:

@@ -2,20 +2,20 @@
 
 When standard input closes, because the world closed it or its process is gone, all that was started is asked to end,
 so that an X display removes its lock file, then killed, and reaped. When the player ends, so does this, with its exit
-code. Only the standard library: it must start at once.
+code. Only the standard library and `runtime.parent_death`, which needs nothing else: it must start at once.
 """
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import threading
 import time
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[3]))  # it runs isolated: nothing of ours is found else
+from runtime.parent_death import adopt_orphans, die_with_parent, when_closed
+
 NOT_STARTED = 126
 """Exit code where the command could not be run."""
 TIDY_SECONDS, POLL_SECONDS = 1.5, 0.01
@@ -23,28 +23,23 @@ TIDY_SECONDS, POLL_SECONDS = 1.5, 0.01
 
 
 def main() -> int:
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is not None:
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what the player starts is reaped here too
-
-    def tie() -> None:
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
+    adopt_orphans()  # what the player starts is reaped here too
+    holder = os.getpid()
     try:
-        player = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=tie)
+        player = subprocess.Popen(
+            sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True,
+            preexec_fn=lambda: die_with_parent(parent=holder),
+        )  # fmt: skip
     except OSError as error:
         sys.stderr.write(f"cannot start {sys.argv[1]}: {error}\n")
         return NOT_STARTED
-    threading.Thread(target=_hold, daemon=True).start()
+    when_closed(0, _end)
     code = player.wait()
     _reap()  # what it leaves behind
     return code if code >= 0 else 128 - code
 
 
-def _hold() -> None:
-    while os.read(0, 1):
-        pass
+def _end() -> None:
     _signal(signal.SIGTERM)
     time.sleep(TIDY_SECONDS)
     _signal(signal.SIGKILL)
