@@ -26,7 +26,7 @@ HELLO_SECONDS = 1.0
 """How long to wait for a welcome before the hello is sent again."""
 NOBODY = "is the run up, and the endpoint right?"
 ORPHANS = 1024
-"""Cancelled requests that are remembered, so that leases in a late answer can be released."""
+"""Cancelled requests that are remembered, to release the leases in late answers."""
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC

@@ -142,7 +142,7 @@ class Sessions:
         """Answers a request; returns whether the reply was queued. It is dropped if the connection's queue is full."""
         try:
             sent = self._router.send_nowait([key, *c.pack(number, reply, payload)])
-        except zmq.ZMQError:  # the peer is gone; its session ends when it falls silent or says hello again
+        except zmq.ZMQError:  # the peer has disconnected; its session ends by timeout or by a new hello
             sent = False
         self._counts["replies" if sent else "replies_dropped"] += 1
         return sent
