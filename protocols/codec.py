@@ -63,6 +63,7 @@ def seal(topic_name: str, body: Message, *, id: str, producer: str, seq: int) ->
 
 
 def sized(data: bytes, what: str) -> bytes:
+    """Returns `data` unchanged. Raises `TooLarge` over `limits.MESSAGE_BYTES`; `what` names it in the text."""
     if len(data) > limits.MESSAGE_BYTES:
         raise TooLarge(f"{what} is {len(data)} bytes; the limit is {limits.MESSAGE_BYTES}: put large data in a blob")
     return data

@@ -162,10 +162,14 @@ class Welcome(Reply, frozen=True, kw_only=True):
 
 
 class Pong(Reply, frozen=True, kw_only=True):
+    """Confirms a `Ping`. ``epoch`` is as in `Welcome`."""
+
     epoch: Name
 
 
 class Published(Reply, frozen=True, kw_only=True):
+    """Confirms a `Publish`: the offset of each message, for a duplicate that of the first one."""
+
     offsets: tuple[Count, ...]
 
 

@@ -137,6 +137,7 @@ class Verdict(Message, frozen=True, kw_only=True):
 
     @property
     def flipped(self) -> bool:
+        """Whether self-asking reversed the critic's own yes or no."""
         return self.judged != self.success
 
 

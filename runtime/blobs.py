@@ -45,11 +45,13 @@ class BlobStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
+        """Returns the path of a blob, whether it exists or not. Raises `NotFound` for a malformed digest."""
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             raise NotFound(f"{digest!r} is not a blob digest (64 lower-case hex digits)")
         return self.folder / digest[:2] / digest
 
     def has(self, digest: str) -> bool:
+        """Returns whether the blob exists. Raises `NotFound` for a malformed digest."""
         return self.path(digest).exists()
 
     def put(self, data: bytes | memoryview) -> str:

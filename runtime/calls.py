@@ -32,6 +32,8 @@ class Waiting(msgspec.Struct):
 
 
 class Assigned(msgspec.Struct, frozen=True):
+    """A call and the session to send it to."""
+
     session: bytes
     call: Waiting
 
@@ -48,6 +50,7 @@ class Calls:
         self._last = 0
 
     def serve(self, session: bytes, method: str, capacity: int) -> list[Assigned]:
+        """Sets a session's capacity for a method; 0 removes the session. Returns new assignments."""
         servers = self._capacity.setdefault(method, {})
         if capacity:
             servers[session] = capacity

@@ -103,6 +103,7 @@ def _exists(module_name: str) -> bool:
 
 
 def settings_type() -> type[msgspec.Struct]:
+    """Returns the type of the run's settings, imported by name as the services are."""
     return importlib.import_module("services.settings").Settings
 
 

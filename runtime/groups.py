@@ -26,6 +26,7 @@ class Group:
 
     @property
     def committed(self) -> int:
+        """The highest offset up to which all messages are acknowledged."""
         waiting = self._leases.keys() | self._returned
         return min(waiting) - 1 if waiting else self.cursor
 
@@ -45,6 +46,7 @@ class Group:
         return len(self._acknowledged)
 
     def holds(self, session: bytes) -> list[int]:
+        """Returns the offsets that are leased to a session, in order."""
         return sorted(offset for offset, holder in self._leases.items() if holder == session)
 
     def lease_returned(self, session: bytes, limit: int) -> list[int]:

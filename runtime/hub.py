@@ -105,6 +105,7 @@ class Hub:
     # -- loops
 
     async def read_requests(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Reads and dispatches requests in order, until cancelled."""
         while True:
             public, (key, *frames) = await self._router.receive_signed()
             try:

@@ -55,6 +55,7 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     @property
     def proof(self) -> str:
+        """The public identification of this key, as in an allow-list."""
         return curve_proof(self.public) if self.public else ticket_proof(self.ticket)
 
 
@@ -67,10 +68,12 @@ class Allowed(msgspec.Struct, frozen=True):
 
 
 def curve_proof(public: str) -> str:
+    """Returns the proof of a CURVE public key (Z85)."""
     return f"curve:{public}"
 
 
 def ticket_proof(ticket: str) -> str:
+    """Returns the proof of a ticket."""
     return f"sha256:{hashlib.sha256(ticket.encode()).hexdigest()}"
 
 
@@ -158,6 +161,7 @@ class KeysFolder:
         return read_key(self.hub_file)
 
     def file_of(self, name: str) -> Path:
+        """Returns the path of the key file with this name."""
         return self.path / f"{name}.key"
 
     def make(self, name: str, role: str, *, hub: str = "") -> Path:

@@ -141,6 +141,7 @@ class Link:
         return self._welcomed.is_set() and self._socket.send_nowait(c.pack(next(self._numbers), command, list(payload)))
 
     def on_work(self, handler: Worker) -> None:
+        """Sets the function that runs calls from the hub, each in a task of its own."""
         self._work = handler
 
     async def serve(self, method: str, capacity: int, *, timeout: float) -> None:

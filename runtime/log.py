@@ -59,6 +59,8 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Append(msgspec.Struct, frozen=True):
+    """A message to append: `envelope` are the bytes as published."""
+
     topic: str
     id: str
     envelope: bytes
@@ -146,6 +148,7 @@ class Log:
         return LogFormatError(f"{self.path} is damaged: {error}: see selu doctor")
 
     def close(self) -> None:
+        """Closes the file and removes the temporary copy, if there is one."""
         self._db.close()
         self._drop_copy()
 

@@ -51,6 +51,7 @@ def _usable(folder: Path) -> bool:
 
 
 def no_place() -> RunFolderError:
+    """Returns the error for the case that no folder has a short enough path."""
     return RunFolderError(
         f"no folder for sockets: set XDG_RUNTIME_DIR to a folder of your own whose path has under {SOCKET_BYTES - 30} "
         "bytes"

@@ -57,13 +57,14 @@ class Sessions:
         self._silence = silence
         self._ended = ended
         self._sessions: dict[bytes, Session] = {}
-        self._replaced: dict[bytes, str] = {}  # by connection, the instance; the oldest first
+        self._replaced: dict[bytes, str] = {}  # instance by connection, the oldest first
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._sessions
 
     @property
     def all(self) -> list[Session]:
+        """All current sessions."""
         return list(self._sessions.values())
 
     def name(self, key: bytes) -> str:

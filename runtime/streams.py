@@ -147,6 +147,7 @@ class Consumption:
         return self._ready.popleft()
 
     async def acknowledge(self, offset: int) -> None:
+        """Acknowledges a message for the group; returns once that is on disk. Waits while the disk is full."""
         crash.at("acknowledge", self._topic, "before")
         command = c.Acknowledge(group=self._group, topic=self._topic, offsets=(offset,))
         await when_there_is_room(partial(self._link.request, command, timeout=REPLY_SECONDS), own=False)

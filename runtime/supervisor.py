@@ -125,6 +125,7 @@ class Supervisor:
 
     @property
     def states(self) -> dict[str, State]:
+        """The state of each child by instance."""
         return {name: child.state for name, child in self._children.items()}
 
     @property
@@ -172,6 +173,7 @@ class Supervisor:
             _kill_group(child.pid)
 
     def release(self) -> None:
+        """Closes the launcher's pipe: children that still run then end by `runtime.lifeline`."""
         os.close(self._lifeline)
         os.close(self._held)
 

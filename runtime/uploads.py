@@ -45,7 +45,7 @@ class Uploads:
             StorageFull, StorageFailed: the blob cannot be written.
         """
         owner = (session, command.digest)
-        if command.at == 0 and len(piece) == command.size:  # whole: nothing that comes beside it can be in its way
+        if command.at == 0 and len(piece) == command.size:  # the whole blob in one piece: needs no upload state
             if digest_of(piece) != command.digest:
                 raise DecodeError(f"blob {command.digest[:12]}: the {command.size} bytes have another digest")
             await anyio.to_thread.run_sync(self._blobs.put, piece)
@@ -79,6 +79,7 @@ class Uploads:
             self._open.pop(owner, None)
 
     def drop(self, session: bytes) -> None:
+        """Deletes the unfinished uploads of a session."""
         for owner in [owner for owner in self._open if owner[0] == session]:
             self._end(owner)
 

@@ -36,6 +36,8 @@ log = logging.getLogger("selu.web")
 
 
 class Page(msgspec.Struct, frozen=True):
+    """A response: body, content type and status."""
+
     body: str
     content_type: str = "text/plain; charset=utf-8"
     status: HTTPStatus = HTTPStatus.OK
