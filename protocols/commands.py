@@ -30,10 +30,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=str
 class Hello(Command, frozen=True, kw_only=True):
     """Opens a session; the first command of a connection. Answered by `Welcome`.
 
-    A session of the same instance on another connection is replaced, and its leases are released. ``ticket`` is the
-    key on a socket without CURVE; without a key only an observer is admitted. ``began`` is the client's start time in
-    nanoseconds since its machine booted, and ``boot`` is the id of that boot. With both, a late hello cannot replace a
-    client that started after its sender on the same machine.
+    A session of the same instance on another connection is replaced, and its leases are released; observers without a
+    key do not replace each other. ``ticket`` is the key on a socket without CURVE; without a key only an observer is
+    admitted. ``began`` is the client's start time in nanoseconds since its machine booted, and ``boot`` is the id of
+    that boot. With both, a late hello cannot replace a client that started after its sender on the same machine.
     """
 
     role: Name

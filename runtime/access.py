@@ -57,7 +57,7 @@ class Access:
         names: set[str] = set()
         for file in self._lists:
             found = _read(file)
-            if found is None:  # not a revocation, which writes the list again
+            if found is None:  # a missing list revokes no key; a revocation rewrites it
                 found = self._last.get(file, [])
             self._last[file] = found
             entries = [entry for entry in found if entry.name not in names]

@@ -69,7 +69,7 @@ class BlobStore:
         scratch = self.scratch(digest)
         with self._writing(scratch):
             if self._holds(target, data) and self._touch(target):
-                sync_folder(target.parent)  # whoever wrote it may have died before this
+                sync_folder(target.parent)  # its writer may have died before it did this
                 return digest
         self.add(scratch, data)
         self.adopt(scratch, digest)

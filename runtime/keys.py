@@ -228,7 +228,7 @@ class KeysFolder:
         self._write(self.allowed_file, "\n".join(["# name role proof", *lines, ""]).encode())
 
     def restore(self, name: str, data: bytes) -> None:
-        """Writes a file of this folder again as it was. Raises `OSError`."""
+        """Restores a file of this folder with the given content. Raises `OSError`."""
         self._write(self.path / name, data)
 
     def _write(self, file: Path, data: bytes) -> None:

@@ -38,7 +38,7 @@ _MARK = "selu run folder, format"
 
 
 class RunFolder(Listening):
-    """The paths of one run. The constructor does not access the disk.
+    """The paths of one run. The constructor changes nothing on disk.
 
     Raises:
         RunFolderError: the path cannot be resolved.
@@ -172,7 +172,7 @@ class RunFolder(Listening):
         return run
 
     def write_settings(self, text: str) -> None:
-        """Replaces the resolved settings, whole or not at all."""
+        """Replaces the resolved settings atomically."""
         replace_file(self.settings_file, text.encode())
 
     def log_of(self, instance: str) -> Path:

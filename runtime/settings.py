@@ -32,7 +32,7 @@ __all__ = ["Layer", "SettingsError", "Table", "TypedTables", "describe", "dump",
 
 T = TypeVar("T", bound=msgspec.Struct)
 Layer = Path | tuple[str, Table]
-"""Settings that go over others: a file, or a table and what to call it in an error."""
+"""Settings that override others: a file, or a pair of the name to show in errors and a table."""
 
 
 class SettingsError(Exception):
@@ -84,7 +84,7 @@ def _in_table(settings: Any, path: Sequence[str]) -> bool:
 
 
 def _no_text(text: str) -> bool:
-    """Whether it cannot be written into a file: bytes of a name that are not UTF-8, or a zero byte."""
+    """Returns whether a text cannot be written to a file: it has bytes that are not UTF-8, or a zero byte."""
     return "\0" in text or not is_utf8(text)
 
 

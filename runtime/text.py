@@ -59,7 +59,7 @@ def decode_text(data: bytes, name: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text can be written in UTF-8. One that Python made of a name or an argument in other bytes cannot."""
+    """Returns whether a text can be encoded in UTF-8. File names and arguments with other bytes cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -31,10 +31,10 @@ class NotAllowedError(ValueError):
 
 @typing.runtime_checkable
 class TypedTables(typing.Protocol):
-    """A struct with a free table whose keys take other types under other settings."""
+    """A struct with a free table whose keys' types depend on other settings."""
 
     def table_type(self, field: str) -> type[msgspec.Struct] | None:
-        """The struct whose fields say what the keys of the table take; None where that is not known."""
+        """Returns the struct whose fields define the types of the table's keys, or None if they are unknown."""
         ...
 
 
