@@ -1,7 +1,7 @@
-"""The `selu` command: puts this package's own folders first on the import path, then starts it.
+"""The `selu` command: puts the folder of this file first on the import path, then runs `scripts.selu`.
 
-`PYTHONPATH` or the current folder may hold folders named `runtime`, `services` or `scripts` too. Whatever they are, the
-command and the processes it starts import its own.
+The current folder or `PYTHONPATH` may contain other folders named `runtime`, `services` or `scripts`; the command and
+the processes that it starts must not import those.
 """
 
 import sys

@@ -1,1 +1,1 @@
-"""What is said on the mesh: topics, messages, wire format, limits. Pure: no I/O and no imports of ours."""
+"""The protocol of the mesh: topics, messages, wire format, limits. Pure: no I/O, no imports of the other packages."""

@@ -1,6 +1,6 @@
-"""Envelopes to bytes and back, and the digests by which blobs and adapters are named.
+"""Encodes and decodes envelopes, and computes the digests that name blobs and adapters.
 
-An envelope is a msgpack map (see README.md in this folder). Decoding never raises anything but `ProtocolError`s.
+An envelope is a msgpack map (see README.md in this folder). Decoding raises only `ProtocolError`s.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from protocols.topics import topic
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What surrounds every message.
+    """A message body with its metadata.
 
-    ``id`` names the message for ever: a second one with the same id on the same topic is the same message, and the
-    hub answers it with the first one's offset. ``seq`` counts the producer's messages from 1; ``time`` is seconds
-    since the epoch by the producer's clock, for people only: nothing orders by it.
+    ``id`` identifies the message: a second one with the same id on the same topic is a duplicate, and the hub answers
+    it with the first one's offset. ``seq`` counts the producer's messages from 1. ``time`` is seconds since the epoch
+    by the producer's clock; it is for people only and orders nothing.
     """
 
     schema: int
@@ -40,7 +40,7 @@ class _Head(msgspec.Struct, frozen=True):
 _encoder = msgspec.msgpack.Encoder()
 _envelopes = msgspec.msgpack.Decoder(Envelope)
 _heads = msgspec.msgpack.Decoder(_Head)
-# msgspec raises its own two, UnicodeDecodeError for bad text and RecursionError for deep nesting.
+# Besides its own two errors, msgspec raises UnicodeDecodeError for bad text and RecursionError for deep nesting.
 _BROKEN = (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError)
 
 
@@ -63,6 +63,7 @@ def seal(topic_name: str, body: Message, *, id: str, producer: str, seq: int) ->
 
 
 def sized(data: bytes, what: str) -> bytes:
+    """Returns `data` unchanged. Raises `TooLarge` over `limits.MESSAGE_BYTES`; `what` names it in the text."""
     if len(data) > limits.MESSAGE_BYTES:
         raise TooLarge(f"{what} is {len(data)} bytes; the limit is {limits.MESSAGE_BYTES}: put large data in a blob")
     return data
@@ -72,9 +73,10 @@ def unseal(data: bytes) -> Envelope:
     """Decodes and validates one envelope.
 
     Raises:
-        TooLarge: over `limits.MESSAGE_BYTES`; nothing was parsed.
-        SchemaError: written by a newer schema.
-        DecodeError: anything else that is wrong with the bytes, including a topic that carries another message.
+        TooLarge: over `limits.MESSAGE_BYTES`; nothing is parsed.
+        SchemaError: a newer schema wrote it.
+        UnknownTopic: the topic is not declared.
+        DecodeError: the bytes are invalid otherwise, or the topic carries another type of message.
     """
     sized(data, "a received message")
     try:
@@ -94,12 +96,13 @@ def unseal(data: bytes) -> Envelope:
 
 
 def encode(value: msgspec.Struct) -> bytes:
-    """Encodes a struct that travels outside an envelope (a command, a call's body)."""
+    """Encodes a struct that is sent without an envelope (a command, a call's body). Raises `TooLarge`."""
     return sized(_encoder.encode(value), type(value).__name__)
 
 
 def decoder(kind: Any) -> Callable[[bytes], Any]:
-    """A function that decodes and validates such a struct, or a union of them, raising `DecodeError` or `TooLarge`."""
+    """Returns a function that decodes and validates such a struct, or a union of them, or raises `DecodeError` or
+    `TooLarge`."""
     parser = msgspec.msgpack.Decoder(kind)
 
     def decode(data: bytes) -> Any:
@@ -113,10 +116,10 @@ def decoder(kind: Any) -> Callable[[bytes], Any]:
 
 
 def digest(data: bytes | memoryview) -> Digest:
-    """The name of a blob: sha256 in lower-case hex."""
+    """Returns the name of a blob: its sha256 in lower-case hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def adapter_digest(files: Mapping[str, Digest]) -> Digest:
-    """The name of an adapter: sha256 over its sorted lines of ``<file name> <file digest>``."""
+    """Returns the name of an adapter: the sha256 of its sorted lines ``<file name> <file digest>``."""
     return digest("\n".join(f"{name} {files[name]}" for name in sorted(files)).encode())

@@ -1,8 +1,8 @@
-"""What a client says to the hub and what the hub answers, over DEALER and ROUTER. README.md shows the frames.
+"""The commands of a client and the replies of the hub, over DEALER and ROUTER. README.md shows the frames.
 
-A request is three or more frames: `MAGIC`, a request number (8 bytes, big-endian), one command as a msgpack map, then
-payload frames (envelopes, a call's body, a piece of a blob). An answer repeats the number. Every command may be sent
-again with the same effect: envelopes are known by id, acknowledgements and leases by offset.
+A request has three or more frames: `MAGIC`, a request number (8 bytes, big-endian), one command as a msgpack map, then
+payload frames (envelopes, a call's body, a piece of a blob). The reply repeats the number. Every command is idempotent:
+envelopes are identified by id, acknowledgements and leases by offset.
 """
 
 from collections.abc import Callable
@@ -19,20 +19,21 @@ from protocols.messages import Count, Digest, Name, Text
 MAGIC = b"SELU1"
 
 Wait = Annotated[float, Meta(ge=0, le=30)]
-"""Seconds the hub may hold an answer back until there is something to say."""
+"""Seconds for which the hub may delay the reply until there are messages (long poll)."""
 Limit = Annotated[int, Meta(ge=1, le=limits.BATCH_MESSAGES)]
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=str.lower, omit_defaults=True):
-    """Base of everything a client says."""
+    """Base class of all commands."""
 
 
 class Hello(Command, frozen=True, kw_only=True):
-    """First of all: who this is. An instance that says hello again replaces its former self, whose leases return.
+    """Opens a session; the first command of a connection. Answered by `Welcome`.
 
-    ``ticket`` proves it on a socket without CURVE, where the run gave one out; without, only an observer is let in.
-    ``began`` is when the client began, in nanoseconds since its machine started, and ``boot`` is an id of that start.
-    With both, a hello that arrives late cannot replace a client that began after its sender on the same machine.
+    A session of the same instance on another connection is replaced, and its leases are released; observers without a
+    key do not replace each other. ``ticket`` is the key on a socket without CURVE; without a key only an observer is
+    admitted. ``began`` is the client's start time in nanoseconds since its machine booted, and ``boot`` is the id of
+    that boot. With both, a late hello cannot replace a client that started after its sender on the same machine.
     """
 
     role: Name
@@ -43,7 +44,7 @@ class Hello(Command, frozen=True, kw_only=True):
 
 
 class Ping(Command, frozen=True, kw_only=True):
-    """Keeps a session alive; sent about every `Welcome.ping_seconds`."""
+    """Keeps a session alive; sent about every `Welcome.ping_seconds`. Answered by `Pong`."""
 
 
 class Publish(Command, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ class Emit(Command, frozen=True, kw_only=True):
 
 
 class Fetch(Command, frozen=True, kw_only=True):
-    """Messages of `topics` with offsets above `after`, oldest first. Answered by `Batch`."""
+    """Requests messages of `topics` with offsets above `after`, oldest first. Answered by `Batch`."""
 
     topics: tuple[Name, ...]
     after: Count
@@ -64,10 +65,10 @@ class Fetch(Command, frozen=True, kw_only=True):
 
 
 class Pull(Command, frozen=True, kw_only=True):
-    """Messages for a member of a consumer group, leased to it while its session lives. Answered by `Leased`.
+    """Requests messages as a member of a consumer group; the leases end with the session. Answered by `Leased`.
 
-    A group that is new begins after offset `start`. With `until`, the answer says `ended` once the group has
-    acknowledged every message of the topic up to that offset.
+    A new group begins after offset `start`. With `until`, the reply has `ended=True` once the group has acknowledged
+    all messages of the topic up to that offset.
     """
 
     group: Name
@@ -79,7 +80,7 @@ class Pull(Command, frozen=True, kw_only=True):
 
 
 class Acknowledge(Command, frozen=True, kw_only=True):
-    """The group is done with these offsets. Answered by `Done` once that is on disk."""
+    """Marks these offsets as done for the group. Answered by `Done` once that is on disk."""
 
     group: Name
     topic: Name
@@ -87,7 +88,7 @@ class Acknowledge(Command, frozen=True, kw_only=True):
 
 
 class Release(Command, frozen=True, kw_only=True):
-    """Gives leases back unfinished, so that another member gets the messages at once."""
+    """Releases leases of unfinished messages, which another member may then get. Answered by `Done`."""
 
     group: Name
     topic: Name
@@ -95,16 +96,17 @@ class Release(Command, frozen=True, kw_only=True):
 
 
 class Serve(Command, frozen=True, kw_only=True):
-    """This session answers calls of `method`, at most `capacity` at a time; 0 withdraws."""
+    """Registers the session for calls of `method`, at most `capacity` at a time; 0 ends this. Answered by `Done`."""
 
     method: Name
     capacity: Annotated[int, Meta(ge=0, le=4096)]
 
 
 class Call(Command, frozen=True, kw_only=True):
-    """Payload: the call's body. Answered by `Result` from the least loaded session that serves the method.
+    """Payload: the call's body. Answered by `Answered`, with the result of the session that has most free capacity.
 
-    Waits for one to appear. When a serving session dies, its calls go to another: methods must be safe to run twice.
+    The hub queues the call until a session serves the method. If that session ends, another one gets the call, so
+    methods must be safe to run twice.
     """
 
     method: Name
@@ -112,7 +114,8 @@ class Call(Command, frozen=True, kw_only=True):
 
 
 class Result(Command, frozen=True, kw_only=True):
-    """A serving session's answer to `Work`, and the hub's to `Call`. Payload: the body, unless `error` is set."""
+    """The result of a `Work`, which the hub forwards to the caller. Payload: the body, unless `error` is set. Never
+    answered."""
 
     call: Count = 0
     error: Name | None = None
@@ -120,7 +123,8 @@ class Result(Command, frozen=True, kw_only=True):
 
 
 class PutBlob(Command, frozen=True, kw_only=True):
-    """Payload: one piece of a blob, pieces in order. The last is answered once the whole is checked and on disk."""
+    """Payload: one piece of a blob; pieces are sent in order. Answered by `Done`, for the last piece once the blob is
+    verified and on disk."""
 
     digest: Digest
     size: Annotated[int, Meta(ge=0, le=limits.BLOB_BYTES)]
@@ -128,14 +132,14 @@ class PutBlob(Command, frozen=True, kw_only=True):
 
 
 class GetBlob(Command, frozen=True, kw_only=True):
-    """Asks for the piece of a blob that begins at byte `at`. Answered by `Piece`."""
+    """Requests the piece of a blob that begins at byte `at`. Answered by `Piece`."""
 
     digest: Digest
     at: Count = 0
 
 
 class Status(Command, frozen=True, kw_only=True):
-    """Asks how the hub is. Answered by `Report`."""
+    """Requests the hub's status. Answered by `Report`."""
 
 
 Request = (
@@ -145,11 +149,12 @@ Request = (
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=str.lower, omit_defaults=True):
-    """Base of everything the hub says."""
+    """Base class of all replies of the hub."""
 
 
 class Welcome(Reply, frozen=True, kw_only=True):
-    """``epoch`` names this life of the hub: when it changes, say hello again and repeat what is unanswered."""
+    """Confirms a `Hello`. ``epoch`` is the id of this hub process: after it changes, a client must send a new hello and
+    repeat its unanswered requests. ``fanout`` is the endpoint of the PUB socket."""
 
     epoch: Name
     ping_seconds: float
@@ -157,15 +162,20 @@ class Welcome(Reply, frozen=True, kw_only=True):
 
 
 class Pong(Reply, frozen=True, kw_only=True):
+    """Confirms a `Ping`. ``epoch`` is as in `Welcome`."""
+
     epoch: Name
 
 
 class Published(Reply, frozen=True, kw_only=True):
+    """Confirms a `Publish`: the offset of each message, for a duplicate that of the first one."""
+
     offsets: tuple[Count, ...]
 
 
 class Batch(Reply, frozen=True, kw_only=True):
-    """Payload: one envelope for each offset. ``next`` is what to ask for as ``after``; ``tail`` the newest offset."""
+    """Payload: one envelope for each offset. ``next`` is the ``after`` of the next `Fetch`; ``tail`` is the newest
+    offset of the log."""
 
     offsets: tuple[Count, ...]
     next: Count
@@ -173,7 +183,7 @@ class Batch(Reply, frozen=True, kw_only=True):
 
 
 class Leased(Reply, frozen=True, kw_only=True):
-    """Payload: one envelope for each offset. ``redelivered`` are those handed out before."""
+    """Payload: one envelope for each offset. ``redelivered`` are the offsets that were leased before."""
 
     offsets: tuple[Count, ...]
     redelivered: tuple[Count, ...] = ()
@@ -181,15 +191,16 @@ class Leased(Reply, frozen=True, kw_only=True):
 
 
 class Done(Reply, frozen=True, kw_only=True):
-    """It happened."""
+    """Confirms a command that has no other result."""
 
 
 class Answered(Reply, frozen=True, kw_only=True):
-    """Payload: the body a call was answered with."""
+    """The result of a call. Payload: the reply's body."""
 
 
 class Work(Reply, frozen=True, kw_only=True):
-    """A call for a serving session, sent with request number 0. Payload: the body. Answer with `Result`."""
+    """A call for a serving session, sent with request number 0. Payload: the body. The session answers with `Result`.
+    ``timeout`` is the time left in seconds."""
 
     call: Count
     method: Name
@@ -197,21 +208,24 @@ class Work(Reply, frozen=True, kw_only=True):
 
 
 class Piece(Reply, frozen=True, kw_only=True):
-    """Payload: a piece of a blob of ``size`` bytes in all."""
+    """Payload: a piece of a blob. ``size`` is the size of the whole blob in bytes."""
 
     size: Count
 
 
 class Refused(Reply, frozen=True, kw_only=True):
-    """The request failed. ``code`` is one of `protocols.errors`, or "unknown_session": say hello again."""
+    """The request failed. ``code`` is one of `protocols.errors`, or "unknown_session": the client must send a hello."""
 
     code: Name
     text: Text
 
 
 class Report(Reply, frozen=True, kw_only=True):
-    """``lag`` is messages not yet acknowledged, by "group:topic"; ``counts`` are totals since the hub started;
-    ``gauges`` are current values: ``loop_lag_seconds`` (the worst of late), what waits, what is open."""
+    """The hub's status. ``lag`` is the number of unacknowledged messages by "group:topic"; ``sessions`` maps instances
+    to roles; ``serving`` counts running calls by method and instance; ``counts`` are totals since the hub started;
+    ``gauges`` are current values: ``loop_lag_seconds`` (the worst of the last seconds), queued writes, queued calls and
+    open requests.
+    """
 
     tail: Count
     lag: dict[str, Count]
@@ -232,12 +246,12 @@ parse_response: Callable[[bytes], Response] = decoder(Response)
 
 
 def pack(number: int, command: Command | Reply, payload: tuple[bytes, ...] | list[bytes] = ()) -> list[bytes]:
-    """The frames of one request or answer."""
+    """Returns the frames of one request or reply."""
     return [MAGIC, number.to_bytes(8, "big"), msgspec.msgpack.encode(command), *payload]
 
 
 def split(frames: list[bytes]) -> tuple[int, bytes, list[bytes]]:
-    """(number, command bytes, payload) of received frames. Raises `DecodeError` where they are not ours."""
+    """Splits received frames into (number, command bytes, payload). Raises `DecodeError` for other frames."""
     if len(frames) < 3 or frames[0] != MAGIC or len(frames[1]) != 8:
         raise DecodeError(f"not a {MAGIC.decode()} request: expected magic, number and command frames")
     return int.from_bytes(frames[1], "big"), frames[2], frames[3:]

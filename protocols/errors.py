@@ -1,26 +1,26 @@
-"""Every error the protocol can name, by meaning.
+"""All errors of the protocol, grouped by meaning.
 
 ProtocolError
-├── DecodeError        bytes that are not a message we understand
-├── SchemaError        an envelope written by a newer schema than this one
-├── TooLarge           a message, blob or batch over its limit
-├── UnknownTopic       a topic nobody declared
-├── Forbidden          a role that may not do this
-├── NotAdmitted        no key, a revoked one, or another role or name than the key's
-├── Replaced           another process has said hello with the same key and name since
+├── DecodeError        the bytes are not a valid message
+├── SchemaError        an envelope was written by a newer schema
+├── TooLarge           a message, blob or batch is over its limit
+├── UnknownTopic       a topic is not declared
+├── Forbidden          the role may not do this
+├── NotAdmitted        the key is missing, unknown or revoked, or is for another role or name
+├── Replaced           a newer process has connected with the same key and name
 ├── MeshError          the hub refused or could not answer
 │   ├── Busy           a bounded queue is full: slow down and try again
-│   ├── Unavailable    nobody alive serves this call
+│   ├── Unavailable    no live process serves this call
 │   ├── DeadlineExceeded
-│   ├── NotFound       a blob or group that does not exist
-│   ├── StorageFull    there is no space to write: nothing was acknowledged
+│   ├── NotFound       a blob, call, command or adapter does not exist
+│   ├── StorageFull    there is no disk space: nothing was acknowledged
 │   └── StorageFailed  the disk or its folder failed otherwise: nothing was acknowledged
-└── RemoteError        the process that served a call answered with an error
+└── RemoteError        the handler of a call failed
 """
 
 
 class ProtocolError(Exception):
-    """The base of every error below. ``code`` is what travels on the wire."""
+    """Base class of all errors of the protocol. ``code`` is its name on the wire."""
 
     code = "protocol"
 
@@ -95,5 +95,5 @@ _BY_CODE: dict[str, type[ProtocolError]] = {
 
 
 def from_code(code: str, text: str) -> ProtocolError:
-    """The exception a wire error stands for. An unknown code (a newer peer's) becomes a `ProtocolError`."""
+    """Returns the exception for an error code. An unknown code, from a newer peer, becomes a `ProtocolError`."""
     return _BY_CODE.get(code, ProtocolError)(text)

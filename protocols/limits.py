@@ -1,15 +1,15 @@
-"""Every bound of the protocol in one place. Sizes are bytes, times are seconds."""
+"""All limits of the protocol. Sizes are in bytes, times in seconds."""
 
 KIB, MIB = 1024, 1024 * 1024
 
 SCHEMA = 1
-"""Version of the envelope and of every message. Raised when a field changes its meaning or a required one is added."""
+"""Version of the envelope and all messages. It increases if a field changes its meaning or a required one is added."""
 
 COUNT = 2**63 - 1
-"""The largest number, offsets among them: what 64 bits with a sign hold, as SQLite and most languages have it."""
+"""The largest integer, for example an offset: that of signed 64 bits, as in SQLite and most languages."""
 
 MESSAGE_BYTES = 1 * MIB
-"""One encoded envelope. Pixels and weights are blobs, so a message that is larger is a mistake."""
+"""One encoded envelope. Frames and weights are sent as blobs, so a larger message is a mistake."""
 
 BATCH_BYTES = 8 * MIB
 """All envelopes of one fetch or pull reply together."""
@@ -24,7 +24,7 @@ CHUNK_BYTES = 4 * MIB
 """One piece of a blob on the wire."""
 
 FRAME_BYTES = CHUNK_BYTES + 64 * KIB
-"""One ZeroMQ frame. ZeroMQ drops the connection of who announces a larger one, so senders check first."""
+"""One ZeroMQ frame. ZeroMQ closes a connection on which a larger frame arrives, so senders check the size first."""
 
 ID_CHARS = 200
 """A message id, producer, group or role name."""
@@ -36,4 +36,4 @@ STEPS = 200
 """Steps of one trajectory."""
 
 CALL_SECONDS = 600.0
-"""The longest deadline a call may ask for."""
+"""The longest timeout of a call."""

@@ -1,7 +1,7 @@
-"""Every message of the mesh, each with who says it to whom. `topics.py` says where each travels.
+"""All messages of the mesh. Each docstring names the sender and the receivers; `topics.py` maps messages to topics.
 
-Messages are immutable and carry digests, never pixels or weights. A field that is added later has a default, so that
-old readers ignore it and new readers can read old logs. A *digest* is the sha256 of a blob in lower-case hex.
+Messages are immutable and carry digests, never pixels or weights. A field that is added later needs a default: old
+readers ignore the field, and new readers can read old logs. A *digest* is the sha256 of a blob in lower-case hex.
 """
 
 from typing import Annotated, Literal
@@ -18,18 +18,18 @@ Count = Annotated[int, Meta(ge=0, le=limits.COUNT)]
 Seconds = Annotated[float, Meta(ge=0)]
 Samples = Annotated[int, Meta(ge=1, le=64)]
 Role = Literal["actor", "critic"]
-"""The two learners. Each has its own adapter over the same base model."""
+"""The two trained roles. Each has its own adapter over the same base model."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=str.lower, omit_defaults=True):
-    """Base of everything that travels inside an envelope."""
+    """Base class of all message bodies."""
 
 
 # -- parts ---------------------------------------------------------------------------------------
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the actor is asked to do. ``id`` is verb:object[:target], for example ``put:apple:fridge``."""
+    """An instruction for the actor. ``id`` is verb:object[:target], for example ``put:apple:fridge``."""
 
     id: Name
     instruction: Text
@@ -39,7 +39,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One action: the first-person frame it was chosen from, and what the world said when it refused."""
+    """One action and the first-person ``frame`` that it was chosen from.
+
+    ``error`` is the world's message if it refused the action. ``admissible`` are the actions that the world offered.
+    """
 
     frame: Digest
     action: Text
@@ -48,11 +51,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One question the model put to itself about a frame, with all that is needed to ask it again.
+    """One self-asked question about a frame, with everything that is needed to ask it again.
 
-    ``expected`` is the answer that would mean the goal state holds, or, where ``denies``, that it does not; ``None``
-    where any answer is informative. ``log_odds`` are those of the answer "yes" of a closed question, and of the
-    ``expected`` one of an open question, in nats.
+    ``expected`` is the answer that means that the goal state holds or, if ``denies``, that it does not hold. It is
+    ``None`` if any answer is informative. ``log_odds`` (in nats) are those of "yes" for a closed question, and those
+    of the ``expected`` answer for an open question.
     """
 
     text: Text
@@ -65,8 +68,11 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What self-asking says of another instruction than the trajectory's own: whether its goal ``holds`` in the last
-    frame, and the size of the log-odds that rests on."""
+    """The self-asked verdict on another instruction that the trajectory's own actions carry out.
+
+    ``holds`` is True if its goal holds in the last frame; ``confidence`` is the absolute value of the log-odds behind
+    that, in nats.
+    """
 
     task: Task
     holds: bool
@@ -86,10 +92,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trajectory(Message, frozen=True, kw_only=True):
-    """simulator -> critic, trainer: one finished episode. It never says whether it succeeded.
+    """simulator -> critic, trainer: one finished episode, without its success.
 
-    ``ended`` is "done" (the actor said so), "limit" (step limit) or "truncated" (the simulator failed: see ``cause``).
-    ``final_frame`` is the last third-person frame; ``None`` only when truncated before it could be taken.
+    ``ended`` is "done" (the actor ended it), "limit" (step limit) or "truncated" (the simulator failed; see ``cause``).
+    ``final_frame`` is the last third-person frame. It is ``None`` only if the episode was truncated before that frame.
     """
 
     id: Name
@@ -107,13 +113,13 @@ class Trajectory(Message, frozen=True, kw_only=True):
 
 
 class Verdict(Message, frozen=True, kw_only=True):
-    """critic -> relabeler, trainer: was `task` done in this trajectory, and why the critic thinks so.
+    """critic -> relabeler, trainer: whether `task` was carried out in this trajectory, and the reasons.
 
-    ``judged`` is the critic's own yes or no, ``log_odds`` its confidence in nats; ``success`` is what stands after
-    self-asking, ``confidence`` the size of the log-odds it rests on, and ``questions`` are what it asked itself.
-    ``findings`` are about the other instructions that the trajectory's own actions carry out.
-    ``subject`` is "task" for the trajectory's own instruction and "relabel" when a re-judging critic is looking at the
-    instruction hindsight gave it.
+    ``judged`` is the critic's own yes or no, and ``log_odds`` those of yes, in nats. ``success`` is the result after
+    self-asking, ``confidence`` the absolute value of the log-odds behind it, and ``questions`` the self-asked
+    questions. ``findings`` are verdicts on other instructions that the trajectory's own actions carry out.
+    ``subject`` is "task" for the trajectory's own instruction, and "relabel" if the tuned critic judges the
+    instruction that hindsight relabeling gave to it.
     """
 
     trajectory: Name
@@ -131,13 +137,14 @@ class Verdict(Message, frozen=True, kw_only=True):
 
     @property
     def flipped(self) -> bool:
+        """Whether self-asking reversed the critic's own yes or no."""
         return self.judged != self.success
 
 
 class Relabel(Message, frozen=True, kw_only=True):
-    """relabeler -> trainer: the instruction a failed trajectory fulfils after all, or ``task=None`` for none.
+    """relabeler -> trainer: the instruction that a failed trajectory fulfils after all, or ``task=None`` for none.
 
-    ``act`` is the index of the step that brought the new goal about, where the trajectory's own actions name it.
+    ``act`` is the index of the step that reached the new goal, if the trajectory's own actions show it.
     """
 
     trajectory: Name
@@ -148,12 +155,12 @@ class Relabel(Message, frozen=True, kw_only=True):
 
 
 class Adapter(Message, frozen=True, kw_only=True):
-    """trainer -> actor, critic, evaluator: a trained LoRA adapter, or the record of one that was refused.
+    """trainer -> actor, critic, evaluator: a trained LoRA adapter, or the record of a refused one.
 
     ``files`` maps file names to blob digests; ``digest`` is `adapter_digest(files)`. A refused adapter has
-    ``promoted=False`` and its ``reason``; the previous version goes on serving. ``parent`` is the version it was
-    trained from, 0 for the base model. ``dataset`` is the digest of the rows it was trained on, and ``balance`` counts
-    them by answer (the critic's) and by verb.
+    ``promoted=False`` and a ``reason``, and the previous version continues to serve. ``parent`` is the version that
+    training started from, 0 for the base model. ``dataset`` is the digest of the ``rows`` training rows; ``balance``
+    counts them by answer (critic only) and by verb.
     """
 
     role: Role
@@ -173,10 +180,10 @@ class Adapter(Message, frozen=True, kw_only=True):
 
 
 class Swap(Message, frozen=True, kw_only=True):
-    """actor, critic -> evaluator, person: an adapter is now serving in this engine (or was refused by it).
+    """actor, critic -> evaluator, person: this engine now serves an adapter, or refused it (``served=False``).
 
-    ``seconds`` is from the message's arrival to the first canary answer; ``in_flight`` the requests of older versions
-    that were being answered meanwhile, all of which finish on the version they started with.
+    ``seconds`` is the time from the message's arrival to the first canary answer. ``in_flight`` is the number of
+    requests to older versions in progress meanwhile; each finishes on the version that it started with.
     """
 
     role: Role
@@ -190,10 +197,10 @@ class Swap(Message, frozen=True, kw_only=True):
 
 
 class Round(Message, frozen=True, kw_only=True):
-    """trainer -> simulator, critic, relabeler, evaluator, dashboard: where the run stands.
+    """trainer -> simulator, critic, relabeler, evaluator, dashboard: the state of the run at a change of ``phase``.
 
-    Said at each change of ``phase``. ``quota`` is the number of trajectories of the round; the versions are those that
-    act and judge from here on. A version lower than the one before it means that the newer one was withdrawn.
+    ``quota`` is the number of trajectories of the round. The two versions are those that act and judge from now on; a
+    version lower than the previous one means that the newer version was withdrawn.
     """
 
     number: Count
@@ -205,7 +212,7 @@ class Round(Message, frozen=True, kw_only=True):
 
 
 class Dropped(Message, frozen=True, kw_only=True):
-    """trainer -> person: a trajectory that was recorded and not learned from, and why. Nothing vanishes silently."""
+    """trainer -> person: a recorded trajectory that is not used for training, and the reason."""
 
     trajectory: Name
     round: Count
@@ -213,11 +220,11 @@ class Dropped(Message, frozen=True, kw_only=True):
 
 
 class Evaluation(Message, frozen=True, kw_only=True):
-    """evaluator -> dashboard: one version of one role on held-out tasks.
+    """evaluator -> dashboard: the result of one version of one role on held-out tasks.
 
-    ``score`` is the actor's success rate or the critic's accuracy; ``by_task`` the same per verb; ``extra`` further
-    figures (balanced accuracy, rates, label precision), each a proportion in [0, 1]. ``labels`` says how right the rows
-    of its own round were that the version learned from, by the world's truth: precision and recall of D_c or D_a.
+    ``score`` is the actor's success rate or the critic's accuracy, and ``by_task`` the same per verb. ``extra`` are
+    further metrics (balanced accuracy, rates, label precision), each a proportion in [0, 1]. ``labels`` compare
+    the rows of D_c or D_a from the version's own round with the world's truth: accuracy, precision and recall.
     """
 
     role: Role
@@ -231,9 +238,9 @@ class Evaluation(Message, frozen=True, kw_only=True):
 
 
 class Outcome(Message, frozen=True, kw_only=True):
-    """simulator -> evaluator only: the world's own truth about a trajectory. It audits labels and never trains.
+    """simulator -> evaluator only: the world's truth about a trajectory, for evaluation and never for training.
 
-    ``satisfied`` holds the ids of all tasks whose goal holds in the final state.
+    ``satisfied`` are the ids of all tasks whose goal holds in the final state.
     """
 
     trajectory: Name
@@ -243,7 +250,8 @@ class Outcome(Message, frozen=True, kw_only=True):
 
 
 class Fault(Message, frozen=True, kw_only=True):
-    """anyone -> person: something was refused or given up. ``offending`` is the digest of the bytes, if any."""
+    """any service -> person: something was refused or given up. ``do`` is the remedy; ``offending`` is the digest of
+    the refused bytes, if any."""
 
     service: Name
     what: Text
@@ -268,7 +276,7 @@ class LiveStep(Message, frozen=True, kw_only=True):
 
 
 class Health(Message, frozen=True, kw_only=True):
-    """every service -> launcher, dashboard: alive, how loaded, how large. Sent about once a second."""
+    """every service -> launcher, dashboard: a heartbeat with load and memory, sent about once a second."""
 
     role: Name
     instance: Name
@@ -280,7 +288,7 @@ class Health(Message, frozen=True, kw_only=True):
 
 
 class Progress(Message, frozen=True, kw_only=True):
-    """any service -> launcher: how far a piece of work is."""
+    """any service -> launcher: the progress of one piece of work."""
 
     role: Name
     what: Text
@@ -294,9 +302,9 @@ class Progress(Message, frozen=True, kw_only=True):
 class Act(Message, frozen=True, kw_only=True):
     """simulator, evaluator -> actor: choose the next action of an episode.
 
-    ``version`` pins the adapter (0 is the base model); ``None`` takes the newest. An episode pins the version of its
-    first answer, so that one version acts it from first to last. Of several ``samples`` the commonest action is the
-    answer; those in ``without`` are taken only where there is no other. ``background`` requests yield to learning.
+    ``version`` selects the adapter (0 is the base model); ``None`` selects the newest. Callers repeat the version of
+    the first answer, which keeps one version for the whole episode. Of several ``samples`` the most frequent action is
+    the answer; an action in ``without`` is chosen only if there is no other. ``background`` requests have low priority.
     """
 
     episode: Name
@@ -323,8 +331,8 @@ class Action(Message, frozen=True, kw_only=True):
 class Ask(Message, frozen=True, kw_only=True):
     """relabeler, evaluator -> critic: one question about one frame.
 
-    With ``choices`` the answer is one of them and, where they are yes and no, carries log-odds. Of several ``samples``
-    the commonest is the answer, and the log-odds are those of the votes.
+    With ``choices`` the answer is one of them; for the choices yes and no it has log-odds. Of several ``samples`` the
+    most frequent one is the answer, and the log-odds are those of the votes.
     """
 
     frame: Digest

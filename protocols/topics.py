@@ -1,4 +1,4 @@
-"""Which topics exist, what travels on each, and who may say or read it."""
+"""The topics, the message type of each, and the roles that may publish or read it."""
 
 from typing import Final
 
@@ -10,17 +10,18 @@ from protocols.errors import UnknownTopic
 ANYONE: Final = frozenset({"*"})
 
 OBSERVER: Final = "observer"
-"""Who only looks: it reads what anyone may read, and says nothing. What comes without a key is this."""
+"""The read-only role: it may read public topics and publish nothing. A client without a key has this role."""
 
 ROLES: Final = ("simulator", "actor", "critic", "relabeler", "trainer", "evaluator", "launcher", OBSERVER)
-"""What a key can be made for."""
+"""The roles for which a key can be made."""
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """A named stream of one type of message.
 
-    A durable topic is logged before it is acknowledged and can be replayed; a live one is fanned out and may be lost.
-    ``writers`` and ``readers`` are roles; ``{"*"}`` is any role, as a writer any but the observer.
+    Messages of a durable topic are logged before they are acknowledged and can be replayed; those of a live topic are
+    only fanned out and may be lost. ``writers`` and ``readers`` are roles; ``{"*"}`` is every role, among writers every
+    role but the observer. ``says`` is a description for people.
     """
 
     name: str
@@ -64,17 +65,17 @@ CALLS: Final[dict[str, tuple[type[m.Message], type[m.Message]]]] = {
     "act": (m.Act, m.Action),
     "ask": (m.Ask, m.Answer),
 }
-"""Request and reply of every call."""
+"""The request and reply types of every call."""
 
 SERVERS: Final = {"act": "actor", "ask": "critic"}
 """The role that answers each call."""
 
 
 def topic(name: str) -> Topic:
-    """The declared topic of that name.
+    """Returns the topic of that name.
 
     Raises:
-        UnknownTopic: nobody declared it; the text lists those that are.
+        UnknownTopic: it is not declared; the text lists the declared topics.
     """
     try:
         return TOPICS[name]
@@ -83,16 +84,17 @@ def topic(name: str) -> Topic:
 
 
 def may(role: str, allowed: frozenset[str]) -> bool:
-    """Whether `role` is among the allowed readers of a topic."""
+    """Returns whether a topic's set of readers or writers includes `role`."""
     return allowed is ANYONE or "*" in allowed or role in allowed
 
 
 def may_say(role: str, declared: Topic) -> bool:
-    """Whether `role` may publish on a topic."""
+    """Returns whether `role` may publish on a topic."""
     return role != OBSERVER and may(role, declared.writers)
 
 
 def may_join(role: str, group: str) -> bool:
-    """Whether `role` may take part in a consumer group: one that begins with a role's name is that role's alone."""
+    """Returns whether `role` may join a consumer group. A group named after a role, with or without a suffix after "/",
+    is only for that role."""
     owner = group.partition("/")[0]
     return owner == role or owner not in ROLES

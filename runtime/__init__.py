@@ -1,1 +1,1 @@
-"""How a process lives on the mesh: sockets, hub, log, blobs, client, service, supervisor, settings. No ML."""
+"""The process runtime: sockets, hub, log, blobs, client, service, supervisor, settings. No ML code."""

@@ -1,4 +1,4 @@
-"""Who may do what at the hub: the keys that are let in, as their lists stand now, and what each role may ask for."""
+"""Access control of the hub: the admitted keys, read from their lists, and the commands that each role may send."""
 
 import logging
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ Stamp = tuple[int, int, int]
 
 
 class Access:
-    """The allow-lists of a hub. With none, whoever reaches the sockets is who it says it is: for tests and for hubs
-    within one process.
+    """The allow-lists of a hub. Without any, every client is trusted with the role and name it gives: for tests and
+    for hubs within one process.
 
-    A name in an earlier list is not let in by a later one. A list that goes missing, or cannot be read any more, counts
-    as it was last read.
+    A name in an earlier list hides the same name in a later list. If a list vanishes or becomes unreadable, its last
+    readable content stays in force.
     """
 
     def __init__(self, lists: Sequence[Path]) -> None:
@@ -33,22 +33,22 @@ class Access:
         self._refresh()
 
     def revoked(self) -> frozenset[str]:
-        """The proofs that since the last call have ceased to let in, or to let in as they did."""
+        """Returns the proofs of keys that were revoked or changed since the last call."""
         self._refresh()
         revoked, self._revoked = frozenset(self._revoked), set()
         return revoked
 
     def lets_in(self, proof: str) -> bool:
-        """Whether a list names this proof."""
+        """Returns whether a list contains this proof."""
         return self._entry(proof) is not None
 
     def _entry(self, proof: str) -> Allowed | None:
         if proof not in self._known:
-            self._refresh()  # it may have been made a moment ago
+            self._refresh()  # the key may be new
         return self._known.get(proof)
 
     def _refresh(self) -> None:
-        """Reads the lists again where they have changed."""
+        """Reads the lists again if any has changed."""
         stamps = [_stamp(file) for file in self._lists]
         if stamps == self._stamps:
             return
@@ -57,7 +57,7 @@ class Access:
         names: set[str] = set()
         for file in self._lists:
             found = _read(file)
-            if found is None:  # something removed it, and revoked nobody: a revocation writes the list anew
+            if found is None:  # a missing list revokes no key; a revocation rewrites it
                 found = self._last.get(file, [])
             self._last[file] = found
             entries = [entry for entry in found if entry.name not in names]
@@ -67,12 +67,12 @@ class Access:
         self._revoked |= {proof for proof, entry in before.items() if known.get(proof) != entry}
 
     def admit(self, hello: c.Hello, public: str | None) -> str:
-        """Lets a session in and returns its proof; empty for one that needed none.
+        """Checks a hello and returns the proof of its key; empty if it needed none.
 
-        `public` is the key under which the connection was made, ``None`` on a socket without CURVE.
+        `public` is the CURVE public key of the connection, ``None`` on a socket without CURVE.
 
         Raises:
-            NotAdmitted: the key is not known, or not for this role and name.
+            NotAdmitted: the key is unknown or missing, or is for another role or name.
         """
         if not self._lists:
             return ""
@@ -94,11 +94,11 @@ class Access:
 
 
 def permit(role: str, command: c.Command) -> None:
-    """Whether a role may ask for this at all; what topics it reads and writes is looked at with each message.
+    """Checks that a role may send this command. Access to topics is checked separately, with each message.
 
     Raises:
-        Forbidden: it may not.
-        NotFound: there is no such call.
+        Forbidden: the role may not send it.
+        NotFound: the method to serve is not declared.
     """
     match command:
         case c.Serve():
@@ -129,7 +129,7 @@ def _stamp(file: Path) -> Stamp | None:
 
 
 def _read(file: Path) -> list[Allowed] | None:
-    """The entries of a list; None where it cannot be read."""
+    """Returns the entries of a list, or None if it cannot be read."""
     try:
         entries, broken = parse_allowed(read_text(file))
     except (OSError, TextError) as error:

@@ -1,4 +1,4 @@
-"""The hub's alarm: it says at once, and again and again, that it cannot write; and when it can, that it could not."""
+"""The hub's disk-full notifier: broadcasts disk-full while commits fail, and records the period afterwards."""
 
 import logging
 import os
@@ -16,13 +16,13 @@ from runtime.log import Append
 from runtime.storage import STORAGE_FULL
 
 SAY_SECONDS = 1.0
-"""How often it is said again while it lasts."""
+"""Interval between broadcasts while the disk is full."""
 
 log = logging.getLogger("selu.hub")
 
 
 class StorageAlarm:
-    """Looks at a journal a few times a second, and speaks on the fan-out socket."""
+    """Watches a journal for failed commits and sends `Health` messages on the fan-out socket."""
 
     def __init__(self, journal: Journal, fanout: Fanout, clock: Callable[[], float] = time.monotonic) -> None:
         self._journal = journal
@@ -35,7 +35,7 @@ class StorageAlarm:
         self._life = uuid.uuid4().hex
 
     async def look(self) -> None:
-        """Says what has changed, and what still lasts."""
+        """Checks the journal, and broadcasts or records a change. Called a few times a second."""
         now, why = self._clock(), self._journal.refused
         if why is not None:
             self._last = now
@@ -45,17 +45,17 @@ class StorageAlarm:
             if now - self._said >= SAY_SECONDS:
                 self._said = now
                 self._emit(full=True)
-        elif self._since is not None and now - self._last >= SAY_SECONDS:  # not between one failure and the next
+        elif self._since is not None and now - self._last >= SAY_SECONDS:  # a commit may succeed between two failures
             self._emit(full=False)
             await self._record(self._last - self._since)
 
     async def end(self) -> None:
-        """Records what was over and not yet on record. The journal must still be running."""
+        """Records a finished period that is not yet recorded. The journal must still be running."""
         if self._since is not None and self._journal.refused is None:
             await (await self._record(time.monotonic() - self._since)).wait()
 
     async def _record(self, seconds: float) -> anyio.Event:
-        """Ends the alarm, and says for how long it lasted. Returns an event that is set once that is on disk."""
+        """Ends the period and publishes its duration as a fault. Returns an event that is set after the commit."""
         self._since, done = None, anyio.Event()
         log.warning("there is space again after %.1f s", seconds)
         fault = Fault(

@@ -1,7 +1,7 @@
-"""Files that are replaced whole or not at all, also where the process is killed or the machine loses power.
+"""Atomic replacement of files, also if the process is killed or the machine loses power.
 
-The new content goes into a temporary file in the same folder, ``.NAME.TOKEN.part``, and reaches the disk before the
-file gets its name; then the folder's entry reaches the disk too. `selu doctor` finds what a killed process left.
+The new content is written to a temporary file in the same folder, ``.NAME.TOKEN.part``, and synced before the file is
+renamed; then the folder is synced. `selu doctor` finds the temporary files of killed processes.
 """
 
 import errno
@@ -13,16 +13,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _NEW = 0o666
-"""The mode of a file that is new, before the umask."""
+"""The mode of a new file, before the umask is applied."""
 
 
 def replace_file(file: Path, data: bytes, *, mode: int | None = None) -> None:
-    """Makes these bytes the content of a file. Blocking: it waits for the disk.
+    """Replaces the content of a file atomically. Blocking: it waits for the disk.
 
-    ``mode`` is the file's permissions. By default it keeps those that it has, and a new file has what the umask allows.
+    ``mode`` is the file's mode. By default an existing file keeps its mode, and a new file gets 0666 less the umask.
 
     Raises:
-        OSError: it cannot be written. The former content stays, and no temporary file.
+        OSError: the file cannot be written. It keeps its former content, unless only the folder's sync failed. The
+            temporary file is removed.
     """
     with temporary_file(file, data, mode=mode) as scratch:
         scratch.replace(file)
@@ -31,11 +32,12 @@ def replace_file(file: Path, data: bytes, *, mode: int | None = None) -> None:
 
 @contextmanager
 def temporary_file(file: Path, data: bytes, *, mode: int | None = None) -> Generator[Path]:
-    """A temporary file beside ``file`` that holds these bytes, on disk already, to be renamed or linked to it; see
-    `replace_file`. It is removed at the end where it still has its temporary name.
+    """Writes and syncs a temporary file beside ``file``, which the caller renames or links to it; see `replace_file`.
+
+    On exit, the temporary file is removed if it was not renamed.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     kept = None if mode is not None else _mode(file)
     scratch = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
@@ -45,7 +47,7 @@ def temporary_file(file: Path, data: bytes, *, mode: int | None = None) -> Gener
         with os.fdopen(descriptor, "wb") as opened:
             if kept is not None:
                 with suppress(PermissionError):  # a file system without permissions
-                    os.fchmod(descriptor, kept)  # the umask may have taken some
+                    os.fchmod(descriptor, kept)  # `os.open` applied the umask
             opened.write(data)
             opened.flush()
             os.fsync(descriptor)
@@ -63,10 +65,10 @@ def _mode(file: Path) -> int | None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Waits until the folder's entries are on disk. Does nothing on network file systems that sync files only.
+    """Fsyncs a folder. Does nothing on network file systems that can only sync files.
 
     Raises:
-        OSError: the disk fails.
+        OSError: the folder cannot be opened or synced.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:

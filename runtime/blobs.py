@@ -1,4 +1,4 @@
-"""Content-addressed files: frames and adapters, named by sha256, on disk before anything names them."""
+"""Content-addressed storage: frames and adapter files, named by sha256. `put` returns once the file is on disk."""
 
 import os
 import re
@@ -17,17 +17,17 @@ from runtime.locks import Mode, lock
 from runtime.storage import is_full
 
 COMPARE_BYTES = 1 << 20
-"""How much of a blob that is there already is compared at once."""
+"""Size of the pieces in which an existing blob is compared with new bytes."""
 
 
 class BlobCorrupt(ProtocolError):
-    """A blob's bytes no longer match its name. Never returned as data."""
+    """A blob cannot be read, or its bytes do not match its digest."""
 
     code = "blob_corrupt"
 
 
 class Stored(NamedTuple):
-    """A blob as it lies there. ``touched`` changes whenever somebody puts it, again or for the first time."""
+    """A stored blob: digest, size in bytes, and ``touched``, a modification time in ns that every `put` updates."""
 
     digest: str
     size: int
@@ -35,7 +35,7 @@ class Stored(NamedTuple):
 
 
 class BlobStore:
-    """A folder of blobs, two levels deep. Safe for many processes: a blob is whole or absent.
+    """A folder of blobs, two levels deep. Safe for concurrent processes: a blob is complete or absent.
 
     `put` fsyncs the file and its folder before it returns.
     """
@@ -45,11 +45,13 @@ class BlobStore:
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
+        """Returns the path of a blob, whether it exists or not. Raises `NotFound` for a malformed digest."""
         if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
             raise NotFound(f"{digest!r} is not a blob digest (64 lower-case hex digits)")
         return self.folder / digest[:2] / digest
 
     def has(self, digest: str) -> bool:
+        """Returns whether the blob exists. Raises `NotFound` for a malformed digest."""
         return self.path(digest).exists()
 
     def put(self, data: bytes | memoryview) -> str:
@@ -57,8 +59,8 @@ class BlobStore:
 
         Raises:
             TooLarge: over `limits.BLOB_BYTES`.
-            StorageFull: there is no space for it; nothing is left behind.
-            StorageFailed: it cannot be written for another reason; nothing is left behind.
+            StorageFull: there is no space; the partial file is removed.
+            StorageFailed: it cannot be written for another reason; the partial file is removed.
         """
         if len(data) > limits.BLOB_BYTES:
             raise TooLarge(f"a blob of {len(data)} bytes is over the limit of {limits.BLOB_BYTES}")
@@ -67,18 +69,18 @@ class BlobStore:
         scratch = self.scratch(digest)
         with self._writing(scratch):
             if self._holds(target, data) and self._touch(target):
-                sync_folder(target.parent)  # whoever wrote it may have died before this
+                sync_folder(target.parent)  # its writer may have died before it did this
                 return digest
         self.add(scratch, data)
         self.adopt(scratch, digest)
         return digest
 
     def scratch(self, digest: str) -> Path:
-        """A new name for a file that is to become a blob: for `add`, then `adopt`."""
+        """Returns a new name for the temporary file of a future blob, for `add` and then `adopt`."""
         return self.path(digest).with_name(f".{digest[:8]}-{uuid.uuid4().hex}")
 
     def add(self, scratch: Path, data: bytes | memoryview) -> None:
-        """Writes on at the end of such a file. Raises as `put` does; nothing is left of it then."""
+        """Appends to such a temporary file. Raises as `put` does, and then removes the file."""
         with self._writing(scratch):
             if not scratch.parent.exists():
                 scratch.parent.mkdir(exist_ok=True)
@@ -87,13 +89,13 @@ class BlobStore:
                 file.write(data)
 
     def adopt(self, scratch: Path, digest: str) -> None:
-        """Puts a file whose bytes have this digest in its place, once it is on disk. Raises as `add` does."""
+        """Fsyncs a temporary file and renames it to its digest, which the caller has verified. Raises as `add` does."""
         target = self.path(digest)
         with self._writing(scratch):
             with scratch.open("rb") as file:
                 os.fsync(file.fileno())
             crash.at("blob.half")
-            with self._held("shared"):  # `drop` must not take what is put there now for what it looked at
+            with self._held("shared"):  # keeps `drop` from deleting the new file
                 scratch.replace(target)
             sync_folder(target.parent)
             crash.at("blob.after")
@@ -109,7 +111,7 @@ class BlobStore:
             raise kind(f"cannot write blob {scratch.name[1:9]} under {self.folder}: {error.strerror}") from error
 
     def _holds(self, target: Path, data: bytes | memoryview) -> bool:
-        """Whether the file is there and whole: one that was damaged is written anew."""
+        """Returns whether the file exists with exactly these bytes; a damaged file is written again."""
         try:
             if target.stat().st_size != len(data):
                 return False
@@ -122,11 +124,11 @@ class BlobStore:
         return True
 
     def piece(self, digest: str, at: int, size: int) -> tuple[int, bytes]:
-        """How large a blob is, and up to `size` bytes of it from `at` on. Unchecked: whoever has all of it can check.
+        """Returns the size of a blob and up to `size` bytes from offset `at`. The bytes are not verified.
 
         Raises:
             NotFound: no such blob.
-            BlobCorrupt: the disk fails.
+            BlobCorrupt: the file cannot be read.
         """
         try:
             with self.path(digest).open("rb") as file:
@@ -139,11 +141,11 @@ class BlobStore:
             raise BlobCorrupt(f"blob {digest} under {self.folder} cannot be read: {error.strerror}") from error
 
     def get(self, digest: str) -> bytes:
-        """The bytes of a blob, checked against their name.
+        """Returns the bytes of a blob, verified against its digest.
 
         Raises:
             NotFound: no such blob.
-            BlobCorrupt: the file was damaged, or the disk fails.
+            BlobCorrupt: the file is damaged or cannot be read.
         """
         try:
             data = self.path(digest).read_bytes()
@@ -155,10 +157,10 @@ class BlobStore:
             raise BlobCorrupt(f"blob {digest} under {self.folder} does not match its digest: restore it or delete it")
         return data
 
-    # -- letting go
+    # -- listing and deletion
 
     def entries(self) -> Iterator[Stored]:
-        """Every blob there is, in no order. One that goes meanwhile is left out."""
+        """Yields all blobs in no particular order, without those that are deleted meanwhile."""
         for path in self._files():
             if _NAME.fullmatch(path.name) and path.name[:2] == path.parent.name:
                 try:
@@ -168,11 +170,11 @@ class BlobStore:
                 yield Stored(path.name, found.st_size, found.st_mtime_ns)
 
     def halves(self) -> list[Path]:
-        """What killed processes left of blobs they were writing. Only for a store that nobody writes to."""
+        """Returns the temporary files of killed processes. Only valid while no process writes to the store."""
         return sorted(path for path in self._files() if _HALF.fullmatch(path.name))
 
     def drop(self, stored: Stored) -> bool:
-        """Deletes a blob unless somebody has put it again since it was looked at; returns whether it is gone."""
+        """Deletes a blob unless a `put` has updated it since `entries` returned it. Returns whether it was deleted."""
         path = self.path(stored.digest)
         with self._held("exclusive"):
             try:
@@ -197,7 +199,7 @@ class BlobStore:
             os.close(descriptor)
 
     def _touch(self, target: Path) -> bool:
-        """Marks a blob that is there as put just now; False where it has gone meanwhile."""
+        """Updates the modification time of an existing blob; returns False if it was deleted meanwhile."""
         with self._held("shared"):
             try:
                 os.utime(target)

@@ -1,7 +1,7 @@
-"""Call routing as pure state: which session answers which call, and what happens when one of them dies.
+"""Call routing as pure state: assigns calls to serving sessions, and reassigns them when a session ends.
 
-Decisions are returned as `Assigned`, and the hub sends them. A call goes to the serving session with the most free
-capacity; when that session dies it goes to another, at most `ATTEMPTS` times.
+Methods return the assignments, and the hub sends them. A call goes to the serving session with the most free capacity.
+If that session ends, the call goes to another one; at most `ATTEMPTS` sessions get it.
 """
 
 from collections import deque
@@ -12,13 +12,14 @@ import msgspec
 from protocols.errors import Busy
 
 QUEUE = 4096
-"""Calls waiting for one method before callers are told `Busy`."""
+"""Queued calls of one method; further ones are refused with `Busy`."""
 ATTEMPTS = 3
-"""Sessions a call may lose before it is given up: a call that kills its server must not kill them all."""
+"""Sessions that may end during one call before it fails: a call that crashes its server must not crash them all."""
 
 
 class Waiting(msgspec.Struct):
-    """A call on its way. ``caller`` and ``number`` are where the answer goes; ``deadline`` is the hub's clock."""
+    """An unanswered call. The answer goes to ``caller`` under ``number``. ``deadline`` is in the hub's monotonic time;
+    ``attempts`` counts the sessions that got the call."""
 
     id: int
     caller: bytes
@@ -31,12 +32,14 @@ class Waiting(msgspec.Struct):
 
 
 class Assigned(msgspec.Struct, frozen=True):
+    """A call and the session to send it to."""
+
     session: bytes
     call: Waiting
 
 
 class Calls:
-    """All calls of a hub. Methods return what must be sent now."""
+    """All calls of a hub. Methods return the calls to send now."""
 
     def __init__(self) -> None:
         self._capacity: dict[str, dict[bytes, int]] = {}
@@ -47,6 +50,7 @@ class Calls:
         self._last = 0
 
     def serve(self, session: bytes, method: str, capacity: int) -> list[Assigned]:
+        """Sets a session's capacity for a method; 0 removes the session. Returns new assignments."""
         servers = self._capacity.setdefault(method, {})
         if capacity:
             servers[session] = capacity
@@ -55,10 +59,10 @@ class Calls:
         return self._assign(method)
 
     def submit(self, caller: bytes, number: int, method: str, body: bytes, deadline: float) -> list[Assigned]:
-        """Takes a call. The same caller's same number again is the same call: it is not run twice.
+        """Queues a call. A repeated number from the same caller is a retry of the same call and is ignored.
 
         Raises:
-            Busy: `QUEUE` calls of the method are waiting already.
+            Busy: the method already has `QUEUE` queued calls.
         """
         if (caller, number) in self._numbers:
             return []
@@ -71,7 +75,7 @@ class Calls:
         return self._assign(method)
 
     def finish(self, session: bytes, call: int) -> tuple[Waiting | None, list[Assigned]]:
-        """A session answered. Returns the call it answered (``None`` if it is no longer its to answer)."""
+        """Ends a call that a session answered. Returns the call, or ``None`` if it is no longer assigned to it."""
         waiting = self._running.get(call)
         if waiting is None or waiting.server != session:
             return None, []
@@ -79,7 +83,7 @@ class Calls:
         return waiting, self._assign(waiting.method)
 
     def drop(self, session: bytes) -> tuple[list[Assigned], list[Waiting]]:
-        """A session is gone, as caller and as server. Returns its calls sent elsewhere, and those given up."""
+        """Removes an ended session as caller and as server. Returns new assignments and the calls that failed."""
         methods = [method for method, servers in self._capacity.items() if servers.pop(session, None)]
         lost = [waiting for waiting in self._running.values() if waiting.server == session]
         for waiting in [w for w in (*self._running.values(), *self._waiting()) if w.caller == session]:
@@ -98,21 +102,21 @@ class Calls:
         return assigned, given_up
 
     def expire(self, now: float) -> tuple[list[Waiting], list[Assigned]]:
-        """Calls whose deadline has passed, and those that take their place. A late answer goes nowhere."""
+        """Removes calls whose deadline has passed. Returns them and new assignments. Later answers are ignored."""
         late = [waiting for waiting in (*self._running.values(), *self._waiting()) if waiting.deadline <= now]
         for waiting in late:
             self._forget(waiting)
         return late, [item for method in {waiting.method for waiting in late} for item in self._assign(method)]
 
     def serving(self) -> dict[str, dict[bytes, int]]:
-        """Calls running, by method and session."""
+        """Returns the number of running calls by method and session."""
         return {
             method: {session: self._load.get((method, session), 0) for session in servers}
             for method, servers in self._capacity.items()
         }
 
     def waiting(self) -> int:
-        """Calls that no session has taken yet."""
+        """Returns the number of calls that are assigned to no session."""
         return sum(map(len, self._queues.values()))
 
     def _waiting(self) -> list[Waiting]:
@@ -146,6 +150,6 @@ class Calls:
         if waiting.id in self._running:
             self._unassign(waiting)
         else:
-            with suppress(ValueError):  # taken from its queue and given up
+            with suppress(ValueError):  # it was already taken from its queue
                 self._queues[waiting.method].remove(waiting)
         self._numbers.pop((waiting.caller, waiting.number), None)

@@ -1,7 +1,7 @@
-"""What a supervised process runs: ``python -m runtime.child critic-0 --role critic --run runs/one``.
+"""The entry point of a supervised process: ``python -m runtime.child critic-0 --role critic --run runs/one``.
 
-The role names the code: ``hub`` is the hub, any other is ``main`` of the module ``services.<role>.service``. It is
-looked up by name, because the runtime knows no service.
+The role ``hub`` runs the hub. Every other role runs ``main`` of the module ``services.<role>.service``, which is
+imported by name, because the runtime does not depend on any service.
 """
 
 import argparse
@@ -37,7 +37,7 @@ HUB = "hub"
 
 
 ASKED = 128 + signal.SIGTERM
-"""Exit code of a child that ended because it was asked to: not the same as having done its work."""
+"""Exit code of a child that was stopped by a signal before its work was done."""
 
 
 def command(
@@ -50,10 +50,10 @@ def command(
     key: Path | None = None,
     endpoint: str = "",
 ) -> tuple[str, ...]:
-    """The command line of a child.
+    """Returns the command line of a child.
 
-    ``hold`` are inherited descriptors that stay open as long as it lives, ``key`` is what it joins the mesh with, and
-    ``endpoint`` that of a hub on another machine.
+    ``hold`` are inherited descriptors that stay open until the child ends. ``key`` is the file of the key with which it
+    connects, and ``endpoint`` the endpoint of a hub on another machine.
     """
     options = ["--role", role, "--run", str(run.path)]
     for option, value in (("--lifeline", lifeline), ("--key", key), ("--connect", endpoint or None)):
@@ -64,11 +64,11 @@ def command(
 
 
 def environment() -> dict[str, str]:
-    """What a child's environment needs beside ours.
+    """Returns the environment variables that a child needs in addition to those of this process.
 
-    A folder named ``runtime`` in the current folder or on ``PYTHONPATH`` must not replace this one, so this package's
-    own folders come first. Threads that wait sleep: a mesh has more threads than there are cores, and a thread that
-    spins keeps the one it waits for from running. A user without a name gets one.
+    This package's folder comes first on ``PYTHONPATH``: a folder named ``runtime`` elsewhere must not replace it.
+    OpenMP threads sleep while they wait: a run has more threads than cores, and a spinning thread can block the one it
+    waits for. A user without a name gets one.
     """
     root = str(Path(__file__).parents[1])
     path = [root, *(place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place not in ("", root))]
@@ -81,7 +81,7 @@ def environment() -> dict[str, str]:
 
 
 def main_of(role: str) -> Main:
-    """The ``main`` of a role's service.
+    """Imports a role's service module and returns its ``main``.
 
     Raises:
         SettingsError: there is no such role.
@@ -103,11 +103,12 @@ def _exists(module_name: str) -> bool:
 
 
 def settings_type() -> type[msgspec.Struct]:
+    """Returns the type of the run's settings, imported by name as the services are."""
     return importlib.import_module("services.settings").Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a role until it ends or is asked to. Returns the exit code; `HOPELESS` where only a person can help."""
+    """Runs a role until it ends or is stopped. Returns the exit code: `HOPELESS` if a restart would fail again."""
     parser = argparse.ArgumentParser(prog="python -m runtime.child", description=__doc__)
     parser.add_argument("instance")
     parser.add_argument("--role", required=True)
@@ -171,7 +172,11 @@ def _service(role: str, instance: str, run: RunFolder, settings: Any, key: Path 
 
 
 def wait_for_key(file: Path) -> Key:
-    """The key; where its file is missing, it is waited for: the launcher makes again what a cleaner removed."""
+    """Reads the key. Waits `RESTORE_SECONDS` for a missing file, because the launcher restores removed key files.
+
+    Raises:
+        KeysError: the key cannot be read or is not a key.
+    """
     deadline = time.monotonic() + RESTORE_SECONDS
     while not file.exists() and time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
@@ -179,7 +184,7 @@ def wait_for_key(file: Path) -> Key:
 
 
 def needs_a_person(error: BaseException) -> bool:
-    """Whether starting again cannot mend it."""
+    """Returns whether a restart would fail with the same error, until a person corrects something."""
     if isinstance(error, OSError):
         return error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL, errno.ENODEV)
     if isinstance(error, LogUnavailable):
@@ -192,5 +197,5 @@ def needs_a_person(error: BaseException) -> bool:
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    # Without Python's own tidying up, which with a model's libraries loaded takes seconds and saves nothing.
+    # Skips Python's own cleanup, which takes seconds with a model's libraries loaded and has no use here.
     os._exit(code)

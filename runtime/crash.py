@@ -1,9 +1,9 @@
-"""Points at which a process can be told to kill itself, so that tests see what survives a death exactly there.
+"""Failpoints: named places at which a process can be made to kill itself, for tests of crash recovery.
 
-``SELU_CRASH=critic/publish.verdicts.after:3`` kills the critic (SIGKILL) when it comes to that point for the third
-time; commas separate several. Every life of the process does so, unless ``SELU_CRASH_ONCE`` names a folder: there each
-death leaves a file of its name, and is not died again. Without the variable a point costs one look at an empty
-dictionary.
+``SELU_CRASH=critic/publish.verdicts.after:3`` kills the critic (SIGKILL) when it reaches that point for the third time.
+Commas separate several failpoints. A restarted process dies there again, unless ``SELU_CRASH_ONCE`` names a folder:
+then each failpoint fires once, and a marker file in the folder records it. Without the variable, a failpoint costs one
+check of an empty dictionary.
 """
 
 import os
@@ -37,7 +37,7 @@ POINTS = {
     "commit.told": "their publishers were told",
     "lease.after": "messages are leased to a member, which has not got them",
 }
-"""Where a process may be told to die, and how things stand there."""
+"""The failpoints, each with the state of the system at that point."""
 
 _SPEC = re.compile(r"(?P<role>\w+)/(?P<point>[\w.]+)(:(?P<count>[1-9]\d*))?")
 _KNOWN = re.compile("|".join(re.escape(p).replace("TOPIC", "[a-z]+").replace("METHOD", "[a-z]+") for p in POINTS))
@@ -47,10 +47,10 @@ _marks: dict[str, Path] = {}
 
 
 def arm(role: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Takes what the environment says about this role's deaths.
+    """Reads the failpoints of this role from the environment.
 
     Raises:
-        SettingsError: it names what is no such point.
+        SettingsError: the variable names an unknown failpoint.
     """
     once = environ.get("SELU_CRASH_ONCE")
     for text in filter(None, environ.get("SELU_CRASH", "").split(",")):
@@ -65,7 +65,7 @@ def arm(role: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def at(*name: str) -> None:
-    """Ends this process here, if it was told to. ``name`` is the point's, in parts."""
+    """Kills this process if this failpoint is armed and its count is reached. ``name`` is its name, in parts."""
     if _left:
         _come_to(".".join(name))
 

@@ -1,4 +1,4 @@
-"""SQLite files: opened by their path whatever is in it, and failures told apart by their cause."""
+"""SQLite helpers: opening a file by any path, and the causes of errors."""
 
 import os
 import sqlite3
@@ -18,40 +18,40 @@ UNAVAILABLE = {
     sqlite3.SQLITE_PROTOCOL: "its file system cannot lock files: use a folder on a local disk",
     sqlite3.SQLITE_NOLFS: "its file system cannot hold files of this size",
 }
-"""Errors of SQLite that a sound file can cause, each with what to do."""
+"""SQLite error codes that an undamaged file can cause, each with the remedy."""
 
 _MAYBE_FULL = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
-"""What SQLite also says where a quota is used up, or where no file can be made beside the log for lack of space."""
+"""Codes that SQLite may also return if a quota is used up, or if there is no space for a new file beside the log."""
 
 _PROBE_BYTES = 64 << 10
 
 
 def database_uri(path: Path, mode: str, *, immutable: bool = False) -> str:
-    """The URI under which SQLite opens this file and no other, whatever its name has in it. ``mode`` is SQLite's own:
-    ro, rw or rwc. An ``immutable`` file is one that nobody changes meanwhile."""
+    """Returns the SQLite URI of a file, with special characters escaped. ``mode`` is SQLite's: ro, rw or rwc. An
+    ``immutable`` file must not change while it is open."""
     unchanged = "&immutable=1" if immutable else ""
     return f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}{unchanged}"
 
 
 def connect(path: Path, mode: str, *, immutable: bool = False) -> sqlite3.Connection:
-    """Opens a database file; every statement is its own transaction unless one is begun."""
+    """Opens a database file in autocommit mode. Raises `sqlite3.Error`."""
     uri = database_uri(path, mode, immutable=immutable)
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
 
 
 def primary_code(error: sqlite3.Error) -> int:
-    """The primary result code; that of an error of the module's own, which has none, is SQLITE_ERROR."""
+    """Returns SQLite's primary result code; SQLITE_ERROR for an error of Python's module, which has no code."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
 
 
 def is_for_lack_of_space(error: sqlite3.Error, folder: Path) -> bool:
-    """Whether a write in this folder failed because there is no room for it."""
+    """Returns whether a write in this folder failed for lack of space."""
     code = primary_code(error)
     return code == sqlite3.SQLITE_FULL or (code in _MAYBE_FULL and _is_full(folder))
 
 
 def _is_full(folder: Path) -> bool:
-    """Whether nothing can be written here for lack of space. SQLite does not tell which system error it met."""
+    """Returns whether a test write fails for lack of space. SQLite does not report the system's error number."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(bytes(_PROBE_BYTES))

@@ -1,4 +1,4 @@
-"""The hub's sockets, and who comes in by them: plain where only this machine can reach them, else encrypted."""
+"""The hub's sockets and their access control. Sockets that other machines can reach are encrypted."""
 
 import logging
 import os
@@ -25,7 +25,7 @@ log = logging.getLogger("selu.hub")
 
 
 class Doors(msgspec.Struct, frozen=True):
-    """``counts`` are totals by name, shared with the hub."""
+    """The hub's sockets and its allow-lists. ``counts`` are totals by name, shared with the hub."""
 
     router: Socket
     fanout: Fanout
@@ -38,10 +38,9 @@ REBIND_SECONDS = 0.5
 
 
 async def keep_reachable(doors: Doors, where: Callable[[], tuple[str, str]]) -> None:
-    """Makes the Unix sockets' files again when something has removed them, until cancelled.
+    """Binds the Unix sockets again when their files were removed, until cancelled.
 
-    ``where`` says at which endpoints (ROUTER, PUB) the hub is to be found now: their folder may have moved. Whoever is
-    connected notices nothing.
+    ``where`` returns the current endpoints (ROUTER, PUB), whose folder may have moved. Existing connections continue.
     """
     bound = (doors.router.address, doors.fanout.address)
     while bound[0].startswith("ipc://"):
@@ -53,7 +52,7 @@ async def keep_reachable(doors: Doors, where: Callable[[], tuple[str, str]]) -> 
         try:
             doors.router.bind_again(wanted[0])
             doors.fanout.bind_again(wanted[1])
-        except OSError as error:  # their folder is not made again yet
+        except OSError as error:  # their folder does not exist again yet
             log.debug("cannot listen again: %s", error)
         else:
             log.warning("the sockets were removed: listening again at %s", wanted[0])
@@ -71,7 +70,7 @@ async def open_doors(endpoint: str, fanout: str, *, allowed: Sequence[Path], key
     """Binds ROUTER and PUB.
 
     Raises:
-        SettingsError: other machines could reach them, and there are no keys.
+        SettingsError: other machines can reach an endpoint, and there are no keys.
         OSError: an endpoint is in use.
     """
     for one in (endpoint, fanout):
@@ -81,9 +80,9 @@ async def open_doors(endpoint: str, fanout: str, *, allowed: Sequence[Path], key
         raise SettingsError("a hub with a key needs a list of the keys to let in")
     access, counts = Access(allowed), Counter[str]()
     curve = None if key is None else Curve(key.public, key.secret)
-    # ZeroMQ asks one place in a context which keys it may let in: every hub needs a context of its own for that.
+    # A ZeroMQ context has one ZAP handler, which decides on keys: each hub needs a context of its own for that.
     context = Context() if curve else None
-    previous = os.umask(0o077)  # sockets under ipc:// are files: nobody else's
+    previous = os.umask(0o077)  # socket files under ipc:// are for this user only
     try:
         async with AsyncExitStack() as stack:
             if context is None:

@@ -1,7 +1,7 @@
-"""Addresses as people type them, and where a hub listens: one parser for endpoints, HOST:PORT, hosts and URLs.
+"""Parses addresses that people type: endpoints, HOST:PORT, hosts and URLs.
 
-Each function takes a text and raises `EndpointError` for one that cannot be used. What may be connected to is not what
-may be listened at: ``*`` and ``0.0.0.0`` are all devices of one machine, and no place on a network.
+Each function takes a text and raises `EndpointError` if it cannot be used. Addresses to listen at and addresses to
+connect to differ: ``*`` and ``0.0.0.0`` mean all devices of a machine, and nothing can connect to them.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 LOCALHOST = "localhost"
 RESOLVE_SECONDS = 5.0
-"""How long finding the address of a name may take."""
+"""Time limit for the name service to resolve a host."""
 PATH_BYTES = 107
 """The longest path of a Unix socket."""
 SHOWN = 80
@@ -27,11 +27,11 @@ _NAME = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*\.?")
 
 
 class EndpointError(ValueError):
-    """An address that cannot be used. The text says what is wrong and what to give."""
+    """An address that cannot be used. The text names the error and a valid form."""
 
 
 class Address(NamedTuple):
-    """``host`` is a name, an IPv4 address, or an IPv6 address in brackets; or ``*`` where one listens."""
+    """``host`` is a name, an IPv4 address, or an IPv6 address in brackets; to listen at, also ``*``."""
 
     host: str
     port: int
@@ -48,7 +48,7 @@ def _shown(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    """A host with brackets around an IPv6 address, which may lack them. Raises `EndpointError` with what is wrong."""
+    """Returns a host, with brackets added around an IPv6 address. Raises `EndpointError` with the fault only."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     if not bare:
         raise EndpointError("has no host")
@@ -68,7 +68,7 @@ def _host(text: str) -> str:
 
 
 def _port(text: str) -> int:
-    """Raises `EndpointError` with what is wrong."""
+    """Returns a port. Raises `EndpointError` with the fault only."""
     if not text:
         raise EndpointError("has no port")
     if not re.fullmatch(r"[0-9]+", text):
@@ -79,7 +79,7 @@ def _port(text: str) -> int:
 
 
 def _address(text: str, *, any_device: bool = False) -> Address:
-    """HOST:PORT; with `any_device` the host may be ``*``. Raises `EndpointError` with what is wrong."""
+    """Parses HOST:PORT; with `any_device` the host may be ``*``. Raises `EndpointError` with the fault only."""
     if not text:
         raise EndpointError("is empty")
     if not text.isprintable() or re.search(r"\s", text):
@@ -106,14 +106,14 @@ def _address(text: str, *, any_device: bool = False) -> Address:
     return Address(_host(host), _port(port))
 
 
-# -- what is connected to --------------------------------------------------------------------------
+# -- addresses to connect to -----------------------------------------------------------------------
 
 
 def to_connect(endpoint: str) -> str:
-    """The endpoint of a hub, where it is one that can be connected to.
+    """Returns a hub's endpoint unchanged after checking that it can be connected to.
 
     Raises:
-        EndpointError: it is none.
+        EndpointError: it cannot.
     """
     give = "give tcp://HOST:PORT, for example tcp://gpu1:5555"
     if endpoint.startswith((_IPC, _INPROC)):
@@ -142,10 +142,10 @@ def to_connect(endpoint: str) -> str:
 
 
 def resolve(endpoint: str) -> None:
-    """Whether an address is known for the host of a tcp endpoint.
+    """Checks that the host of a tcp endpoint can be resolved. Other endpoints pass.
 
     Raises:
-        EndpointError: none is, or nobody says so within `RESOLVE_SECONDS`.
+        EndpointError: it has no address, or the name service gave no answer within `RESOLVE_SECONDS`.
     """
     if not endpoint.startswith(_TCP):
         return
@@ -159,7 +159,7 @@ def resolve(endpoint: str) -> None:
         except (OSError, UnicodeError) as error:
             failed[0] = getattr(error, "strerror", None) or str(error)
 
-    # In a thread: a name service that is away takes its time, and cannot be interrupted.
+    # In a thread, because a slow name service cannot be interrupted.
     looking = threading.Thread(target=look, name="resolve", daemon=True)
     looking.start()
     looking.join(RESOLVE_SECONDS)
@@ -170,7 +170,7 @@ def resolve(endpoint: str) -> None:
 
 
 def address(text: str) -> Address:
-    """HOST:PORT of a server. Raises `EndpointError`."""
+    """Parses HOST:PORT of a server. Raises `EndpointError`."""
     try:
         found = _address(text)
     except EndpointError as error:
@@ -179,7 +179,8 @@ def address(text: str) -> Address:
 
 
 def check_url(text: str) -> None:
-    """Whether a text is http://HOST, http://HOST:PORT or the same with https and a path. Raises `EndpointError`."""
+    """Checks that a text is http://HOST or http://HOST:PORT, or https, with or without a path. Raises
+    `EndpointError`."""
     try:
         scheme, separator, rest = text.partition("://")
         if not separator or scheme.lower() not in ("http", "https"):
@@ -197,11 +198,11 @@ def check_url(text: str) -> None:
         raise EndpointError(f"{_shown(text)} {error}: give http://HOST:PORT or https://HOST:PORT") from None
 
 
-# -- what is listened at ---------------------------------------------------------------------------
+# -- addresses to listen at ------------------------------------------------------------------------
 
 
 def to_listen(host: str) -> str:
-    """A host to listen at, an IPv6 address without brackets. Raises `EndpointError`."""
+    """Returns a host to listen at, without brackets around an IPv6 address. Raises `EndpointError`."""
     try:
         if re.search(r"[\s/@]", host) or not host.isprintable():
             raise EndpointError("is not the name or the address of one of this machine's devices")
@@ -211,7 +212,7 @@ def to_listen(host: str) -> str:
 
 
 def pair(endpoint: str) -> tuple[str, str]:
-    """Where ROUTER and PUB listen: the PUB takes the next port. Raises `EndpointError`."""
+    """Returns the endpoints of ROUTER and PUB; PUB uses the next port. Raises `EndpointError`."""
     try:
         if not endpoint.startswith(_TCP):
             _address(endpoint)
@@ -227,7 +228,7 @@ def pair(endpoint: str) -> tuple[str, str]:
 
 
 def from_here(endpoint: str) -> str:
-    """How a process of the hub's own machine reaches it: an address of all devices becomes the loopback's."""
+    """Returns the endpoint for processes on the hub's machine: the address of all devices becomes the loopback's."""
     if not endpoint.startswith(_TCP):
         return endpoint
     host, port = _address(endpoint.removeprefix(_TCP), any_device=True)
@@ -235,25 +236,25 @@ def from_here(endpoint: str) -> str:
 
 
 def beside(endpoint: str, fanout: str) -> str:
-    """The fan-out's address for who reached the hub at `endpoint`: the same host, whatever the hub calls itself."""
+    """Returns the fan-out's endpoint for a client that reached the hub at `endpoint`: the same host, PUB's port."""
     if not endpoint.startswith(_TCP) or not fanout.startswith(_TCP):
         return fanout
     host, port = endpoint.removeprefix(_TCP).rpartition(":")[0], fanout.rpartition(":")[2]
     return f"{_TCP}{host}:{port}"
 
 
-# -- who can reach it ------------------------------------------------------------------------------
+# -- reachability ----------------------------------------------------------------------------------
 
 
 def is_local(endpoint: str) -> bool:
-    """Whether only this machine can reach it: ipc, inproc, or tcp on the loopback device."""
+    """Returns whether only this machine can reach an endpoint: ipc, inproc, or tcp on the loopback device."""
     if not endpoint.startswith(_TCP):
         return endpoint.startswith((_IPC, _INPROC))
     return is_loopback(endpoint.removeprefix(_TCP).rpartition(":")[0].strip("[]"))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host, by address or as "localhost", is this machine and no other can reach it."""
+    """Returns whether a host is "localhost" or a loopback address, which no other machine can reach."""
     try:
         return host == LOCALHOST or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""Metrics in Prometheus' text exposition format, version 0.0.4, which prometheus_client writes. Pure."""
+"""Renders metrics in Prometheus' text exposition format, version 0.0.4, by prometheus_client. Pure."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,8 +15,8 @@ Labels = Mapping[str, str]
 
 
 class Family(msgspec.Struct, frozen=True):
-    """All samples of one metric, with the same label names each. Names are snake case and end with their unit
-    (``_seconds``, ``_bytes``), counters with ``_total``."""
+    """All samples of one metric, which must have the same label names. Names are in snake case and end with the unit
+    (``_seconds``, ``_bytes``); those of counters end with ``_total``."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -25,8 +25,8 @@ class Family(msgspec.Struct, frozen=True):
 
 
 class Histogram(msgspec.Struct, frozen=True):
-    """Observations by labels, counted into buckets with these upper bounds and one without. Each has the same label
-    names."""
+    """Observations by labels, counted into buckets with these upper bounds and an infinite one. All must have the same
+    label names."""
 
     name: str
     help: str
@@ -35,12 +35,12 @@ class Histogram(msgspec.Struct, frozen=True):
 
 
 def render(families: Iterable[Family | Histogram]) -> str:
-    """The text of a scrape; families without samples are left out.
+    """Returns the text of a scrape, without families that have no samples.
 
     Raises:
-        ValueError: two samples of a family have other label names, or a name is none that Prometheus takes.
+        ValueError: samples of a family have different label names, or a name is invalid in Prometheus.
     """
-    # Only launchers that serve metrics pay for this import. The registry is ours: the global one adds this process.
+    # Imported here, because only launchers that serve metrics need it. The global registry adds this process's metrics.
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry()
@@ -49,7 +49,7 @@ def render(families: Iterable[Family | Histogram]) -> str:
 
 
 class _Scrape:
-    """What prometheus_client collects for one scrape."""
+    """A prometheus_client collector for one scrape."""
 
     def __init__(self, families: Iterable[Family | Histogram]) -> None:
         self._families = families
@@ -92,5 +92,5 @@ def _values(name: str, labels: Labels, names: Sequence[str]) -> list[str]:
 
 
 def _bound(bound: float) -> str:
-    """The label ``le``: a whole number without ".0", as Prometheus and its Go client write it."""
+    """Returns the label ``le``; integers have no ".0", as in Prometheus and its Go client."""
     return "+Inf" if bound == math.inf else repr(float(bound)).removesuffix(".0")

@@ -1,4 +1,4 @@
-"""The hub's PUB socket: opened anew when a key is revoked, so that every subscriber has to show its key again."""
+"""The hub's PUB socket. It is reopened when a key is revoked, because every subscriber must then authenticate again."""
 
 import errno
 from collections.abc import Callable, Sequence
@@ -10,14 +10,14 @@ from anyio.abc import TaskStatus
 from runtime.sockets import Socket
 
 REOPEN_SECONDS = 5.0
-"""How long the address may stay taken by the socket that was closed."""
+"""How long the closed socket may keep its address in use."""
 PAUSE_SECONDS = 0.02
 
 Open = Callable[[str], AbstractAsyncContextManager[Socket]]
 
 
 class Fanout:
-    """Says things to whoever listens. Run `keep`; while the socket is being opened anew, what is said is lost."""
+    """Sends messages to all subscribers. `keep` must be running. Messages sent while the socket reopens are lost."""
 
     def __init__(self, address: str, open: Open) -> None:
         self.address = address
@@ -26,21 +26,21 @@ class Fanout:
         self._again = anyio.Event()
 
     def send_nowait(self, frames: Sequence[bytes]) -> bool:
-        """Says one message if there is room now; returns whether there was."""
+        """Sends one message without waiting; returns whether it was queued."""
         return self._socket is not None and self._socket.send_nowait(frames)
 
     def reopen(self) -> None:
-        """Ends all subscribers' connections. Those whose keys still stand come back by themselves."""
+        """Closes all subscribers' connections. Those with valid keys reconnect by themselves."""
         self._again.set()
 
     def bind_again(self, address: str) -> None:
-        """Listens at this address too, and from now on opens there. Raises `OSError`."""
+        """Binds to this address in addition, and uses it for every later reopening. Raises `OSError`."""
         if self._socket is not None:
             self._socket.bind_again(address)
         self.address = address
 
     async def keep(self, *, task_status: TaskStatus[None]) -> None:
-        """Holds the socket open until cancelled. Raises `OSError` where the address cannot be had."""
+        """Keeps the socket open until cancelled. Raises `OSError` if the address is not available."""
         await self._hold(task_status)
         while True:
             deadline = anyio.current_time() + REOPEN_SECONDS
@@ -48,15 +48,15 @@ class Fanout:
                 try:
                     await self._hold()
                     break
-                except OSError as error:  # ZeroMQ gives an address back some time after the socket was closed
+                except OSError as error:  # ZeroMQ releases an address some time after the close
                     if error.errno != errno.EADDRINUSE or anyio.current_time() > deadline:
                         raise
                     await anyio.sleep(PAUSE_SECONDS)
 
     async def _hold(self, task_status: TaskStatus[None] | None = None) -> None:
-        again = self._again = anyio.Event()  # before the first subscriber can come in
+        again = self._again = anyio.Event()  # before the first subscriber can connect
         async with self._open(self.address) as socket:
-            self._socket, self.address = socket, socket.address  # with the port that was picked where it said 0
+            self._socket, self.address = socket, socket.address  # with the chosen port if it was 0
             if task_status is not None:
                 task_status.started()
             try:

@@ -1,6 +1,6 @@
-"""Consumer groups as pure state: who holds which message, what is done, and what must be handed out again.
+"""Consumer groups as pure state: leased, acknowledged and returned messages.
 
-No I/O and no clock: the hub tells it what was read, acknowledged and who is gone, and persists the marks it returns.
+No I/O and no clock: the hub calls it after reads, acknowledgements and ended sessions, and stores the marks it returns.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,10 +9,10 @@ from runtime.log import Mark
 
 
 class Group:
-    """One group's progress through one topic. Offsets are the log's; ``committed`` means all up to it are done.
+    """One group's progress through one topic. All messages up to the offset ``committed`` are acknowledged.
 
-    A message is handed to one session at a time. It is handed out again only when that session is gone or gave it
-    back, so a message may run twice but never at once on two live sessions.
+    A message is leased to one session at a time, and leased again only after that session has ended or released it. A
+    message may therefore be processed twice, but never by two live sessions at the same time.
     """
 
     def __init__(self, name: str, topic: str, *, committed: int = 0, above: Iterable[int] = ()) -> None:
@@ -26,29 +26,31 @@ class Group:
 
     @property
     def committed(self) -> int:
+        """The highest offset up to which all messages are acknowledged."""
         waiting = self._leases.keys() | self._returned
         return min(waiting) - 1 if waiting else self.cursor
 
     @property
     def returned(self) -> list[int]:
-        """Offsets to hand out again, oldest first."""
+        """Offsets to lease again, oldest first."""
         return sorted(self._returned)
 
     @property
     def outstanding(self) -> int:
-        """Messages read from the log and not yet done."""
+        """The number of messages read from the log and not yet acknowledged."""
         return len(self._leases) + len(self._returned)
 
     @property
     def ahead(self) -> int:
-        """Messages done before they were read: by a life of the hub that this one does not remember."""
+        """The number of acknowledged messages after the cursor: an earlier process of the hub leased them."""
         return len(self._acknowledged)
 
     def holds(self, session: bytes) -> list[int]:
+        """Returns the offsets that are leased to a session, in order."""
         return sorted(offset for offset, holder in self._leases.items() if holder == session)
 
     def lease_returned(self, session: bytes, limit: int) -> list[int]:
-        """Hands out up to `limit` messages that came back, oldest first."""
+        """Leases up to `limit` returned messages, oldest first."""
         taken = self.returned[:limit]
         for offset in taken:
             self._returned.discard(offset)
@@ -56,7 +58,7 @@ class Group:
         return taken
 
     def lease_new(self, session: bytes, offsets: Sequence[int], *, through: int) -> list[int]:
-        """Hands out messages read from the log after the cursor; those acknowledged already are passed over.
+        """Leases messages read from the log after the cursor, and skips the acknowledged ones. Returns their offsets.
 
         `offsets` are all messages of the topic in (cursor, through]; the cursor moves to `through`.
         """
@@ -68,7 +70,10 @@ class Group:
         return fresh
 
     def acknowledge(self, offsets: Iterable[int]) -> Mark:
-        """Marks messages done, whoever holds them: a late acknowledgement counts, also after a restart of the hub."""
+        """Acknowledges messages from any session. A late acknowledgement counts, also after a restart of the hub.
+
+        Returns the mark to store in the log.
+        """
         done = tuple(o for o in offsets if o in self._leases or o in self._returned or o > self.cursor)
         for offset in done:
             self._leases.pop(offset, None)
@@ -81,11 +86,11 @@ class Group:
         return Mark(self.name, self.topic, committed, above)
 
     def unwritten(self, mark: Mark) -> None:
-        """A mark that could not be written: the next one says what it said."""
+        """Includes a mark that could not be written in the next one."""
         self._unwritten.update(mark.above)
 
     def release(self, session: bytes, offsets: Iterable[int] | None = None) -> bool:
-        """Takes leases back from a session (all of them by default). Returns whether anything came back."""
+        """Ends leases of a session (by default all). Returns whether there were any."""
         back = {o for o in (self.holds(session) if offsets is None else offsets) if self._leases.get(o) == session}
         for offset in back:
             del self._leases[offset]
@@ -93,5 +98,5 @@ class Group:
         return bool(back)
 
     def ended(self, until: int) -> bool:
-        """Whether everything up to `until` is done."""
+        """Returns whether all messages up to `until` are acknowledged."""
         return self.committed >= until

@@ -1,4 +1,4 @@
-"""Why a connection does not come about: what ZeroMQ's monitor tells of failed handshakes, in words."""
+"""Reports why a connection failed, from the handshake events of ZeroMQ's socket monitor."""
 
 import zmq
 from anyio.abc import TaskStatus
@@ -19,7 +19,7 @@ UNKEYED = "is it a hub, and does it ask for a key?"
 
 
 async def watch_handshakes(socket: Socket, link: Link, keyed: bool, *, task_status: TaskStatus[None]) -> None:
-    """Tells the link why it gets no answer, until cancelled. A key that is turned away ends it."""
+    """Sets the link's ``trouble`` after failed handshakes, until cancelled. A refused or missing key ends the link."""
     raw = socket.raw.get_monitor_socket(_AUTH | _PROTOCOL | _BROKEN)
     try:
         monitor = Socket(raw)
@@ -32,7 +32,7 @@ async def watch_handshakes(socket: Socket, link: Link, keyed: bool, *, task_stat
                     link.refuse(NotAdmitted(f"{link.endpoint} does not let this key in: it is not known, or revoked"))
                 elif event == _PROTOCOL and not keyed:
                     link.refuse(NotAdmitted(f"{link.endpoint} asks for a key: give one made with `selu keys make`"))
-                else:  # as when the network cuts it: no reason to give up, and one to guess
+                else:  # perhaps the network: not final, and the reason is a guess
                     link.trouble = f"the handshake was ended there: {KEYED if keyed else UNKEYED}"
     finally:
         socket.raw.disable_monitor()

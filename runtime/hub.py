@@ -1,7 +1,7 @@
-"""The hub: the one process that binds. It logs, hands out, routes calls and fans out.
+"""The hub: the process that binds the mesh's sockets. It logs messages, serves reads, routes calls and fans out.
 
-`serve_hub` reads requests in order from one ROUTER socket. Writes are answered when their commit is done; what must
-wait for something else (a read, a long poll) runs in its own task, so nobody waits for a slow neighbour.
+`serve_hub` reads all requests in order from one ROUTER socket. A write is answered when its commit is on disk. A
+request that may wait for anything else, such as a long poll, runs in a task of its own and delays no other request.
 """
 
 import logging
@@ -46,23 +46,23 @@ from runtime.uploads import Uploads
 from runtime.writers import Writers, fan_out
 
 REQUESTS = 1024
-"""Requests of one session under way at once before it is told `Busy`."""
+"""Requests of one session in progress at once; further ones are refused with `Busy`."""
 END_SECONDS = 2.0
-"""What the hub may still write when it is asked to end."""
+"""Time limit for the writes in `Hub.end`."""
 TICK_SECONDS = 0.1
-"""How often sessions and deadlines are looked at."""
+"""Interval between checks of sessions and deadlines."""
 LATE_TICKS = 100
-"""How many looks the event loop's reported lag is the worst of: some ten seconds, as often as anybody asks."""
+"""Number of recent ticks (about ten seconds) whose largest delay is reported as the event loop's lag."""
 
 log = logging.getLogger("selu.hub")
 
 
 class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the hub lives. ``session_seconds`` without a word from a session means it is gone.
+    """Settings of a hub. A session that sends nothing for ``session_seconds`` ends.
 
-    ``allowed`` are the lists of keys that are let in (see `runtime.keys`); with none, whoever reaches the sockets is
-    who it says it is. ``key`` is the hub's own: with it the sockets are encrypted, and only keys of the lists connect.
-    An endpoint that other machines reach needs both.
+    ``allowed`` are the files that list the admitted keys (see `runtime.keys`). Without any, the hub trusts the role and
+    name that each client gives. ``key`` is the hub's own CURVE key: with it the sockets are encrypted, and only listed
+    keys connect. An endpoint that other machines can reach needs both.
     """
 
     endpoint: str
@@ -74,7 +74,7 @@ class HubSettings(msgspec.Struct, frozen=True, kw_only=True):
     session_seconds: float = 5.0
     ping_seconds: float = 0.5
     where: Callable[[], tuple[str, str]] | None = None
-    """Where ROUTER and PUB are bound again if their files vanish; None is the same place."""
+    """Returns the endpoints at which ROUTER and PUB are bound again if their files vanish; by default the same ones."""
 
 
 class Hub:
@@ -99,12 +99,13 @@ class Hub:
 
     @property
     def address(self) -> str:
-        """Where it is bound: the endpoint, with the port that was picked where it said 0."""
+        """The bound ROUTER endpoint; if the given port was 0, with the port that the system chose."""
         return self._router.address
 
     # -- loops
 
     async def read_requests(self, tasks: anyio.abc.TaskGroup) -> None:
+        """Reads and dispatches requests in order, until cancelled."""
         while True:
             public, (key, *frames) = await self._router.receive_signed()
             try:
@@ -144,7 +145,7 @@ class Hub:
                     tasks.start_soon(self._answer, session, number, command, payload)
 
     async def watch(self) -> None:
-        """Ends sessions that fell silent and calls whose time is up."""
+        """Ends silent sessions and expired calls, and runs the other periodic checks, until cancelled."""
         now = time.monotonic()
         while True:
             before = now
@@ -155,7 +156,7 @@ class Hub:
             await self._alarm.look()
             await self._refusals.look()
             if self._sessions.look(now, late) and self._settings.key is not None:
-                self._fanout.reopen()  # whatever revoked keys listen to ends too
+                self._fanout.reopen()  # disconnects the subscribers that hold revoked keys
             expired, assigned = self._calls.expire(now)
             self._send_work(assigned)
             for waiting in expired:
@@ -165,7 +166,7 @@ class Hub:
                     self._give_up(waiting, Unavailable(f"nobody serves {waiting.method!r}"))
 
     async def end(self) -> None:
-        """Puts on record what would be forgotten with this process."""
+        """Publishes a finished disk-full period that is not yet recorded. Called before the hub ends."""
         await self._alarm.end()
 
     # -- sessions
@@ -184,7 +185,7 @@ class Hub:
         self._sessions.reply(key, number, welcome)
 
     def _forget(self, session: Session) -> None:
-        """Gives to others what a session held that is over."""
+        """Releases the leases, uploads and calls of a session that ended."""
         self._readers.drop(session.key)
         self._uploads.drop(session.key)
         assigned, given_up = self._calls.drop(session.key)
@@ -312,13 +313,14 @@ async def _open(log_file: Path) -> Log:
 
 @asynccontextmanager
 async def serve_hub(settings: HubSettings) -> AsyncGenerator[Hub]:
-    """Runs a hub until the context is left.
+    """Runs a hub until the context exits.
 
     Raises:
         OSError: an endpoint is in use.
-        SettingsError: other machines could reach it without keys.
-        LogFormatError: the log file is not one of this version.
-        StorageFull: the disk stayed full.
+        SettingsError: other machines can reach an endpoint, and there are no keys.
+        LogFormatError: the log file has another format or is damaged.
+        LogUnavailable: the log file cannot be opened for a reason other than its content or a full disk.
+        StorageFull: the disk stayed full for `runtime.storage.STORAGE_SECONDS`.
     """
     records = await when_there_is_room(partial(_open, settings.log_file))
     try:

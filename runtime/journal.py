@@ -1,6 +1,6 @@
-"""The hub's way to its log: writes gathered into one commit, reads of the newest messages from memory.
+"""Group commit over the hub's log: queued writes share one commit, and the newest messages are read from memory.
 
-Everything that waits for the log to grow, or for a group to move, waits on `Journal.changed`.
+A task that waits for new messages or for a group's progress waits for `Journal.changed`.
 """
 
 from array import array
@@ -20,9 +20,9 @@ from runtime import crash
 from runtime.log import Append, Log, Mark, Record
 
 PENDING = 1024
-"""Writes waiting for a commit before publishers are made to wait."""
+"""Writes in the queue, and in one commit. Publishers wait while the queue is full."""
 RECENT, RECENT_BYTES = 4096, 32 * limits.MIB
-"""Messages kept in memory for readers near the tail: so many, or so many bytes; at most twice either."""
+"""Number and bytes of the newest messages that are kept in memory; the cache is trimmed at twice either."""
 
 
 def _places() -> "array[int]":
@@ -30,7 +30,7 @@ def _places() -> "array[int]":
 
 
 class Write(msgspec.Struct, frozen=True):
-    """A write waiting for its commit. ``then`` is told (offset, new) for each append, or what went wrong."""
+    """A queued write. ``then`` is called after the commit with (offset, new) for each append, or with the error."""
 
     appends: Sequence[Append]
     mark: Mark | None
@@ -38,15 +38,15 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """What one commit added, in order."""
+    """The messages that one commit added, in order."""
 
     records: tuple[Record, ...]
 
 
 class Journal:
-    """Group commit and cached reads over one `Log`. Call `run` in a task group; it stops when cancelled.
+    """Group commit and cached reads over one `Log`. `run` must be running in a task group.
 
-    ``refused`` is why the last commit failed, None where it did not.
+    ``refused`` is the reason why the last commit failed for lack of space, or None. ``tail`` is the newest offset.
     """
 
     def __init__(self, log: Log) -> None:
@@ -56,7 +56,7 @@ class Journal:
         self._lock = anyio.Lock()
         self._changed = anyio.Event()
         self._recent_bytes = 0
-        # Where each topic's messages are, eight bytes a message: lag is asked for often and by anybody.
+        # The offsets of each topic, at eight bytes per message: any client may ask for the lag, and often.
         self._places: defaultdict[str, array[int]] = defaultdict(_places)
         for topic, offset in log.places():
             self._places[topic].append(offset)
@@ -67,15 +67,15 @@ class Journal:
 
     @property
     def waiting(self) -> int:
-        """Writes that no commit has taken yet, at most `PENDING`."""
+        """The number of queued writes, at most `PENDING`."""
         return self._send.statistics().current_buffer_used
 
     async def write(self, write: Write) -> None:
-        """Queues a write for the next commit, waiting while too many are queued."""
+        """Queues a write for the next commit. Waits while the queue is full."""
         await self._send.send(write)
 
     async def run(self, committed: MemoryObjectSendStream[Commit], *, task_status: TaskStatus[None]) -> None:
-        """Commits what gathers, batch after batch, telling `committed` what is new."""
+        """Commits queued writes in batches until cancelled, and sends the new messages of each to `committed`."""
         task_status.started()
         with self._send, self._receive, committed:
             async for first in self._receive:
@@ -137,19 +137,23 @@ class Journal:
         self._recent_bytes = sum(len(record.envelope) for record in self._recent)
 
     def notify(self) -> None:
-        """Wakes everyone who waits on `changed`."""
+        """Wakes all tasks that wait for `changed`."""
         self._changed.set()
         self._changed = anyio.Event()
 
     @property
     def changed(self) -> anyio.Event:
-        """An event that is set at the next commit or group movement."""
+        """An event that is set at the next commit, or when a group's leases were released."""
         return self._changed
 
     async def read(
         self, after: int, topics: Sequence[str], limit: int, size: int = limits.BATCH_BYTES
     ) -> tuple[list[Record], int]:
-        """Messages of `topics` above `after`, at most `limit` and `size` bytes, and the offset they are complete to."""
+        """Returns messages of `topics` above `after`, at most `limit` and `size` bytes, oldest first.
+
+        The second value is the offset up to which the result is complete: the `after` of the next read. A single
+        message larger than `size` is returned alone.
+        """
         tail = self.tail
         if after >= tail:
             return [], max(after, tail)
@@ -174,11 +178,11 @@ class Journal:
                 break
         if not whole:
             return found, found[-1].offset
-        # While this waited for the log, a commit may have added what was found beyond the tail it began with.
+        # A commit during the read may have added messages beyond `tail`.
         return found, max(tail, found[-1].offset) if found else tail
 
     async def at(self, offsets: Sequence[int], topic: str) -> list[Record]:
-        """The messages at exactly these offsets of one topic."""
+        """Returns the messages of one topic at exactly these offsets."""
         records: list[Record] = []
         for offset in offsets:
             found, _ = await self.read(offset - 1, (topic,), 1)
@@ -186,6 +190,6 @@ class Journal:
         return records
 
     def count(self, topic: str, after: int) -> int:
-        """How many messages of the topic have offsets above `after`."""
+        """Returns the number of messages of the topic with offsets above `after`."""
         places = self._places[topic]
         return len(places) - bisect_right(places, after)

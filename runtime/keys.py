@@ -1,12 +1,12 @@
-"""Keys as files: who may join a mesh, and as what.
+"""Key files: which processes may connect to a hub, and in which role.
 
 <keys>/             mode 0700
-<keys>/allowed      the keys that are let in, a line each: name, role, proof. Holds nothing secret
-<keys>/hub.key      the hub's own key; only where a network is listened to
-<keys>/<name>.key   a key, to be given to its holder; mode 0600
+<keys>/allowed      the admitted keys, one per line: name, role, proof. Contains no secrets
+<keys>/hub.key      the hub's own key; only needed if the hub listens on a network
+<keys>/<name>.key   a key for its holder; mode 0600
 
-A key for a network is a CURVE pair, and its proof the public half. One for a run's own sockets is a ticket, a random
-text that is shown with the hello; its proof is the ticket's sha256.
+A key for a network is a CURVE pair, and its proof is the public key. A key for a run's own sockets is a ticket, a
+random text that the client sends with its hello; its proof is the sha256 of the ticket.
 """
 
 import hashlib
@@ -30,18 +30,18 @@ from runtime.text import TextError, decode_text, parse_toml, read_text
 
 HUB = "hub"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""A key's name. It has no slash: what follows one in an instance's name is the holder's choice."""
+"""A key's name. It has no slash, because the holder may append a slash and any suffix to its instance name."""
 
 _PROOF = re.compile(r"curve:[!-~]{40}|sha256:[0-9a-f]{64}")
 
 
 class KeysError(Exception):
-    """A key or a keys folder that cannot be used. The text says which, why, and what to do."""
+    """A key or a keys folder cannot be used. The text names it, the reason and the remedy."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, repr_omit_defaults=True):
-    """A holder's proof. ``public`` and ``secret`` are its CURVE pair in Z85 and ``hub`` the hub's public key, or there
-    is a ``ticket`` instead."""
+    """A client's key. It has a CURVE pair in Z85 (``public``, ``secret``) and the hub's public key (``hub``), or
+    instead a ``ticket``."""
 
     name: str
     role: str
@@ -55,11 +55,12 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True,
 
     @property
     def proof(self) -> str:
+        """The public identification of this key, as in an allow-list."""
         return curve_proof(self.public) if self.public else ticket_proof(self.ticket)
 
 
 class Allowed(msgspec.Struct, frozen=True):
-    """Who is let in by a proof."""
+    """An entry of an allow-list: the name and role that a proof admits."""
 
     name: str
     role: str
@@ -67,15 +68,17 @@ class Allowed(msgspec.Struct, frozen=True):
 
 
 def curve_proof(public: str) -> str:
+    """Returns the proof of a CURVE public key (Z85)."""
     return f"curve:{public}"
 
 
 def ticket_proof(ticket: str) -> str:
+    """Returns the proof of a ticket."""
     return f"sha256:{hashlib.sha256(ticket.encode()).hexdigest()}"
 
 
 def parse_allowed(text: str) -> tuple[list[Allowed], list[int]]:
-    """The entries of an allow-list, and the numbers of the lines that are none: those let nobody in."""
+    """Returns the entries of an allow-list, and the numbers of invalid lines, which admit no key."""
     entries: list[Allowed] = []
     broken: list[int] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -90,15 +93,15 @@ def parse_allowed(text: str) -> tuple[list[Allowed], list[int]]:
 
 
 def read_key(file: Path) -> Key:
-    """A key from its file.
+    """Reads a key from its file.
 
     Raises:
-        KeysError: there is none, others may read it, or it is no key.
+        KeysError: the file is missing, other users may read it, or it is not a key.
     """
     try:
         with file.open("rb") as opened:
             mode = os.fstat(opened.fileno()).st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):  # a pipe: process substitution of a shell
+            if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):  # FIFO: a shell's process substitution
                 raise KeysError(f"{file} is no file with a key: make one with `selu keys make`")
             if mode & 0o077:
                 raise KeysError(f"{file} can be read by others (mode {stat.S_IMODE(mode):04o}): chmod 600 {file}")
@@ -113,7 +116,7 @@ def read_key(file: Path) -> Key:
 
 
 class KeysFolder:
-    """A folder of keys. Every change is whole or not at all, and safe beside others."""
+    """A folder of keys. Every change is atomic and safe for concurrent processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = given_path(path)
@@ -121,10 +124,10 @@ class KeysFolder:
         self.hub_file = self.path / f"{HUB}.key"
 
     def create(self) -> None:
-        """Makes the folder with a key for the hub, where they are missing.
+        """Creates the folder and the hub's key if they are missing.
 
         Raises:
-            KeysError: it cannot be made, or others may look into it.
+            KeysError: the folder cannot be created, other users can access it, or its allow-list is missing.
         """
         try:
             self.path.mkdir(parents=True, mode=0o700, exist_ok=True)
@@ -144,7 +147,7 @@ class KeysFolder:
                 self._write_key(_pair(HUB, "", hub=""))
 
     def check(self) -> None:
-        """Raises `KeysError` where the folder is missing or others may look into it."""
+        """Raises `KeysError` if the folder is missing or other users can access it."""
         try:
             found = self.path.stat()
         except OSError as error:
@@ -153,18 +156,21 @@ class KeysFolder:
             raise KeysError(f"{self.path} is open to others: keys belong into a folder of mode 0700 that is yours")
 
     def hub_key(self) -> Key:
-        """The hub's own. Raises `KeysError`."""
+        """Returns the hub's own key. Raises `KeysError`."""
         self.check()
         return read_key(self.hub_file)
 
     def file_of(self, name: str) -> Path:
+        """Returns the path of the key file with this name."""
         return self.path / f"{name}.key"
 
     def make(self, name: str, role: str, *, hub: str = "") -> Path:
-        """Makes a key, lets it in from now on, and returns its file. With the hub's public key it is a CURVE pair.
+        """Makes a key, adds it to the allow-list, and returns its file.
+
+        With the hub's public key as `hub` the key is a CURVE pair, else a ticket.
 
         Raises:
-            KeysError: the name is taken or not allowed, or there is no such role.
+            KeysError: the name is taken or invalid, or there is no such role.
         """
         if not NAME.fullmatch(name) or name == HUB:
             raise KeysError(f"no key can be named {name!r}: letters, digits, '.', '_' and '-', at most 64, and not hub")
@@ -180,7 +186,7 @@ class KeysFolder:
         return self.file_of(name)
 
     def allowed(self) -> list[Allowed]:
-        """The keys that are let in. Raises `KeysError` where a line is none, naming it."""
+        """Returns the entries of the allow-list. Raises `KeysError` for the first invalid line."""
         try:
             entries, broken = parse_allowed(read_text(self.allowed_file))
         except FileNotFoundError:
@@ -194,7 +200,7 @@ class KeysFolder:
         return entries
 
     def revoke(self, name: str) -> None:
-        """Lets a key in no more, and deletes its file where it still is. Raises `KeysError` where there is none."""
+        """Removes a key from the allow-list and deletes its file if present. Raises `KeysError` for an unknown name."""
         with self._locked():
             entries = self.allowed()
             left = [entry for entry in entries if entry.name != name]
@@ -222,7 +228,7 @@ class KeysFolder:
         self._write(self.allowed_file, "\n".join(["# name role proof", *lines, ""]).encode())
 
     def restore(self, name: str, data: bytes) -> None:
-        """Writes a file of this folder again as it was. Raises `OSError`."""
+        """Restores a file of this folder with the given content. Raises `OSError`."""
         self._write(self.path / name, data)
 
     def _write(self, file: Path, data: bytes) -> None:

@@ -1,7 +1,7 @@
-"""How a process and all it started end when its launcher is gone, however the launcher went.
+"""Parent watchdog: ends a process and its children when the launcher ends, for any reason.
 
-The launcher holds the write end of a pipe; each child watches the read end. The kernel closes the pipe with the
-launcher, even under SIGKILL. A child then asks itself to end, and after a grace kills its whole process group.
+The launcher holds the write end of a pipe, and each child watches the read end. The kernel closes the pipe when the
+launcher ends, even by SIGKILL. A child then sends SIGTERM to itself, and kills its process group after a grace.
 """
 
 import os
@@ -16,16 +16,17 @@ from runtime.parent_death import die_with_parent, name_process, when_closed
 __all__ = ["ORPHAN_SECONDS", "end_group", "name_process", "watch"]
 
 ORPHAN_SECONDS = 3.0
-"""How long a child may go on tidying up after its launcher is gone."""
+"""How long a child may take to shut down after its launcher has ended."""
 
 
 def watch(descriptor: int, grace: float = ORPHAN_SECONDS) -> None:
-    """Ties this process to the pipe's other end. Returns at once.
+    """Starts to watch the read end of the launcher's pipe in a thread. Returns at once.
 
-    What is killed after the grace is the process's group, where it leads one, as the supervisor's children do.
+    After the grace, the process group is killed if this process leads one, as the supervisor's children do; else only
+    this process.
     """
     os.set_inheritable(descriptor, False)
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:  # inherited; our launcher ends us with it all the same
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN:  # inherited, but the launcher stops children with SIGTERM
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     when_closed(descriptor, lambda: _end(grace))
     die_with_parent(signal.SIGTERM)
@@ -40,7 +41,7 @@ def _end(grace: float) -> None:
 
 
 def end_group() -> None:
-    """Kills everything else in the group that this process leads: its last act. Does nothing where it leads none."""
+    """Kills all other processes of the group that this process leads. Does nothing if it leads none."""
     group = os.getpid()
     if os.getpgid(0) != group:
         return

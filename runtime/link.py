@@ -1,7 +1,7 @@
-"""A client's connection to the hub: numbered requests, their answers, and starting over when the hub did.
+"""A client's connection to the hub: numbered requests, their answers, and reconnection after the hub restarts.
 
-Requests survive the hub's death: when it comes back it does not know this session, the link says hello again, serves
-again what it served, and repeats everything unanswered. That is safe because every command is idempotent.
+A restarted hub does not know the session. The client then sends a new hello, registers its calls again, and repeats
+all unanswered requests. That is safe because every command is idempotent.
 """
 
 import itertools
@@ -23,10 +23,10 @@ from runtime.sockets import Socket
 log = logging.getLogger("selu.mesh")
 
 HELLO_SECONDS = 1.0
-"""How long to wait for a welcome before saying hello again."""
+"""How long to wait for a welcome before the hello is sent again."""
 NOBODY = "is the run up, and the endpoint right?"
 ORPHANS = 1024
-"""Abandoned requests remembered so that what their answers bring can be given back."""
+"""Cancelled requests that are remembered, to release the leases in late answers."""
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
@@ -36,10 +36,10 @@ Worker = Callable[[c.Work, list[bytes]], Coroutine[Any, Any, None]]
 
 
 def hello_now(role: str, instance: str, *, ticket: str = "") -> c.Hello:
-    """The hello of a client that begins now."""
+    """Returns the hello of a client that starts now."""
     try:
         boot = _BOOT.read_text(encoding="ascii").strip()
-    except OSError:  # then the hello that arrives last wins
+    except OSError:  # the hub then takes the hello that arrives last
         boot = ""
     return c.Hello(role=role, instance=instance, ticket=ticket, began=time.clock_gettime_ns(_CLOCK), boot=boot)
 
@@ -52,7 +52,7 @@ class _Pending(msgspec.Struct):
 
 
 class Link:
-    """One session with the hub. `run` must be running for anything to happen."""
+    """One session with the hub. The other methods wait until the task that calls `run` is running."""
 
     def __init__(self, socket: Socket, endpoint: str, hello: c.Hello) -> None:
         self._socket = socket
@@ -69,11 +69,11 @@ class Link:
         self._work: Worker | None = None
         self.welcome: c.Welcome | None = None
         self.trouble = ""
-        """Why there may be no answer, where something is known of it."""
+        """The likely reason for a missing answer, empty if unknown."""
         self.hellos = 0
 
     async def ready(self, timeout: float) -> c.Welcome:
-        """Waits for the hub's welcome. Raises `DeadlineExceeded` naming the endpoint, or what the hub said instead."""
+        """Waits for the hub's welcome. Raises `DeadlineExceeded` with the endpoint, or the error of a refused hello."""
         with anyio.move_on_after(timeout):
             await self._settled.wait()
         if self._refused is not None:
@@ -83,7 +83,7 @@ class Link:
         return self.welcome
 
     def refuse(self, error: ProtocolError) -> None:
-        """Ends this link: whatever waits for an answer, or asks for one later, raises `error`."""
+        """Ends this session: pending and future requests raise `error`."""
         if self._refused is None:
             self._refused = error
             self._settled.set()
@@ -100,11 +100,12 @@ class Link:
     ) -> tuple[c.Response, list[bytes]]:
         """Sends a command and waits for its answer.
 
-        `orphan` says what to send back if the answer comes after the caller was cancelled.
+        If the answer arrives after the caller was cancelled or timed out, `orphan` receives it and returns a command to
+        send back, or None.
 
         Raises:
             DeadlineExceeded: no answer within `timeout` seconds.
-            ProtocolError: what the hub refused it with.
+            ProtocolError: the hub refused the command.
         """
         if self._refused is not None:
             raise self._refused
@@ -132,18 +133,19 @@ class Link:
         return pending.reply, pending.payload
 
     async def send(self, command: c.Command, payload: Sequence[bytes] = ()) -> None:
-        """Sends a command that is never answered."""
+        """Sends a command that the hub does not answer."""
         await self._socket.send(c.pack(next(self._numbers), command, list(payload)))
 
     def send_nowait(self, command: c.Command, payload: Sequence[bytes] = ()) -> bool:
-        """Sends such a command if there is room; returns whether there was."""
+        """Sends such a command if the session is up and the queue has room; returns whether it was sent."""
         return self._welcomed.is_set() and self._socket.send_nowait(c.pack(next(self._numbers), command, list(payload)))
 
     def on_work(self, handler: Worker) -> None:
+        """Sets the function that runs calls from the hub, each in a task of its own."""
         self._work = handler
 
     async def serve(self, method: str, capacity: int, *, timeout: float) -> None:
-        """Tells the hub to send calls of `method` here, now and after every reconnection; 0 withdraws."""
+        """Asks the hub for calls of `method`, now and after every reconnection. A capacity of 0 ends this."""
         if capacity:
             self._serving[method] = capacity
         else:
@@ -151,7 +153,7 @@ class Link:
         await self.request(c.Serve(method=method, capacity=capacity), timeout=timeout)
 
     async def run(self) -> None:
-        """Reads answers and keeps the session alive until cancelled."""
+        """Receives answers and sends pings until cancelled."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_alive)
             while True:
@@ -177,7 +179,7 @@ class Link:
                 if self._welcomed.is_set():
                     self._welcomed = anyio.Event()
                     await self._say_hello()
-            case c.Refused(code=Replaced.code):  # saying hello again would take the name back, and so on
+            case c.Refused(code=Replaced.code):  # a new hello would take the name back, and so on
                 self.refuse(from_code(reply.code, reply.text))
             case c.Refused() if number in self._said:
                 if reply.code != Busy.code:

@@ -1,4 +1,4 @@
-"""Where the hub of a run listens, for all who look: what the run's folder records, and the private folder."""
+"""The endpoints of a run's hub, as the run folder records them, and the private folder of its sockets and keys."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from runtime.private_folder import make, no_place, own, places, remove
 
 
 class Listening:
-    """The part of a `RunFolder` that is about its hub's sockets."""
+    """The part of a `RunFolder` that deals with the hub's sockets."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -23,42 +23,43 @@ class Listening:
 
     @property
     def endpoint(self) -> str:
-        """How processes of this machine reach the hub's ROUTER."""
+        """The endpoint of the hub's ROUTER for processes on this machine."""
         return from_here(self.listening[0])
 
     @property
     def fanout(self) -> str:
-        """How processes of this machine reach the hub's PUB."""
+        """The endpoint of the hub's PUB for processes on this machine."""
         return from_here(self.listening[1])
 
     @property
     def keys(self) -> KeysFolder:
-        """The keys of this run's own processes; there while it is up. `listen_at` makes the folder."""
+        """The keys of this run's own processes. The folder exists while the run is up; `listen_at` creates it."""
         folder = self.private
         if folder is None:
             return KeysFolder(self.path / "no sockets of its own")
-        # By the link where there is one: it stays right when the folder has to be made in another place.
+        # The link stays correct if the folder is created again in another place.
         return KeysFolder(self.sockets_link if self.sockets_link.is_symlink() else folder)
 
     def key_of(self, instance: str) -> Path:
-        """The file of one process's key."""
+        """Returns the file of one process's key."""
         return self.keys.file_of(instance)
 
     def listen_at(self, endpoint: str = "", *, keyed: bool = False) -> None:
-        """Fixes where the hub of this run listens, for all who look. Called by the launcher, under the lock.
+        """Records the hub's endpoints in the run folder. The launcher calls it while it holds the run's lock.
 
-        Makes a private folder (mode 0700, ours) for sockets and keys. An empty endpoint means ipc, in that folder. With
-        ``tcp://host:port`` the PUB takes the next port; a host that other machines can reach must be `keyed`.
+        Creates a private folder (mode 0700) for sockets and keys. An empty endpoint means ipc in that folder. With
+        ``tcp://host:port`` PUB uses the next port; an endpoint that other machines can reach must be `keyed`.
 
         Raises:
-            RunFolderError: no such endpoint can be had, or it would let other machines in.
+            RunFolderError: the endpoint is invalid, it is open to other machines without keys, or there is no place for
+                the folder.
         """
         listening = self.endpoints_for(endpoint, keyed=keyed)
         folder = make(self._private_name)
         self._record(listening if endpoint else _sockets_in(folder), folder)
 
     def endpoints_for(self, endpoint: str = "", *, keyed: bool = False) -> tuple[str, str]:
-        """Where ROUTER and PUB would listen with `listen_at(endpoint)`. Raises as it does."""
+        """Returns the endpoints of ROUTER and PUB that `listen_at(endpoint)` would record. Raises as it does."""
         if not endpoint:
             return self._ipc()
         try:
@@ -74,8 +75,8 @@ class Listening:
 
     @property
     def listening(self) -> tuple[str, str]:
-        """Where the hub's ROUTER and PUB are bound."""
-        # What was recorded counts: another shell may have another XDG_RUNTIME_DIR.
+        """The endpoints to which the hub binds ROUTER and PUB."""
+        # Recorded endpoints take precedence: another shell may have another XDG_RUNTIME_DIR.
         recorded = self._recorded()
         if len(recorded) < 2 or (recorded[0].startswith("ipc://") and self.private is None):
             return self._ipc()
@@ -89,13 +90,13 @@ class Listening:
 
     @property
     def _private_name(self) -> str:
-        """The name of this run's private folder. A copy of the run's folder has another one."""
+        """The name of this run's private folder. It depends on the run folder's path, so a copy has another name."""
         return "selu-" + hashlib.sha256(f"{os.getuid()}:{self.path}".encode(errors="surrogateescape")).hexdigest()[:16]
 
     @property
     def private(self) -> Path | None:
-        """The private folder of this run's sockets and keys; None where none is recorded, or it is another run's, from
-        which this folder was copied."""
+        """The private folder of this run's sockets and keys. None if none is recorded, or if the record belongs to the
+        run from which this folder was copied."""
         recorded = self._recorded()[2:]
         try:
             folder = Path(recorded[0]) if recorded else self.sockets_link.readlink()
@@ -112,17 +113,18 @@ class Listening:
 
     def _record(self, listening: tuple[str, str], private: Path) -> None:
         self._unlink()
-        with suppress(OSError):  # exFAT, SMB: no links; the endpoints file says it too
+        with suppress(OSError):  # exFAT and SMB have no links; the endpoints file has the path too
             self.sockets_link.symlink_to(private)
         lines = "".join(f"{line}\n" for line in (*listening, private))
         replace_file(self.endpoints_file, lines.encode(errors="surrogateescape"))
 
     def restore_private(self) -> Path:
-        """Makes the private folder again after something removed it, in its place or, where it cannot be there any
-        more, in another one, which is recorded. Called by the launcher.
+        """Creates a removed private folder again, at its old path or, if that fails, at another one, which is recorded.
+
+        The launcher calls it.
 
         Raises:
-            RunFolderError: no place can be had.
+            RunFolderError: no place can be used.
         """
         folder = self.private
         listening = self.listening
@@ -138,8 +140,8 @@ class Listening:
         return folder
 
     def stop_listening(self) -> None:
-        """Removes the sockets and the record of where the hub listened, once it has ended."""
-        for folder in (self.private, *places(self._private_name)):  # the record may be gone with the run's folder
+        """Removes the private folder and the recorded endpoints. Called after the hub has ended."""
+        for folder in (self.private, *places(self._private_name)):  # the record may be missing
             if folder is not None:
                 remove(folder)
         self._unlink()
@@ -147,7 +149,7 @@ class Listening:
 
     def _unlink(self) -> None:
         if self.sockets_link.is_dir() and not self.sockets_link.is_symlink():
-            shutil.rmtree(self.sockets_link)  # a copy that followed links: sockets and keys of a run that was elsewhere
+            shutil.rmtree(self.sockets_link)  # a copy that followed links, with another run's keys
         else:
             self.sockets_link.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Advisory locks on files, and the error where the file system has none."""
+"""Advisory locks on files (flock), and the error for file systems without locks."""
 
 import errno
 import fcntl
@@ -9,19 +9,19 @@ Mode = Literal["shared", "exclusive"]
 
 _MODES = {"shared": fcntl.LOCK_SH, "exclusive": fcntl.LOCK_EX}
 _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EBADF)
-"""What file systems without locks answer. NFS answers EBADF to an exclusive lock through a read-only descriptor."""
+"""Errors of file systems without locks. NFS returns EBADF for an exclusive lock through a read-only descriptor."""
 
 
 class LocksUnsupported(OSError):
-    """The file system cannot lock files. ``strerror`` says so, and what to do."""
+    """The file system cannot lock files. ``strerror`` contains the remedy."""
 
 
 def lock(descriptor: int, mode: Mode, *, wait: bool = True) -> bool:
-    """Locks an open file; the lock ends with its last descriptor. Without `wait`, False where somebody else holds it.
+    """Locks an open file until its last descriptor is closed. Without `wait`, returns False if the lock is taken.
 
     Raises:
         LocksUnsupported: the file system has no locks.
-        OSError: it failed otherwise.
+        OSError: it failed for another reason.
     """
     try:
         fcntl.flock(descriptor, _MODES[mode] | (0 if wait else fcntl.LOCK_NB))

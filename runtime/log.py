@@ -1,7 +1,7 @@
-"""The durable log: SQLite in WAL mode, one row a message, consumer groups' offsets beside it in the same commit.
+"""The durable log: SQLite in WAL mode, one row per message. Consumer groups' offsets are written in the same commit.
 
-Offsets count all topics together from 1 without a gap, so that reading several topics gives one order and a missing row
-shows. A message id is unique in its topic: appending it again returns the first one's offset.
+Offsets start at 1 and count all topics together without gaps. Reading several topics therefore gives one order, and a
+missing row can be detected. A message id is unique in its topic: a second append returns the first one's offset.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from runtime import crash
 from runtime.database import UNAVAILABLE, connect, is_for_lack_of_space, primary_code
 
 FORMAT = "1"
-"""Layout of the file. A log of another format is refused, never guessed at."""
+"""Version of the file's layout. A log of another version is refused."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -42,15 +42,15 @@ CREATE TABLE IF NOT EXISTS acknowledged (
 
 
 class LogFormatError(Exception):
-    """The file is not a log of this version, or is damaged."""
+    """The file is damaged, or is not a log of this version."""
 
 
 class LogUnavailable(LogFormatError):
-    """The log cannot be read or written, and neither the file nor a full disk is the cause. It may pass."""
+    """The log cannot be read or written, but the file is sound and the disk is not full. The error may be temporary."""
 
 
 class Record(msgspec.Struct, frozen=True):
-    """One logged message: its place, and the envelope's bytes as they were published."""
+    """One logged message: its offset, and the envelope's bytes as they were published."""
 
     offset: int
     topic: str
@@ -59,13 +59,15 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Append(msgspec.Struct, frozen=True):
+    """A message to append: `envelope` are the bytes as published."""
+
     topic: str
     id: str
     envelope: bytes
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """A group's progress: everything of the topic up to `committed` is done, and so are `above`."""
+    """A group's progress: all messages of the topic up to `committed` are acknowledged, and so are those in `above`."""
 
     group: str
     topic: str
@@ -74,7 +76,13 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Log:
-    """One log file. Not thread-safe: the hub's writer thread owns one, readers open their own with ``readonly``."""
+    """One log file. Not thread-safe: the hub owns the one that is written; readers open their own with ``readonly``.
+
+    Raises:
+        StorageFull: there is no space to create it.
+        LogUnavailable: it cannot be opened, for a reason other than its content or space.
+        LogFormatError: there is no such file to read, or it is not a log of this version.
+    """
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
         self.path = path
@@ -93,7 +101,7 @@ class Log:
             raise LogFormatError(f"{path} has log format {found and found[0]}, this version reads {FORMAT}")
 
     def _begin(self, readonly: bool) -> tuple[str] | None:
-        """Makes the tables unless they are only read, and returns the format's row."""
+        """Creates the tables unless the log is read-only. Returns the row with the format, or None."""
         try:
             if not readonly:
                 self._db.execute("PRAGMA journal_mode=WAL")
@@ -106,8 +114,11 @@ class Log:
             raise
 
     def _open_beside(self) -> tuple[str] | None:
-        """Opens a log whose folder cannot be written to, where SQLite cannot make the files that readers share: as it
-        is, or with the write-ahead log that a killed hub left, as a copy."""
+        """Opens a log in a read-only folder, where SQLite cannot create its shared-memory file.
+
+        If a killed hub left a write-ahead log, both files are copied to a temporary folder and opened there. Otherwise
+        the file is opened in place as immutable.
+        """
         waiting = self.path.with_name(f"{self.path.name}-wal")
         try:
             if waiting.exists() and waiting.stat().st_size:
@@ -126,7 +137,7 @@ class Log:
             raise LogUnavailable(f"cannot read {self.path}: {error.strerror or error}") from error
 
     def _failed(self, doing: str, error: sqlite3.Error, *, readonly: bool = False) -> Exception:
-        """What is raised for an error of SQLite's: by cause, never all as one."""
+        """Returns the exception to raise for an SQLite error, chosen by its cause."""
         if not readonly and is_for_lack_of_space(error, self.path.parent):
             return StorageFull(f"cannot {doing} {self.path}: {error}: free space")
         if (do := UNAVAILABLE.get(primary_code(error))) is not None:
@@ -137,6 +148,7 @@ class Log:
         return LogFormatError(f"{self.path} is damaged: {error}: see selu doctor")
 
     def close(self) -> None:
+        """Closes the file and removes the temporary copy, if there is one."""
         self._db.close()
         self._drop_copy()
 
@@ -145,13 +157,13 @@ class Log:
             self._copy.cleanup()
 
     def write(self, appends: Sequence[Append], marks: Iterable[Mark] = ()) -> list[tuple[int, bool]]:
-        """Appends messages and moves groups in one commit that is on disk when this returns.
+        """Appends messages and stores groups' progress in one commit, which is on disk when this returns.
 
-        Returns (offset, new) for each append; ``new`` is False where the id was there already.
+        Returns (offset, new) for each append; ``new`` is False if the id was already in the topic.
 
         Raises:
-            StorageFull: nothing of the batch was written.
-            LogUnavailable: nothing was written, and space is not the cause.
+            StorageFull: there is no space; nothing of the batch was written.
+            LogUnavailable: nothing was written, for a reason other than space.
             LogFormatError: the file is damaged.
         """
         try:
@@ -169,7 +181,7 @@ class Log:
         return results
 
     def _append(self, item: Append) -> tuple[int, bool]:
-        # Looked up first: an INSERT OR IGNORE that is ignored still uses an offset up, and a gap must mean a loss.
+        # Not INSERT OR IGNORE: an ignored insert still uses up an offset, and a gap must mean a lost message.
         found = self._db.execute('SELECT "offset" FROM messages WHERE topic = ? AND id = ?', (item.topic, item.id))
         if (known := found.fetchone()) is not None:
             return known[0], False
@@ -190,10 +202,11 @@ class Log:
     def read(
         self, *, after: int = 0, topics: Sequence[str] | None = None, limit: int = limits.BATCH_MESSAGES
     ) -> list[Record]:
-        """Messages with offsets above `after`, oldest first, at most `limit`; of all topics where `topics` is None.
+        """Returns at most `limit` messages with offsets above `after`, oldest first. `topics=None` means all topics.
 
         Raises:
             LogFormatError: the file is damaged.
+            LogUnavailable: it cannot be read, for another reason.
         """
         only = "" if topics is None else f"topic IN ({','.join('?' * len(topics))}) AND "
         statement = (
@@ -208,15 +221,15 @@ class Log:
             raise self._failed("read", error, readonly=True) from error
 
     def tail(self) -> int:
-        """The newest offset, 0 for an empty log."""
+        """Returns the newest offset, 0 for an empty log."""
         return next(self._rows('SELECT COALESCE(MAX("offset"), 0) FROM messages'))[0]
 
     def places(self) -> Iterator[tuple[str, int]]:
-        """Topic and offset of every message, each topic's offsets rising."""
+        """Yields topic and offset of every message, sorted by topic and then by offset."""
         yield from self._rows('SELECT topic, "offset" FROM messages ORDER BY topic, "offset"')
 
     def marks(self) -> list[Mark]:
-        """Every group's progress."""
+        """Returns the progress of every group."""
         above: dict[tuple[str, str], list[int]] = {}
         for name, topic, offset in self._rows('SELECT name, topic, "offset" FROM acknowledged'):
             above.setdefault((name, topic), []).append(offset)
@@ -225,10 +238,10 @@ class Log:
             for name, topic, offset in self._rows('SELECT name, topic, "offset" FROM committed')
         ]
 
-    # -- upkeep, while no hub has the log
+    # -- maintenance, while no hub has the log open
 
     def problems(self) -> list[str]:
-        """What SQLite's own check and the offsets say is wrong with the file, worst first; empty where it is whole."""
+        """Returns the problems that SQLite's integrity check and a check for missing offsets find, worst first."""
         try:
             said = [row[0] for row in self._db.execute("PRAGMA integrity_check(10)")]
             rows, first, last = self._db.execute(
@@ -242,16 +255,16 @@ class Log:
         return found
 
     def lower(self, tail: int) -> None:
-        """Takes groups that stand beyond `tail` back to it: the log was replaced by an older copy of itself."""
+        """Resets groups beyond `tail` to it. Needed after the log was replaced by an older copy of itself."""
         self._db.execute('DELETE FROM acknowledged WHERE "offset" > ?', (tail,))
         self._db.execute('UPDATE committed SET "offset" = ? WHERE "offset" > ?', (tail, tail))
 
     def compact(self) -> None:
-        """Folds the write-ahead log into the file and gives free pages back. Needs as much free disk as the log has.
+        """Rewrites the file without free pages and empties the write-ahead log. Needs free space of the log's size.
 
         Raises:
-            StorageFull: there is no room for it; the log is as it was.
-            LogFormatError: it could not for another reason; the log is as it was.
+            StorageFull: there is not enough space; the log is unchanged.
+            LogFormatError: it failed for another reason; the log is unchanged.
         """
         try:
             self._db.execute("VACUUM")

@@ -1,4 +1,4 @@
-"""The mesh as a process sees it: publish, subscribe, consume, call, serve, and blobs. See `connect`."""
+"""The mesh client: publish, subscribe, consume, listen, call, serve and blobs. `connect` makes one."""
 
 import itertools
 import logging
@@ -35,14 +35,14 @@ log = logging.getLogger("selu.mesh")
 CONNECT_SECONDS = 10.0
 PUBLISH_SECONDS = 60.0
 RETRY_SECONDS = 0.2
-"""Pause before a publish that found the hub busy is tried again."""
+"""Pause before a publish is retried that the hub refused with `Busy`."""
 
 Start = int | Literal["start", "now"]
 Handler = Callable[[Any], Awaitable[Message]]
 
 
 class Mesh:
-    """A connected process. Made by `connect`; every method may be used by many tasks at once."""
+    """A client of the hub, made by `connect`. Any number of tasks may call its methods at the same time."""
 
     def __init__(
         self, link: Link, *, role: str, instance: str, fanout: str, curve: Curve | None, blobs: BlobStore | None
@@ -57,20 +57,21 @@ class Mesh:
         self.instance = instance
         link.on_work(self._work)
 
-    # -- saying
+    # -- publishing
 
     async def publish(
         self, topic_name: str, message: Message, *, id: str | None = None, timeout: float = PUBLISH_SECONDS
     ) -> int:
         """Publishes on a durable topic; returns the message's offset once it is on disk.
 
-        The same id twice on one topic is one message, the first. While the hub is down or busy this waits and tries
-        again; while its disk is full, for as long as `when_there_is_room` does.
+        A second message with the same id on the same topic is ignored, and the first one's offset is returned. Retries
+        while the hub is down or busy, up to `timeout` seconds, and while its disk is full, up to
+        `runtime.storage.STORAGE_SECONDS`.
 
         Raises:
             Forbidden: this role may not write the topic.
             TooLarge, UnknownTopic, DecodeError: the message does not fit the topic.
-            Busy, DeadlineExceeded: still so after `timeout` seconds. It may be published later again.
+            Busy, DeadlineExceeded: the hub was busy or away for `timeout` seconds. It is safe to publish again.
             StorageFull: the disk stayed full.
         """
         id = id or uuid.uuid4().hex
@@ -97,7 +98,7 @@ class Mesh:
                 return reply.offsets[0]
 
     async def emit(self, topic_name: str, message: Message) -> bool:
-        """Says something on a live topic; returns whether it left. Live messages may be lost, and never wait."""
+        """Sends a message on a live topic without waiting; returns whether it was sent. It may still be lost."""
         return self._link.send_nowait(c.Emit(), [self._seal(topic_name, message, uuid.uuid4().hex)])
 
     def _seal(self, topic_name: str, message: Message, id: str) -> bytes:
@@ -106,16 +107,20 @@ class Mesh:
     # -- reading
 
     async def tail(self) -> int:
-        """The newest offset in the log, 0 when it is empty."""
+        """Returns the newest offset in the log, 0 if the log is empty."""
         reply, _ = await self._link.request(c.Fetch(topics=(), after=0, limit=1), timeout=REPLY_SECONDS)
         assert isinstance(reply, c.Batch)
         return reply.tail
 
     @asynccontextmanager
     async def subscribe(self, *topics: str, start: Start = "now") -> AsyncGenerator[Subscription]:
-        """Every message of durable topics from a place on, past and to come, in the order of the log.
+        """Yields an iterator over all messages of durable topics, logged and future ones, in the order of the log.
 
-        `start` is "start", "now", or the offset of the first message wanted.
+        `start` is "start", "now", or the offset of the first message to return.
+
+        Raises:
+            DecodeError: a topic is live.
+            UnknownTopic: a topic is not declared.
         """
         for name in topics:
             if not topic(name).durable:
@@ -133,10 +138,11 @@ class Mesh:
         max_in_flight: int = 32,
         until: int | None = None,
     ) -> AsyncGenerator[Consumption]:
-        """This process's share of a topic's messages within a consumer group.
+        """Yields an iterator over the messages of a topic that the hub leases to this member of a consumer group.
 
-        Each message goes to one member, and to another if that one ends without acknowledging it. `start` counts only
-        for a group that is new. With `until`, the iterator ends when the group is done with everything up to there.
+        Each message goes to one member, and to another one if that member ends before it acknowledges the message.
+        `start` applies only to a new group. With `until`, the iterator ends when the group has acknowledged all
+        messages up to that offset.
         """
         topic(topic_name)
         consumption = Consumption(self._link, topic_name, group, await self._after(start), max_in_flight, until)
@@ -153,7 +159,8 @@ class Mesh:
 
     @asynccontextmanager
     async def listen(self, *topics: str) -> AsyncGenerator["Listener"]:
-        """Live topics as they are said, from now on; what comes while nobody reads may be lost."""
+        """Yields an iterator over the messages that are fanned out on these topics from now on. A slow reader loses
+        messages."""
         for name in topics:
             topic(name)
         prefixes = [name.encode() for name in topics]
@@ -163,13 +170,15 @@ class Mesh:
     # -- calling
 
     async def call(self, method: str, request: Message, *, timeout: float) -> Any:
-        """Asks whoever serves `method`, and returns the reply.
+        """Sends a request to a process that serves `method`, and returns its reply.
 
         Raises:
-            Unavailable: nobody served it in time.
-            DeadlineExceeded: somebody did and gave no answer.
-            Busy: too many are waiting already.
-            RemoteError: the serving process answered with an error.
+            NotFound: the method is not declared.
+            Unavailable: no process took the call within `timeout` seconds, or each one that took it ended.
+            DeadlineExceeded: a process took the call and did not answer in time.
+            Busy: the hub's queue for this method is full.
+            RemoteError: the handler failed.
+            ProtocolError: the handler raised it.
         """
         _, reply_type = _call(method)
         command = c.Call(method=method, timeout=timeout)
@@ -179,7 +188,7 @@ class Mesh:
     async def serve(self, method: str, handler: Handler, *, capacity: int) -> None:
         """Answers calls of `method` with `handler`, at most `capacity` at a time, until cancelled.
 
-        A `ProtocolError` the handler raises reaches the caller as it is; any other as `RemoteError`.
+        A `ProtocolError` from the handler is raised in the caller unchanged; any other exception becomes `RemoteError`.
         """
         _call(method)
         self._handlers[method] = handler
@@ -211,9 +220,12 @@ class Mesh:
     # -- blobs
 
     async def put_blob(self, data: bytes) -> str:
-        """Stores bytes under their sha256, and returns it once they are on disk; waits for space as `publish` does.
+        """Stores bytes; returns their sha256 once they are on disk. Retries while the disk is full, as `publish` does.
 
-        Raises `TooLarge`, `StorageFull`, `StorageFailed`.
+        Raises:
+            TooLarge: over `limits.BLOB_BYTES`.
+            StorageFull: the disk stayed full.
+            StorageFailed: the disk or its folder failed otherwise.
         """
         return await when_there_is_room(partial(self._put_blob, data), own=self._blobs is not None)
 
@@ -227,7 +239,7 @@ class Mesh:
         return digest
 
     async def get_blob(self, digest: str) -> bytes:
-        """The bytes of that name, checked. Raises `NotFound`, `TooLarge`, or `BlobCorrupt` if they were damaged."""
+        """Returns the bytes with this sha256, verified. Raises `NotFound`, `TooLarge`, or `BlobCorrupt`."""
         if self._blobs is not None:
             return await anyio.to_thread.run_sync(self._blobs.get, digest)
         data = bytearray()
@@ -245,14 +257,14 @@ class Mesh:
         return whole
 
     async def status(self, *, timeout: float = REPLY_SECONDS) -> c.Report:
-        """How the hub is: lag per group, sessions, calls, counts. Raises `DeadlineExceeded` where there is none."""
+        """Returns the hub's lag per group, sessions, calls and counts. Raises `DeadlineExceeded` if no hub answers."""
         reply, _ = await self._link.request(c.Status(), timeout=timeout)
         assert isinstance(reply, c.Report)
         return reply
 
 
 class Listener:
-    """An endless iterator over live messages."""
+    """An endless iterator over live messages; it skips those that cannot be decoded."""
 
     def __init__(self, socket: Socket) -> None:
         self._socket = socket
@@ -291,18 +303,17 @@ async def connect(
     key: Key | None = None,
     timeout: float = CONNECT_SECONDS,
 ) -> AsyncGenerator[Mesh]:
-    """Joins the mesh at the hub's endpoint.
+    """Connects to the hub at `endpoint` and yields the client.
 
-    `role` decides what may be read and written, `instance` names this process. Of two processes with the same key and
-    name the newer one stays, and whatever the older one asks for raises `Replaced`; observers without a key may share
-    a name. Whoever is more than an observer needs
-    a `key`: it is for one role, and for its own name or that with a suffix ("anna", "anna/2"). `run` is the run's
-    folder where it can be reached as files; without it blobs travel through the hub.
+    `role` decides which topics may be read and written; `instance` names this process. If two processes have the same
+    key and name, the newer one stays, and the older one's requests raise `Replaced`. Observers without a key may share
+    a name. Every role but the observer needs a `key`: a key is for one role and one name, with or without a suffix
+    ("anna", "anna/2"). `run` is the run folder if this machine can reach it; without it blobs travel through the hub.
 
     Raises:
-        EndpointError: the endpoint is none that can be connected to.
+        EndpointError: the endpoint is malformed, or is an address that cannot be connected to.
         DeadlineExceeded: no hub answered within `timeout` seconds.
-        NotAdmitted: the hub does not let this key in, or not in this role and name.
+        NotAdmitted: the hub does not admit this key, or not for this role and name.
     """
     endpoint = to_connect(endpoint)
     hello = hello_now(role, instance, ticket=key.ticket if key else "")

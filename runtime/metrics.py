@@ -1,4 +1,4 @@
-"""Figures that are not messages: one JSON object a line in the run's metrics.jsonl, written by any of its processes."""
+"""Metrics that are not messages: JSON lines in the run's metrics.jsonl, written by all of its processes."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ Value = str | int | float | bool | None
 class Metrics:
     """Appends lines like ``{"time": 1795000000.1, "kind": "engine", "instance": "actor-0", "name": "vllm"}``.
 
-    Each line is one write to a file opened for appending, so that lines of several processes do not mix.
+    Each line is one write to a file opened for appending, which keeps lines of different processes apart.
     """
 
     def __init__(self, run: RunFolder, instance: str) -> None:
@@ -28,9 +28,9 @@ class Metrics:
         self._lost = False
 
     def write(self, kind: str, **fields: Value) -> bool:
-        """Appends one line. A figure that is not finite is written as null: JSON has no word for it.
+        """Appends one line; returns whether it was written. Non-finite numbers become null, as JSON has none.
 
-        A line that the disk refuses is lost: a run is not ended for a figure. Returns whether it was written.
+        If the write fails, the line is lost: a failed write of metrics must not end a run.
         """
         row: dict[str, Value] = {"time": round(time.time(), 3), "kind": kind, "instance": self._instance, **fields}
         finite = {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in row.items()}
@@ -51,10 +51,9 @@ class Metrics:
 
 
 def read_metrics(file: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a metrics file, oldest first; none if there is no file.
+    """Yields the lines of a metrics file, oldest first; none if there is no file.
 
-    A line that is not an object with a time and a kind, such as the half of one that a killed process left, is passed
-    over.
+    Lines that are not objects with a time and a kind, such as the partial line of a killed process, are skipped.
     """
     if not file.exists():
         return

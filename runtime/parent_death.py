@@ -1,6 +1,6 @@
-"""What ends a process when the one that started it is gone: Linux's prctl, and a pipe whose other end that one holds.
+"""Ends a process after its parent has ended: by Linux's prctl, and by a pipe whose other end the parent holds.
 
-Only the standard library: the process that holds a Unity player runs without any other package.
+It uses only the standard library, because the process that runs a Unity player has no other packages.
 """
 
 import ctypes
@@ -16,20 +16,20 @@ _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 
 
 def die_with_parent(how: signal.Signals = signal.SIGKILL, *, parent: int | None = None) -> None:
-    """Has the kernel send this process a signal when its parent dies. Linux only; elsewhere it does nothing.
+    """Asks the kernel to send this process a signal when its parent ends. Does nothing on systems other than Linux.
 
-    The kernel watches the *thread* that started this process. It sends nothing for a parent that is dead already: with
-    ``parent``, the process id of the one that started it, this process then ends at once.
+    The kernel sends it when the parent *thread* that started this process ends, and not if it has ended already.
+    ``parent`` is the parent's process id: with it, this process exits at once if the parent has already ended.
     """
     if sys.platform != "linux":
         return
     _prctl(_PR_SET_PDEATHSIG, how)
-    if parent is not None and os.getppid() != parent:  # it died before the line above
+    if parent is not None and os.getppid() != parent:  # the parent ended before the prctl
         os._exit(1)
 
 
 def when_closed(descriptor: int, then: Callable[[], object]) -> None:
-    """Calls ``then`` in a thread of its own when no process holds the pipe's other end any more. Returns at once."""
+    """Calls ``then`` in a new thread when no process holds the pipe's write end any more. Returns at once."""
 
     def wait() -> None:
         with suppress(OSError):
@@ -41,12 +41,12 @@ def when_closed(descriptor: int, then: Callable[[], object]) -> None:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of all that it started and that lost its own, so that it can reap them."""
+    """Makes this process the parent of its orphaned descendants (child subreaper), which it must then reap."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def name_process(name: str) -> None:
-    """What ``ps -o comm`` and ``top`` call this process; Linux keeps 15 bytes of it."""
+    """Sets the name that ``ps -o comm`` and ``top`` show for this process. Linux keeps 15 bytes of it."""
     _prctl(_PR_SET_NAME, name.encode()[:15])
 
 

@@ -1,4 +1,4 @@
-"""The private folder of a run's sockets and keys: in which places it may be, and how it is made."""
+"""The private folder of a run's sockets and keys: its possible places, and its creation."""
 
 import errno
 import os
@@ -15,13 +15,13 @@ SOCKET_BYTES = 107
 """The longest path of a Unix socket."""
 
 _LONGEST = "hub"
-"""The longest name of a socket in the folder, but for `_PROBE`."""
+"""The longest name of a hub's socket in the folder."""
 _PROBE = "try"
 
 
 def places(name: str) -> list[Path]:
-    """Where a private folder of this name may be, the best first: in the user's runtime folder where that is this
-    user's, else among the temporary files."""
+    """Returns the possible paths of a private folder of this name, the best first: in XDG_RUNTIME_DIR if this user
+    owns it, then in the folders for temporary files."""
     found: dict[Path, None] = {}
     for base in _bases():
         folder = base / name
@@ -32,10 +32,10 @@ def places(name: str) -> list[Path]:
 
 def _bases() -> Iterator[Path]:
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    # Of another user after su or sudo; missing in cron and containers; relative ones are to be ignored.
+    # It belongs to another user after su or sudo, and is missing in cron and containers. A relative one is invalid.
     if runtime.is_absolute() and _usable(runtime) and runtime.stat().st_uid == os.getuid():
         yield runtime
-    with suppress(OSError):  # there may be no place for temporary files at all
+    with suppress(OSError):  # there may be no folder for temporary files
         temporary = Path(tempfile.gettempdir()).absolute()
         if _usable(temporary):
             yield temporary
@@ -51,6 +51,7 @@ def _usable(folder: Path) -> bool:
 
 
 def no_place() -> RunFolderError:
+    """Returns the error for the case that no folder has a short enough path."""
     return RunFolderError(
         f"no folder for sockets: set XDG_RUNTIME_DIR to a folder of your own whose path has under {SOCKET_BYTES - 30} "
         "bytes"
@@ -58,10 +59,10 @@ def no_place() -> RunFolderError:
 
 
 def make(name: str) -> Path:
-    """Makes the private folder of this name, empty, in the first place that takes sockets.
+    """Creates or empties the private folder of this name in the first place that supports sockets.
 
     Raises:
-        RunFolderError: no place does, or somebody else has put something there.
+        RunFolderError: no place supports sockets, or the path belongs to another user.
     """
     failures: list[str] = []
     for folder in places(name):
@@ -80,11 +81,11 @@ def make(name: str) -> Path:
 
 
 def own(folder: Path) -> None:
-    """Makes the folder where it is missing, for this user alone.
+    """Creates the folder if it is missing, and restricts it to this user (mode 0700).
 
     Raises:
-        RunFolderError: something of somebody else is there.
-        OSError: it cannot be made.
+        RunFolderError: the path belongs to another user or is a symbolic link.
+        OSError: it cannot be created.
     """
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
@@ -94,14 +95,14 @@ def own(folder: Path) -> None:
 
 
 def _try_socket(path: Path) -> None:
-    """Raises `OSError` where the file system holds no sockets."""
+    """Raises `OSError` if the file system does not support sockets."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as tried:
         tried.bind(os.fsencode(path))
     path.unlink()
 
 
 def remove(folder: Path) -> None:
-    """Removes the folder with what is in it, if it is this user's."""
+    """Removes the folder and its files if it belongs to this user. Errors are ignored."""
     with suppress(OSError):
         if folder.lstat().st_uid != os.getuid():
             raise PermissionError(errno.EPERM, "it belongs to another user")

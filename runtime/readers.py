@@ -1,4 +1,4 @@
-"""How the hub answers those who read: long polls for subscribers, leases for the members of consumer groups."""
+"""The hub's read side: long polls for subscribers, and leases for the members of consumer groups."""
 
 from collections.abc import Callable, Iterable
 
@@ -13,14 +13,15 @@ from runtime.journal import Journal
 from runtime.log import Mark, Record
 
 GROUPS = 4096
-"""Consumer groups of one hub, each counted once for every topic."""
+"""Upper limit of a hub's consumer groups, counted once per group and topic."""
 
 Answer = tuple[c.Reply, list[bytes]]
 """A reply and its payload."""
 
 
 class Readers:
-    """Readers of a journal. ``marks`` are where groups stood; ``alive`` tells whether a session still is."""
+    """Serves reads of a journal. ``marks`` are the groups' stored progress; ``alive`` returns whether a session still
+    exists."""
 
     def __init__(self, journal: Journal, marks: Iterable[Mark], *, alive: Callable[[bytes], bool]) -> None:
         self._journal = journal
@@ -33,7 +34,10 @@ class Readers:
         self.redelivered = 0
 
     async def fetch(self, role: str, command: c.Fetch) -> Answer:
-        """What is in the log, or comes within the time the reader gave. Raises `Forbidden`, `UnknownTopic`."""
+        """Returns logged messages; if there are none, waits for new ones for ``command.wait`` seconds.
+
+        Raises `Forbidden`, `UnknownTopic`.
+        """
         for name in command.topics:
             _check_readable(role, name)
         records: list[Record] = []
@@ -49,7 +53,10 @@ class Readers:
         return c.Batch(offsets=offsets, next=upto, tail=self._journal.tail), _envelopes(records)
 
     async def pull(self, role: str, session: bytes, command: c.Pull) -> Answer:
-        """Messages leased to this session. Raises `Forbidden`, `UnknownTopic`."""
+        """Leases messages to this session; if there are none, waits for ``command.wait`` seconds.
+
+        Raises `Forbidden`, `UnknownTopic`, `Busy`.
+        """
         _check_readable(role, command.topic)
         group = self._group(command.group, command.topic, command.start)
         lock = self._pulling.setdefault((command.group, command.topic), anyio.Lock())
@@ -58,7 +65,7 @@ class Readers:
                 changed = self._journal.changed
                 async with lock:
                     again, records = await self._lease(group, session, command.limit)
-                if not self._alive(session):  # it left while we read, and nobody else would give these back
+                if not self._alive(session):  # it ended during the read, so nothing else releases these leases
                     self._returned(group.release(session))
                     break
                 ended = command.until is not None and group.ended(command.until)
@@ -71,7 +78,7 @@ class Readers:
         return c.Leased(offsets=()), []
 
     async def _lease(self, group: Group, session: bytes, limit: int) -> tuple[list[int], list[Record]]:
-        """Leases what came back, then what is new. Shielded: a lease without its answer would be held for ever."""
+        """Leases returned messages, then new ones. Shielded, because a lease without a reply is never released."""
         again: list[int] = []
         records: list[Record] = []
         with anyio.CancelScope(shield=True):
@@ -81,12 +88,12 @@ class Readers:
                 fresh, upto = await self._journal.read(group.cursor, (group.topic,), limit - len(records))
                 taken = set(group.lease_new(session, [record.offset for record in fresh], through=upto))
                 records += [record for record in fresh if record.offset in taken]
-                if records or not fresh:  # else all that was read is done already: what comes after it may not be
+                if records or not fresh:  # else all messages read are acknowledged, and later ones may not be
                     break
         return again, records
 
     def acknowledge(self, role: str, command: c.Acknowledge) -> Mark:
-        """Takes messages off a group's list; the mark is for the journal to keep. Those yet to come are passed over.
+        """Acknowledges messages of a group and returns the mark to store. Offsets beyond the log's end are ignored.
 
         Raises `Forbidden`, `UnknownTopic`, `Busy`.
         """
@@ -95,16 +102,16 @@ class Readers:
         return self._group(command.group, command.topic).acknowledge(known)
 
     def unwritten(self, mark: Mark) -> None:
-        """Takes a mark back that the journal could not keep."""
+        """Keeps a mark that could not be stored for the group's next acknowledgement."""
         self._group(mark.group, mark.topic).unwritten(mark)
 
     def release(self, session: bytes, command: c.Release) -> None:
-        """Takes back what a session gives up."""
+        """Ends the leases that a session releases."""
         self._returned(self._group(command.group, command.topic).release(session, command.offsets))
 
     def drop(self, session: bytes) -> None:
-        """Takes back all that a session held."""
-        held = [group.release(session) for group in self._groups.values()]  # of every group, not of the first alone
+        """Ends all leases of a session."""
+        held = [group.release(session) for group in self._groups.values()]  # not in `any`, which stops early
         self._returned(any(held))
 
     def _returned(self, something: bool) -> None:
@@ -112,7 +119,7 @@ class Readers:
             self._journal.notify()
 
     def lag(self) -> dict[str, int]:
-        """Messages not yet acknowledged, by "group:topic"."""
+        """Returns the number of unacknowledged messages by "group:topic"."""
         return {
             f"{name}:{topic_name}": max(0, self._journal.count(topic_name, group.cursor) - group.ahead)
             + group.outstanding

@@ -1,4 +1,4 @@
-"""What the hub refuses: every time counted, and recorded on `faults` for a person, at a bounded rate."""
+"""Records requests that the hub refuses: all are counted, and misuse is published on `faults` at a bounded rate."""
 
 import logging
 import time
@@ -21,18 +21,18 @@ from runtime.journal import Journal, Write
 from runtime.log import Append
 
 AT_ONCE, EVERY_SECONDS = 8, 10.0
-"""Refusals recorded one by one, and how long it takes until one more may be: a flood leaves six lines a minute."""
+"""A token bucket: refusals recorded in a burst, and seconds per further one. A flood leaves six faults a minute."""
 MALFORMED = "malformed"
-"""The count of frames that are no request at all; others are counted as ``refused_<code>``."""
+"""The counter of frames that are not requests; refused requests are counted as ``refused_<code>``."""
 
 _MISUSE = (DecodeError, Forbidden, NotAdmitted, SchemaError, TooLarge, UnknownTopic)
-"""What says that somebody does not keep to the protocol. Being busy, late or full is no fault of the asker's."""
+"""Errors that show a violation of the protocol. A busy hub, a timeout or a full disk is not the client's fault."""
 
 log = logging.getLogger("selu.hub")
 
 
 class Refusals:
-    """``name`` is unique to this life of the hub; ``counts`` are the hub's."""
+    """Counts and records refusals. ``name`` is unique to this hub process; ``counts`` are the hub's."""
 
     def __init__(
         self, journal: Journal, counts: Counter[str], name: str, clock: Callable[[], float] = time.monotonic
@@ -49,7 +49,7 @@ class Refusals:
         self._last = ""
 
     def note(self, who: str, error: ProtocolError, data: Sequence[bytes] = (), *, count: str = "") -> None:
-        """Counts a refusal, and has it recorded where it is misuse and there is room. ``data`` is what was refused."""
+        """Counts a refusal, and queues a fault if it is misuse and the rate allows it. ``data``: the refused bytes."""
         self._counts[count or f"refused_{error.code}"] += 1
         if not isinstance(error, _MISUSE):
             return
@@ -63,7 +63,7 @@ class Refusals:
         self._say(f"what {who} sent was refused", str(error), offending)
 
     async def look(self) -> None:
-        """Writes what is to be recorded. Called a few times a second."""
+        """Publishes the queued faults. Called a few times a second."""
         self._refill()
         if self._more and self._room >= 1:
             self._room -= 1

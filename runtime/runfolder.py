@@ -1,18 +1,18 @@
-"""The layout of a run folder: where a run keeps its settings, log, blobs, adapters, metrics, report and sockets.
+"""The layout of a run folder: settings, log, blobs, adapters, metrics, report and sockets of a run.
 
-<run>/format          which layout this is
-<run>/lock            held by the one launcher, and by its children until the last of them is gone
+<run>/format          the version of this layout
+<run>/lock            locked by the launcher, and by its children until the last of them has ended
 <run>/settings.toml   the resolved settings
 <run>/log.sqlite      the durable topics
 <run>/blobs/          frames and adapter files, by sha256
-<run>/adapters/       adapter folders in the layout engines read
-<run>/logs/           one text log a process
-<run>/metrics.jsonl   figures that are not messages
-<run>/summary.json    what came out, for programs
-<run>/report.html     what came out, for people
-<run>/damaged/        blobs that `selu doctor --repair` set aside
-<run>/endpoints       where the hub listens while the run is up, and the private folder of its sockets and keys
-<run>/sockets         link to that folder, where the file system has links
+<run>/adapters/       adapter folders in the layout that engines read
+<run>/logs/           one text log per process
+<run>/metrics.jsonl   metrics that are not sent as messages
+<run>/summary.json    the results, for programs
+<run>/report.html     the results, for people
+<run>/damaged/        blobs that `selu doctor --repair` moved away
+<run>/endpoints       the hub's endpoints while the run is up, and the private folder of its sockets and keys
+<run>/sockets         symbolic link to that folder, if the file system supports links
 """
 
 import errno
@@ -28,22 +28,26 @@ from runtime.locks import lock
 from runtime.paths import RunFolderError, given_path
 
 FORMAT = 1
-"""Version of the layout. Raised when an older launcher could not continue a newer folder, or the other way round."""
+"""Version of the layout. It increases if an older launcher cannot continue a newer folder, or the other way round."""
 
 _NUMBERS = 1000
-"""The largest number that is appended to the name of a run folder."""
+"""Upper limit of the numbers that `create_numbered` appends to a name."""
 _BELOW = ("*/format", "trials/*/*/*/format")
-"""Where the runs are in a folder of runs, and in an experiment's."""
+"""Glob patterns that find runs in a folder of runs, and in an experiment's folder."""
 _MARK = "selu run folder, format"
 
 
 class RunFolder(Listening):
-    """The paths of one run. Making one touches nothing; `create`, `open`, `locked` and `listen_at` do."""
+    """The paths of one run. The constructor changes nothing on disk.
+
+    Raises:
+        RunFolderError: the path cannot be resolved.
+    """
 
     def __init__(self, path: Path | str) -> None:
         try:
             self.path = given_path(path).resolve()
-        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long or has a zero
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name too long or with a zero byte
             raise RunFolderError(f"{path} cannot be a run folder: {error}") from error
         super().__init__(self.path)
         self.format_file = self.path / "format"
@@ -62,11 +66,10 @@ class RunFolder(Listening):
 
     @classmethod
     def create(cls, path: Path | str) -> "RunFolder":
-        """Makes a new run folder; an empty folder that is already there is taken. Of several that want the same folder
-        at once one gets it.
+        """Creates a new run folder. An existing empty folder is used. If several processes try at once, one succeeds.
 
         Raises:
-            RunFolderError: something is there, or it cannot be made.
+            RunFolderError: the folder is not empty, or cannot be created.
         """
         cls.check_new(path)
         run = cls(path)
@@ -77,7 +80,7 @@ class RunFolder(Listening):
             for folder in (run.blobs, run.adapters, run.logs):
                 folder.mkdir(exist_ok=True)
         except FileExistsError:
-            cls.check_new(path)  # somebody was quicker
+            cls.check_new(path)  # another process was faster
             raise RunFolderError(
                 f"cannot make the run folder {run.path}: its place is taken: give another --run"
             ) from None
@@ -87,17 +90,17 @@ class RunFolder(Listening):
 
     @classmethod
     def create_numbered(cls, path: Path) -> "RunFolder":
-        """Makes a new run folder here or, where something is there already, under this name with -2, -3, ... behind.
+        """Creates a new run folder at `path` or, if that exists, with -2, -3, ... appended to its name.
 
         Raises:
-            RunFolderError: it cannot be made.
+            RunFolderError: it cannot be created.
         """
         cls.check_new(path, numbered=True)
         for number in range(1, _NUMBERS):
             run = cls(path if number == 1 else path.with_name(f"{path.name}-{number}"))
             try:
                 run.path.parent.mkdir(parents=True, exist_ok=True)
-                run.path.mkdir()  # who makes it has it
+                run.path.mkdir()  # atomic: only one process succeeds
             except FileExistsError:
                 continue
             except OSError as error:
@@ -109,8 +112,11 @@ class RunFolder(Listening):
 
     @classmethod
     def check_new(cls, path: Path | str, *, numbered: bool = False) -> None:
-        """Whether `create`, or `create_numbered`, would find a place, as far as can be seen. Touches nothing. Raises as
-        they do."""
+        """Checks, without any change on disk, that `create` (or `create_numbered`) is likely to succeed.
+
+        Raises:
+            RunFolderError: it would fail.
+        """
         run = cls(path)
         place = given_path(path)
         if gone := next((one for one in place.parents if _leads_nowhere(one)), None):
@@ -135,10 +141,10 @@ class RunFolder(Listening):
 
     @classmethod
     def open(cls, path: Path | str) -> "RunFolder":
-        """An existing run folder of this layout.
+        """Returns an existing run folder of this layout.
 
         Raises:
-            RunFolderError: there is none, or another version wrote it.
+            RunFolderError: it is not a run folder, or another version wrote it.
         """
         run = cls(path)
         try:
@@ -166,15 +172,15 @@ class RunFolder(Listening):
         return run
 
     def write_settings(self, text: str) -> None:
-        """Replaces the resolved settings, whole or not at all."""
+        """Replaces the resolved settings atomically."""
         replace_file(self.settings_file, text.encode())
 
     def log_of(self, instance: str) -> Path:
-        """The text log of one process."""
+        """Returns the path of one process's text log."""
         return self.logs / f"{instance}.log"
 
     def log_size(self) -> int:
-        """Bytes of the log and of what is still beside it (SQLite's write-ahead log)."""
+        """Returns the size in bytes of the log and its write-ahead log."""
         files = (self.log_file, self.log_file.with_name(f"{self.log_file.name}-wal"))
         return sum(file.stat().st_size for file in files if file.exists())
 
@@ -182,13 +188,13 @@ class RunFolder(Listening):
 
     @contextmanager
     def locked(self, wait_seconds: float = 6.0) -> Generator[int]:
-        """Holds the folder for one launcher; yields the lock's file descriptor.
+        """Locks the folder for one launcher; yields the lock's file descriptor.
 
-        A child that inherits the descriptor keeps the folder locked until it ends too, so that a run whose launcher was
-        killed cannot be resumed under processes that are still writing. They end within seconds: hence the wait.
+        A child that inherits the descriptor keeps the folder locked until it ends. A run whose launcher was killed can
+        therefore not be resumed while its processes still write. They end within seconds, so this waits for the lock.
 
         Raises:
-            RunFolderError: somebody else still holds it after `wait_seconds`.
+            RunFolderError: another launcher still holds the lock after `wait_seconds`, or the folder cannot be locked.
         """
         try:
             file = self.lock_file.open("a+", encoding="utf-8", errors="replace")
@@ -217,21 +223,20 @@ class RunFolder(Listening):
             raise RunFolderError(f"{self.path} cannot be locked: {error.strerror or error}") from error
 
     def in_use(self) -> bool:
-        """Whether a launcher, or a process that it left, holds the folder. Touches nothing, and needs no more than to
-        read it."""
+        """Returns whether a launcher, or a process that it left, holds the lock. Needs only read access."""
         try:
-            # Shared, as a file that is only read takes no other lock everywhere; a launcher's is exclusive.
+            # A shared lock: some file systems allow no other on a file opened for reading.
             with self.lock_file.open("rb") as file:
                 return not lock(file.fileno(), "shared", wait=False)
-        except OSError:  # no lock was ever made, or none can be: then nobody holds it
+        except OSError:  # there is no lock file, or it cannot be locked: nobody holds it
             return False
 
 
 def _leads_nowhere(path: Path) -> bool:
-    # These answer False for a name that is too long, where those of Path raise.
+    # These return False for a name that is too long; the methods of Path raise.
     return os.path.islink(path) and not os.path.exists(path)  # noqa: PTH110, PTH114
 
 
 def _first_there(path: Path) -> Path:
-    """The path or the nearest folder above it that is there."""
+    """Returns the path or its nearest existing parent."""
     return next(one for one in (path, *path.parents) if one.exists())

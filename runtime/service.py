@@ -1,7 +1,7 @@
-"""What every process of the mesh has in common: a connection, heartbeats, figures, and an orderly end.
+"""The base of every service process: a connection, heartbeats, metrics, and an orderly shutdown.
 
-A service is `async def main(service: Service) -> None` in ``services/<role>/service.py``. It ends when its work is done
-or is cancelled when the process is asked to stop; what it must finish then it shields and bounds itself.
+A service is `async def main(service: Service) -> None` in ``services/<role>/service.py``. It returns when its work is
+done, and is cancelled when the process gets SIGTERM or SIGINT. Its cleanup must be shielded and time-limited.
 """
 
 import logging
@@ -28,23 +28,23 @@ from runtime.sockets import background
 from runtime.storage import HERE, STORAGE_FULL
 
 HEALTH_SECONDS = 1.0
-"""How often a service says how it is."""
+"""Interval between heartbeats."""
 CONNECT_SECONDS = 30.0
-"""How long a service waits for the hub at its start: the hub may still be replaying."""
+"""How long a starting service waits for the hub, which may still be reading its log."""
 ATTEMPT_SECONDS = 5.0
-"""How long of that it waits at one place."""
+"""How long one connection attempt takes before the endpoint is read again."""
 RESTORE_SECONDS = 10.0
-"""How long a process that starts waits for the run's own keys, which its launcher makes again if they vanish."""
+"""How long a starting process waits for a missing key or allow-list, which the launcher writes again."""
 LOOK_SECONDS = 0.1
 LAST_WORDS_SECONDS = 2.0
-"""How long what is put on record at the end may take."""
+"""Time limit for the faults that a service publishes at its end."""
 
 
 class Service:
-    """A running service, as its `main` sees it.
+    """A running service: the argument of its `main`.
 
-    ``settings`` are the run's resolved settings. ``gauges`` (current values) and ``counts`` (totals since the start) go
-    out with every heartbeat.
+    ``settings`` are the run's resolved settings. Every heartbeat carries ``gauges`` (current values) and ``counts``
+    (totals since the start).
     """
 
     def __init__(self, *, role: str, instance: str, mesh: Mesh, run: RunFolder, settings: Any) -> None:
@@ -63,22 +63,22 @@ class Service:
         self._lag = 0.0
 
     def set_ready(self) -> None:
-        """Says that the service can do its work now: models are loaded, worlds are made."""
+        """Marks the service as ready for work: models are loaded and worlds are made."""
         self._ready = True
         self._news.set()
         self.log.info("ready")
 
     async def progress(self, what: str, done: int, total: int) -> None:
-        """Says how far a piece of work is."""
+        """Emits the progress of one piece of work."""
         await self.mesh.emit("progress", Progress(role=self.role, what=what, done=done, total=total))
 
     async def fault(self, what: str, why: str, do: str = "", *, id: str | None = None) -> None:
-        """Records what was refused or given up, for a person to read."""
+        """Publishes a fault: what was refused or given up, why, and what a person can do about it."""
         self.log.warning("%s: %s", what, why)
         await self.mesh.publish("faults", Fault(service=self.instance, what=what, why=why, do=do), id=id)
 
     def health(self) -> Health:
-        """How this process is. Memory is that of the process and of all it started (an engine's workers, say)."""
+        """Returns the content of a heartbeat. Memory includes child processes, such as an engine's workers."""
         return Health(
             role=self.role,
             instance=self.instance,
@@ -101,7 +101,10 @@ class Service:
         return total
 
     async def beat(self) -> None:
-        """Sends heartbeats until cancelled, the first ones at once and when ready; measures the event loop's lag."""
+        """Sends heartbeats until cancelled: at once, every `HEALTH_SECONDS`, and when the service becomes ready.
+
+        Also measures the event loop's lag.
+        """
         while True:
             await self.say_health()
             before = anyio.current_time()
@@ -112,17 +115,17 @@ class Service:
                 self._lag = max(0.0, anyio.current_time() - before - HEALTH_SECONDS)
 
     async def say_health(self) -> None:
-        """One heartbeat now."""
+        """Sends one heartbeat."""
         await self.mesh.emit("health", self.health())
 
     async def record_waits(self) -> None:
-        """Puts waits for space on record once they are over, until cancelled."""
+        """Publishes a fault for each finished wait for disk space, until cancelled."""
         while True:
             await self.record_past_waits()
             await anyio.sleep(HEALTH_SECONDS)
 
     async def record_past_waits(self) -> None:
-        """Puts those on record that are over now."""
+        """Publishes a fault for each wait for disk space that has finished since the last call."""
         for waited in HERE.take_over():
             await self.fault(
                 f"nothing could be written for {waited.seconds:.1f} s", waited.why,
@@ -136,14 +139,15 @@ Main = Callable[[Service], Awaitable[None]]
 async def run_service(
     role: str, instance: str, run: RunFolder, settings: Any, main: Main, *, key: Key | None = None, endpoint: str = ""
 ) -> None:
-    """Joins the mesh and runs `main` until it returns, fails, or SIGTERM or SIGINT asks for the end.
+    """Connects to the hub and runs `main` until it returns, raises, or is cancelled by SIGTERM or SIGINT.
 
-    `endpoint` is that of a hub on another machine: blobs then travel through it, and `run` is a folder of this one.
+    `endpoint` is given for a hub on another machine: blobs then travel through the hub, and `run` is a folder of this
+    machine.
 
     Raises:
-        DeadlineExceeded: the hub cannot be reached.
-        NotAdmitted: the hub does not take the key.
-        Exception: whatever `main` failed with; it is on `faults` too.
+        DeadlineExceeded: no hub answered within `CONNECT_SECONDS`.
+        NotAdmitted: the hub does not admit the key.
+        Exception: the error that `main` raised. It is published on `faults` too.
     """
     async with (
         until_signalled(signal.SIGTERM, signal.SIGINT) as stopping,
@@ -166,7 +170,7 @@ async def run_service(
 
 @asynccontextmanager
 async def _joined(role: str, instance: str, run: RunFolder, *, key: Key | None, endpoint: str) -> AsyncGenerator[Mesh]:
-    """The mesh, joined within `CONNECT_SECONDS`. Where the run's hub is said is read again meanwhile: it may move."""
+    """Connects within `CONNECT_SECONDS`. Each attempt reads the hub's endpoint again, because it may have changed."""
     deadline = anyio.current_time() + CONNECT_SECONDS
     async with AsyncExitStack() as stack:
         while True:
@@ -191,7 +195,7 @@ async def _last_words(service: Service, error: Exception) -> None:
 
 
 def leaves(error: BaseException) -> list[BaseException]:
-    """The errors themselves, without the groups that task groups wrap them in."""
+    """Returns the errors inside exception groups, however deeply nested; for any other error, the error itself."""
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         return [leaf for inner in group.exceptions for leaf in leaves(inner)]
@@ -199,14 +203,15 @@ def leaves(error: BaseException) -> list[BaseException]:
 
 
 async def run_hub(run: RunFolder, *, keys: KeysFolder | None, session_seconds: float, ping_seconds: float) -> None:
-    """Runs the hub until SIGTERM or SIGINT. With `keys` its sockets are encrypted, and theirs are let in too.
+    """Runs the hub until SIGTERM or SIGINT. With `keys` its sockets are encrypted, and the keys of that folder are
+    admitted in addition to the run's own.
 
     Raises:
         KeysError: the keys cannot be used.
-        SettingsError: other machines could reach it without keys.
+        SettingsError: other machines can reach an endpoint, and there are no keys.
     """
     _take_descriptors()
-    with anyio.move_on_after(RESTORE_SECONDS):  # with no list, everybody would be turned away for good
+    with anyio.move_on_after(RESTORE_SECONDS):  # without the list the hub would refuse every client for good
         while not run.keys.allowed_file.exists():  # noqa: ASYNC110  another process writes it
             await anyio.sleep(LOOK_SECONDS)
     endpoint, fanout = run.listening
@@ -226,6 +231,6 @@ async def run_hub(run: RunFolder, *, keys: KeysFolder | None, session_seconds: f
 
 
 def _take_descriptors() -> None:
-    """As many connections as the system lets us have: those half-open must not use up what files need."""
+    """Raises the limit of open files to its maximum, so that half-open connections do not use up the descriptors."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""The hub's sessions: who is let in, who fell silent, and what each is told."""
+"""The hub's sessions: admission, timeouts and replies."""
 
 import logging
 import time
@@ -16,17 +16,21 @@ from runtime.keys import curve_proof
 from runtime.refusals import Refusals
 
 REPLACED = 1024
-"""Connections that are told that another process took their name; those replaced before them may say hello again."""
+"""Replaced connections that are remembered and refused with `Replaced`. Older ones may send a hello again."""
 SESSIONS = 1024
-"""Sessions of one key, or of all that need none, before the next is told `Busy`."""
+"""Sessions of one key, or of all clients without a key; further ones are refused with `Busy`."""
 STRANGER = "a stranger"
-"""Who has not said hello."""
+"""The name in log messages of a connection that has sent no hello."""
 
 log = logging.getLogger("selu.hub")
 
 
 class Session(msgspec.Struct):
-    """A client as the hub knows it, by its connection. ``proof`` is what it was let in by, empty if by nothing."""
+    """A connected client. ``key`` is its ROUTER identity; ``proof`` identifies its key, empty for a client without one.
+
+    ``heard`` is the time of its last request (`time.monotonic`), ``requests`` the number of requests in progress.
+    ``began`` and ``boot`` come from its hello.
+    """
 
     key: bytes
     role: str
@@ -38,12 +42,12 @@ class Session(msgspec.Struct):
     requests: int = 0
 
     def began_after(self, hello: c.Hello) -> bool:
-        """Whether it is known that this client began after the one that sent ``hello``."""
+        """Returns whether this client provably started after the one that sent ``hello``: both on the same boot."""
         return bool(hello.boot) and self.boot == hello.boot and self.began > hello.began
 
 
 class Sessions:
-    """Every session, by its connection. `ended` is called with each that is over, whatever ended it."""
+    """All sessions by connection. `ended` is called with each session that ends, for any reason."""
 
     def __init__(self, doors: Doors, refusals: Refusals, *, silence: float, ended: Callable[[Session], None]) -> None:
         self._router = doors.router
@@ -53,21 +57,25 @@ class Sessions:
         self._silence = silence
         self._ended = ended
         self._sessions: dict[bytes, Session] = {}
-        self._replaced: dict[bytes, str] = {}  # by connection, the instance; the oldest first
+        self._replaced: dict[bytes, str] = {}  # instance by connection, the oldest first
 
     def __contains__(self, key: bytes) -> bool:
         return key in self._sessions
 
     @property
     def all(self) -> list[Session]:
+        """All current sessions."""
         return list(self._sessions.values())
 
     def name(self, key: bytes) -> str:
-        """Whose connection it is, for a person to read."""
+        """Returns the instance name of a connection, for log messages."""
         return self._sessions[key].instance if key in self._sessions else STRANGER
 
     def heard(self, key: bytes, public: str | None) -> Session | None:
-        """The session that speaks now, None where it has to say hello first, or with that key."""
+        """Returns the session of a received request and resets its timeout.
+
+        Returns None if the connection must send a hello first: it has no session, or its session has another key.
+        """
         session = self._sessions.get(key)
         if session is None or (public is not None and session.proof != curve_proof(public)):
             self._counts[c.UNKNOWN_SESSION] += 1
@@ -78,15 +86,15 @@ class Sessions:
     # -- beginning and end
 
     def admit(self, key: bytes, hello: c.Hello, public: str | None) -> None:
-        """Begins a session; an older one of the same instance ends, and is told so.
+        """Starts a session and ends an older one of the same instance, whose requests then get `Replaced`.
 
-        Observers without a key prove nothing by a name, so none of them takes it from another. A hello can arrive after
-        that of a client that began later: ZeroMQ still sends it when its process has left, or the network held it back.
+        Observers without a key do not replace each other, because nothing proves their names. A hello can arrive after
+        that of a client that started later: ZeroMQ may send it after its process has ended, or the network delays it.
 
         Raises:
-            NotAdmitted: that key is not let in as that.
-            Replaced: the session of that instance is of a client that began later.
-            Busy: there are `SESSIONS` like it already.
+            NotAdmitted: the key is unknown, or is for another role or name.
+            Replaced: the instance already has a session of a client that started later.
+            Busy: there are already `SESSIONS` sessions with the same key, or without one.
         """
         proof = self._access.admit(hello, public)
         if sum(s.proof == proof and s.key != key for s in self._sessions.values()) >= SESSIONS:
@@ -106,9 +114,9 @@ class Sessions:
         log.info("%s (%s) joined", hello.instance, hello.role)
 
     def look(self, now: float, late: float) -> bool:
-        """Ends the sessions that fell silent and those of revoked keys; returns whether any key was revoked.
+        """Ends silent sessions and sessions of revoked keys; returns whether any key was revoked.
 
-        ``late`` is how long the hub itself was away: meanwhile nobody was silent.
+        ``late`` is the event loop's delay in seconds, which does not count as silence of the clients.
         """
         revoked = self._access.revoked()
         for session in self.all:
@@ -129,19 +137,19 @@ class Sessions:
             log.info("%s %s", session.instance, why)
             self._ended(session)
 
-    # -- what they are told
+    # -- replies
 
     def reply(self, key: bytes, number: int, reply: c.Reply, payload: list[bytes] | tuple[bytes, ...] = ()) -> bool:
-        """Answers a connection's request; returns whether it left. Who is slow to read is told no more."""
+        """Answers a request; returns whether the reply was queued. It is dropped if the connection's queue is full."""
         try:
             sent = self._router.send_nowait([key, *c.pack(number, reply, payload)])
-        except zmq.ZMQError:  # the peer is gone; its session ends when it falls silent or says hello again
+        except zmq.ZMQError:  # the peer has disconnected; its session ends by timeout or by a new hello
             sent = False
         self._counts["replies" if sent else "replies_dropped"] += 1
         return sent
 
     def send_away(self, key: bytes, number: int) -> None:
-        """Answers a connection without a session: it has to say hello, or to end, as another has its name."""
+        """Answers a connection without a session: it must send a hello, or, if it was replaced, end."""
         if (instance := self._replaced.get(key)) is None:
             self.reply(key, number, c.Refused(code=c.UNKNOWN_SESSION, text="say hello first"))
         else:
@@ -151,6 +159,6 @@ class Sessions:
     def refuse(
         self, who: str, key: bytes, number: int, error: ProtocolError, data: Sequence[bytes] = (), *, count: str = ""
     ) -> None:
-        """Says no, and why, and has it counted and recorded as `Refusals.note` does."""
+        """Answers a request with an error, which is counted and recorded by `Refusals.note`."""
         self._refusals.note(who, error, data, count=count)
         self.reply(key, number, c.Refused(code=error.code, text=str(error)))

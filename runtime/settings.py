@@ -1,7 +1,7 @@
-"""Settings from TOML files and ``--set a.b=c`` into a msgspec struct and back, with errors a person can act on.
+"""Reads settings from TOML files and ``--set a.b=c`` into a msgspec struct, and writes them as TOML.
 
-The struct says what can be set: its fields that are structs are TOML tables, `msgspec.Meta` bounds and `Literal`s are
-the allowed values, and its defaults stand for what no file names. Nothing here knows which settings there are.
+The struct defines the settings: fields that are structs are TOML tables, `msgspec.Meta` bounds and `Literal`s are the
+allowed values, and field defaults apply to everything that no file sets. This module knows no particular setting.
 """
 
 import difflib
@@ -32,22 +32,22 @@ __all__ = ["Layer", "SettingsError", "Table", "TypedTables", "describe", "dump",
 
 T = TypeVar("T", bound=msgspec.Struct)
 Layer = Path | tuple[str, Table]
-"""Settings that go over others: a file, or a table and what to call it in an error."""
+"""Settings that override others: a file, or a pair of the name to show in errors and a table."""
 
 
 class SettingsError(Exception):
-    """A setting that cannot be used. The text names where it was set, its key, its value and what is allowed.
+    """A setting that cannot be used. The text names its source, key, value and the allowed values.
 
-    A process that ends with it is not started again: only a person can mend it.
+    A process that fails with it is not restarted, because only a person can correct it.
     """
 
 
 def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (), overrides: Sequence[str] = ()) -> T:
-    """Reads settings: the defaults of `kind`, then the file's values over them, then those of the layers in `over`, one
-    over the other, then each ``a.b=c`` of `overrides`.
+    """Reads settings: the defaults of `kind`, then `file`, then the layers in `over`, then each ``a.b=c`` of
+    `overrides`. Later values replace earlier ones.
 
-    A value of an override is read as the type of its setting takes it: `runtime.typed.read`. In a free table whose
-    types nobody knows it is read as TOML where it is TOML (``3``, ``0.5``, ``true``, ``"text"``), else as text.
+    The value of an override is read as its setting's type (`runtime.typed.read`). In a free table with unknown types
+    it is read as TOML if it is valid TOML (``3``, ``0.5``, ``true``, ``"text"``), else as text.
 
     Raises:
         SettingsError: a file cannot be read, a key does not exist, or a value is not allowed.
@@ -56,7 +56,7 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (),
     for one in (*([] if file is None else [file]), *over):
         where, table = (str(one), _read(one)) if isinstance(one, Path) else one
         settings = _apply(settings, table, where, ())
-    tables: list[tuple[Sequence[str], str]] = []  # last, when all is set that says what they take
+    tables: list[tuple[Sequence[str], str]] = []  # applied last, when the settings that define their types are known
     for override in overrides:
         name, equals, text = override.partition("=")
         path = tuple(part.strip() for part in name.split("."))
@@ -75,7 +75,7 @@ def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (),
 
 
 def _in_table(settings: Any, path: Sequence[str]) -> bool:
-    """Whether a path ends inside a free table."""
+    """Returns whether a path ends inside a free table."""
     for name in path:
         if isinstance(settings, dict):
             return True
@@ -84,7 +84,7 @@ def _in_table(settings: Any, path: Sequence[str]) -> bool:
 
 
 def _no_text(text: str) -> bool:
-    """Whether it cannot be written into a file: bytes of a name that are not UTF-8, or a zero byte."""
+    """Returns whether a text cannot be written to a file: it has bytes that are not UTF-8, or a zero byte."""
     return "\0" in text or not is_utf8(text)
 
 
@@ -95,12 +95,12 @@ def _read(file: Path) -> Table:
         raise SettingsError(f"cannot read settings from {file}: {error.strerror or error}") from error
     except TextError as error:
         raise SettingsError(str(error)) from error
-    except ValueError as error:  # a path that can be none
+    except ValueError as error:  # an invalid path, for example with a zero byte
         raise SettingsError(f"cannot read settings from {file}: {error}") from error
 
 
 class _Text(str):
-    """An override's value as it was typed: a text to a setting that takes text, else what it is as TOML."""
+    """The value of an override as typed by the user, not yet converted to the setting's type."""
 
 
 def _nested(path: Sequence[str], value: _Text) -> Table:
@@ -111,7 +111,7 @@ def _nested(path: Sequence[str], value: _Text) -> Table:
 
 
 def _apply(settings: T, table: Table, where: str, above: Keys) -> T:
-    """`settings` with the values of `table` over it."""
+    """Returns `settings` with the values of `table` applied."""
     fields = {field.encode_name: field for field in msgspec.structs.fields(settings)}
     changes: dict[str, Any] = {}
     free: dict[str, Table] = {}
@@ -140,7 +140,7 @@ def _apply(settings: T, table: Table, where: str, above: Keys) -> T:
 
 
 def _typed(value: Table, settings: msgspec.Struct, field: str, where: str, path: Keys) -> Table:
-    """The values of a free table, as far as it is known what its keys take."""
+    """Converts the values of a free table to the types of its keys, as far as they are known."""
     struct = settings.table_type(field) if isinstance(settings, TypedTables) else None
     known = {} if struct is None else {one.encode_name: one for one in msgspec.structs.fields(struct)}
 
@@ -181,7 +181,7 @@ def _unknown(settings: msgspec.Struct, above: Keys, name: str) -> str:
 
 
 def _paths(settings: msgspec.Struct, above: Keys) -> Iterator[str]:
-    """All keys of all sections, dotted."""
+    """Yields the dotted keys of all settings."""
     for field in msgspec.structs.fields(settings):
         old, path = getattr(settings, field.name), (*above, field.encode_name)
         if isinstance(old, msgspec.Struct):

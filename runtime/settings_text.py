@@ -1,4 +1,4 @@
-"""Writes settings as TOML, on request with the text of each setting as a comment."""
+"""Writes settings as TOML, optionally with the text of each setting as a comment."""
 
 import textwrap
 import tomllib
@@ -11,20 +11,20 @@ from runtime.typed import TypedTables, describe, key, text_of, toml
 
 Table = Mapping[str, Any]
 Keys = tuple[str, ...]
-"""The names of the sections above a setting, and its own."""
+"""The path of a setting: its sections' names, then its own."""
 
 COLUMNS = 100
 """The longest line of a comment."""
 
 
 def dump(settings: msgspec.Struct, title: str = "", *, comments: bool = False) -> str:
-    """The settings as TOML, every value written out; `load` reads the same settings back.
+    """Returns the settings as TOML, including all defaults; `load` reads the same settings back.
 
-    ``title`` becomes comments at the head. TOML has no value for None, so a setting that is None is left out. With
-    ``comments`` each section and setting follows its text and the values that it takes, and the keys that a free table
-    could have and does not have are comments with their defaults.
+    ``title`` becomes comments at the head. TOML has no null value, so settings that are None are left out. With
+    ``comments``, a comment before each section and setting gives its text and the allowed values. Keys that a free
+    table could have and does not have are commented out, with their defaults.
     """
-    import tomli_w  # only processes that write settings pay for it
+    import tomli_w  # imported here: only processes that write settings need it
 
     head = "".join(f"# {line}\n" for line in title.splitlines())
     text = tomli_w.dumps(_without_none(cast("dict[str, Any]", msgspec.to_builtins(settings))))
@@ -42,7 +42,7 @@ def _without_none(table: Table) -> dict[str, Any]:
 
 
 class _Comment(msgspec.Struct, frozen=True):
-    """The text of a section or a setting; with the ``default`` that holds for one that is not set."""
+    """The text of a section or a setting, and the ``default`` of a setting that is not set."""
 
     text: str
     default: Any = msgspec.UNSET
@@ -57,13 +57,13 @@ _NO_COMMENT = _Comment("")
 
 
 def _commented(text: str, comments: Mapping[Keys, _Comment]) -> str:
-    """tomli_w's text with comments. Its lines are headers, ``key = value``, and the indented rest of a list."""
+    """Adds comments to the output of tomli_w: headers, ``key = value`` lines, and the indented items of lists."""
     lines: list[str] = []
     table: Keys = ()
     written: set[Keys] = set()
 
     def unset() -> None:
-        """The keys that the table which ends here could have."""
+        """Appends the unset keys of the table that ends here, as comments."""
         for path, comment in comments.items():
             if path[:-1] == table and path not in written and comment.default is not msgspec.UNSET:
                 lines.extend(["", *comment.lines, f"# {key(path[-1])} = {toml(comment.default)}"])
@@ -88,7 +88,7 @@ def _commented(text: str, comments: Mapping[Keys, _Comment]) -> str:
 
 
 def _path(header: str) -> Keys:
-    """The keys of a table's header."""
+    """Returns the keys of a table's header."""
     path: Keys = ()
     inside: dict[str, Any] = tomllib.loads(header)
     while inside:
@@ -98,7 +98,7 @@ def _path(header: str) -> Keys:
 
 
 def _comments(settings: msgspec.Struct, above: Keys) -> Iterator[tuple[Keys, _Comment]]:
-    """The comments of every section and every setting, by their paths."""
+    """Yields the path and comment of every section and setting."""
     for field in msgspec.structs.fields(settings):
         value, path = getattr(settings, field.name), (*above, field.encode_name)
         if isinstance(value, msgspec.Struct):
@@ -114,5 +114,5 @@ def _comments(settings: msgspec.Struct, above: Keys) -> Iterator[tuple[Keys, _Co
 
 
 def _about(kind: Any) -> str:
-    """The text of a setting and the values that it takes."""
+    """Returns the text of a setting and the values that it takes."""
     return f"{text} Takes {describe(kind)}." if (text := text_of(kind)) else ""

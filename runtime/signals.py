@@ -1,6 +1,6 @@
-"""Signals that ask a process to end, and whether the process obeys them.
+"""Handling of signals that ask a process to end.
 
-A signal that was ignored when the process started stays ignored: SIGHUP under ``nohup``, SIGINT and SIGQUIT in jobs
+A signal that was ignored at the start of the process stays ignored: SIGHUP under ``nohup``, SIGINT and SIGQUIT in jobs
 that a shell script starts with ``&``.
 """
 
@@ -16,14 +16,14 @@ import anyio.abc
 from runtime.sockets import background
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, `kill`, and a terminal that was closed."""
+"""The signals of Ctrl-C, of `kill`, and of a closed terminal."""
 
 
 def send(process: anyio.abc.Process, number: signal.Signals) -> None:
-    """Sends a signal to a process that this one has started, unless it has ended.
+    """Sends a signal to a child process, unless it has ended.
 
-    Its own ``send_signal``, ``terminate`` and ``kill`` reap a process that ends just then, before asyncio can; `wait`
-    then returns 255 instead of the exit code (https://github.com/python/cpython/issues/87744).
+    The process's own ``send_signal``, ``terminate`` and ``kill`` may reap it before asyncio does; ``wait`` then returns
+    255 instead of the exit code (https://github.com/python/cpython/issues/87744).
     """
     if process.returncode is None:
         with suppress(ProcessLookupError):
@@ -31,13 +31,13 @@ def send(process: anyio.abc.Process, number: signal.Signals) -> None:
 
 
 def heeded(*numbers: signal.Signals) -> tuple[signal.Signals, ...]:
-    """The signals that this process does not ignore since its start."""
+    """Returns those of the signals that this process does not ignore."""
     return tuple(number for number in numbers if signal.getsignal(number) != signal.SIG_IGN)
 
 
 @contextmanager
 def receiving(*numbers: signal.Signals) -> Generator[AsyncIterator[signal.Signals]]:
-    """The heeded ones among these signals as they come, while the block runs."""
+    """Yields an iterator over arriving signals of this list, without those that the process ignores."""
     if wanted := heeded(*numbers):
         with anyio.open_signal_receiver(*wanted) as signals:  # noqa: TID251
             yield signals
@@ -47,11 +47,11 @@ def receiving(*numbers: signal.Signals) -> Generator[AsyncIterator[signal.Signal
 
 async def _never() -> AsyncIterator[signal.Signals]:
     await anyio.sleep_forever()
-    yield signal.SIGTERM  # never: it makes this a generator
+    yield signal.SIGTERM  # unreachable: makes this function a generator
 
 
 class Stopped:
-    """``number`` is the signal that ended a block, 0 while none has."""
+    """``number`` is the signal that cancelled the block, 0 if none has. True in a condition if one has."""
 
     number: int = 0
 
@@ -61,7 +61,7 @@ class Stopped:
 
 @asynccontextmanager
 async def until_signalled(*numbers: signal.Signals) -> AsyncGenerator[Stopped]:
-    """Cancels the block at the first of these signals that is heeded."""
+    """Cancels the block when the first of these signals arrives, except for those that the process ignores."""
     stopped = Stopped()
     with anyio.CancelScope() as scope:
         async with background() as tasks:
@@ -79,9 +79,10 @@ async def until_signalled(*numbers: signal.Signals) -> AsyncGenerator[Stopped]:
 
 @contextmanager
 def exiting(*numbers: signal.Signals) -> Generator[None]:
-    """In the block a heeded signal raises SystemExit(128 + number), so that `finally` runs: by default it would not.
+    """Makes these signals raise SystemExit(128 + number) in the block, so that `finally` clauses run.
 
-    An event loop that is run in the block may take the signals over; its end leaves them to the system's default.
+    Ignored signals stay ignored. An event loop in the block may replace the handlers, and resets them to the system's
+    defaults when it ends.
     """
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -101,7 +102,7 @@ def ignoring(*numbers: signal.Signals) -> Generator[None]:
 @contextmanager
 def _handling(handler: object, numbers: tuple[signal.Signals, ...]) -> Generator[None]:
     before: dict[signal.Signals, object] = {}
-    with suppress(ValueError):  # only the main thread may do this
+    with suppress(ValueError):  # only the main thread may set handlers
         before = {number: signal.signal(number, handler) for number in numbers}  # pyright: ignore[reportArgumentType]
     try:
         yield

@@ -1,7 +1,7 @@
-"""ZeroMQ sockets for anyio: non-blocking calls, one pump a socket, and no message lost to cancellation.
+"""ZeroMQ sockets for anyio: non-blocking calls, one pump task per socket, and no message lost by cancellation.
 
-ZeroMQ's file descriptor is edge-triggered and any call on the socket may swallow the edge, so one pump task waits for
-it and wakes readers and writers, and every call looks at the socket's events again afterwards.
+ZeroMQ's file descriptor is edge-triggered, and any call on the socket may consume the edge. One pump task therefore
+waits for the descriptor and wakes readers and writers, and every call checks the socket's events again afterwards.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
@@ -17,24 +17,24 @@ from anyio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled
 from protocols import limits
 
 HIGH_WATER = 10_000
-"""Messages queued for or from one peer before ZeroMQ pushes back."""
+"""Messages queued per peer and direction before sends would block."""
 FANOUT_HIGH_WATER = 1000
-"""Messages queued for one listener that does not listen, before it misses some."""
+"""Messages queued for a slow subscriber before messages to it are dropped."""
 LINGER_MS = 500
-"""How long closing waits for messages on their way out."""
+"""How long a closed socket still tries to send its queued messages."""
 HEARTBEAT_MS, SILENT_MS = 1000, 5000
-"""How often a connection is tried, and how long it may say nothing before it is made again: a machine that vanished
-closes nothing."""
+"""Interval of ZeroMQ's heartbeats, and the silence after which a connection is closed and made again. A vanished
+machine closes no connection."""
 BURST = 64
-"""Messages received in a row before other tasks get their turn."""
+"""Messages received in a row before the task yields to others."""
 HANDSHAKE_MS = 5000
-"""How long a connection may take to be made, and then to say who it is."""
+"""Time limit for a connection attempt, and for its handshake."""
 BACKLOG = 1024
-"""Connections that may wait to be taken."""
+"""Connections that may wait to be accepted."""
 DOMAIN = "selu"
-"""What `runtime.zap` is asked about."""
+"""The ZAP domain in requests to `runtime.zap`."""
 
-# Plain numbers: pyzmq's are enums, whose arithmetic costs more than the calls they go into.
+# Plain integers: arithmetic on pyzmq's enums costs more than the calls that use it.
 _NOBLOCK, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK) | int(zmq.SNDMORE)
 _POLLIN, _POLLOUT = int(zmq.POLLIN), int(zmq.POLLOUT)
 
@@ -43,7 +43,7 @@ Context = zmq.Context["zmq.Socket[bytes]"]
 
 
 class Curve(msgspec.Struct, frozen=True):
-    """Keys in Z85. ``hub`` is the public key of whom one connects to; empty for the side that is connected to."""
+    """CURVE keys in Z85. ``hub`` is the hub's public key for a client, and empty for the hub itself."""
 
     public: str
     secret: str
@@ -54,9 +54,9 @@ class Curve(msgspec.Struct, frozen=True):
 
 
 class Socket:
-    """A ZeroMQ socket inside `open_socket`. One task may receive and any number may send.
+    """A ZeroMQ socket, made by `open_socket`. One task may receive; any number of tasks may send.
 
-    ``signed``: peers have to show a key, and `receive_signed` tells which.
+    With ``signed``, peers authenticate by CURVE, and `receive_signed` returns their public keys.
     """
 
     def __init__(self, raw: "zmq.Socket[bytes]", *, signed: bool = False) -> None:
@@ -67,11 +67,11 @@ class Socket:
         self._burst = 0
 
     async def receive(self) -> list[bytes]:
-        """The next message's frames. Cancelling loses nothing: frames are taken only when they can be returned."""
+        """Returns the frames of the next message. A cancelled call loses no message."""
         return (await self._receive(self._take))[1]
 
     async def receive_signed(self) -> tuple[str | None, list[bytes]]:
-        """The next message with the public key under which its connection was made; ``None`` without CURVE."""
+        """Returns the public key of the connection (``None`` without CURVE) and the frames of the next message."""
         return await self._receive(self._take_signed if self.signed else self._take)
 
     def _take(self) -> tuple[str | None, list[bytes]]:
@@ -97,18 +97,22 @@ class Socket:
                 self._burst += 1
                 if self._burst >= BURST:
                     self._burst = 0
-                    await cancel_shielded_checkpoint()  # a message in hand cannot be cancelled away
+                    await cancel_shielded_checkpoint()  # shielded: cancellation would lose the message
                 return taken
 
     async def send(self, frames: Sequence[bytes]) -> None:
-        """Queues one message, waiting while the peer's queue is full."""
+        """Queues one message. Waits while the peer's queue is full."""
         await checkpoint_if_cancelled()
         while not self.send_nowait(frames):
             await self._wait_writable()
 
     def send_nowait(self, frames: Sequence[bytes]) -> bool:
-        """Queues one message if there is room now. Raises `zmq.ZMQError` (EHOSTUNREACH) for a ROUTER's gone peer."""
-        try:  # ZeroMQ takes all frames of a message or none: only the first can find the queue full
+        """Queues one message if there is room; returns whether there was.
+
+        Raises:
+            zmq.ZMQError: EHOSTUNREACH, for a ROUTER's disconnected peer.
+        """
+        try:  # ZeroMQ takes all frames of a message or none: only the first one can raise Again
             for frame in frames[:-1]:
                 self.raw.send(frame, _MORE)
             self.raw.send(frames[-1], _NOBLOCK)
@@ -118,21 +122,21 @@ class Socket:
         return True
 
     def connect(self, endpoint: str) -> None:
-        """Connects one that was opened unconnected. Raises `OSError` naming the endpoint."""
+        """Connects a socket that was opened unconnected. Raises `OSError` with the endpoint."""
         with _opening(endpoint):
             if "[" in endpoint:
                 self.raw.setsockopt(zmq.IPV6, 1)
             self.raw.connect(endpoint)
 
     def bind_again(self, endpoint: str) -> None:
-        """Listens here too; existing connections stay. For a Unix socket whose file somebody removed, its own
-        endpoint is another one. Raises `OSError` naming the endpoint."""
+        """Binds to a further endpoint; existing connections stay. The endpoint of a Unix socket may be bound again
+        after its file was removed. Raises `OSError` with the endpoint."""
         with _opening(endpoint):
             self.raw.bind(endpoint)
 
     @property
     def address(self) -> str:
-        """Where it is bound, with the port that was picked where it said 0."""
+        """The bound endpoint; if the given port was 0, with the port that the system chose."""
         return self.raw.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
 
     async def _wait_readable(self) -> None:
@@ -154,7 +158,7 @@ class Socket:
             self._writable.set()
 
     async def pump(self) -> None:
-        """Wakes readers and writers; must run for any of them to get on."""
+        """Wakes waiting readers and writers until cancelled. They wait forever unless a task runs it."""
         descriptor = self.raw.getsockopt(zmq.FD)
         assert isinstance(descriptor, int)
         while True:
@@ -172,7 +176,7 @@ def _opening(endpoint: str) -> Generator[None]:
 
 @asynccontextmanager
 async def background() -> AsyncGenerator[anyio.abc.TaskGroup]:
-    """A task group that is cancelled when the block ends; the block's own exception comes out as it is."""
+    """A task group that is cancelled when the block ends. An exception of the block is raised without a group."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         try:
@@ -194,13 +198,13 @@ async def open_socket(
     curve: Curve | None = None,
     context: Context | None = None,
 ) -> AsyncGenerator[Socket]:
-    """Opens a bound or connected socket; leaving closes it.
+    """Opens a bound or connected socket and closes it on exit.
 
-    With `curve`, all is encrypted and both sides know each other's keys; whose keys a bound socket takes is asked of
-    `runtime.zap` in its context, and without an answer it takes none.
+    With `curve` the traffic is encrypted and both sides authenticate. For a bound socket, `runtime.zap` in the same
+    context decides which keys may connect; without it, none may.
 
     Raises:
-        OSError: the endpoint is in use or cannot be had; the text names it.
+        OSError: the endpoint is in use or not available; the text names it.
     """
     raw = (context or cast("Context", zmq.Context.instance())).socket(kind)
     try:
@@ -241,4 +245,4 @@ def _encrypt(raw: "zmq.Socket[bytes]", curve: Curve) -> None:
     raw.setsockopt(zmq.CURVE_SERVER, 1)
     raw.setsockopt(zmq.BACKLOG, BACKLOG)
     raw.setsockopt_string(zmq.ZAP_DOMAIN, DOMAIN)
-    raw.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # else a hub whose `zap` failed would let everybody in
+    raw.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # else a hub without a working ZAP handler admits all keys

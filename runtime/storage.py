@@ -1,4 +1,4 @@
-"""A full disk: how it is told from other failures, how long work waits for space instead of failing, and who waits."""
+"""Handling of a full disk: recognises the error, retries until there is space, and tracks the waits of a process."""
 
 import errno
 import logging
@@ -16,33 +16,33 @@ T = TypeVar("T")
 log = logging.getLogger("selu.storage")
 
 STORAGE_SECONDS = 600.0
-"""How long to wait for a person to make space. Longer than the supervisor remembers deaths, so that a run whose disk is
-full for hours is never given up for it."""
+"""How long to wait until a person makes space. As long as the supervisor's restart window, so that the restarts of a
+run with a full disk never use up its restart budget."""
 RETRY_SECONDS = 0.2
 STORAGE_FULL = "storage_full"
 """The gauge of a `Health` that is 1 while that process cannot write."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WORDS = "No space left on device"
-"""What libraries say that raise errors of their own."""
+"""The text in errors of libraries that do not raise `OSError`."""
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether something failed because there is no room for it."""
+    """Returns whether an error means that the disk, a quota or the file size limit is exhausted."""
     if isinstance(error, StorageFull) or (isinstance(error, OSError) and error.errno in _FULL):
         return True
     return _WORDS in str(error)
 
 
 class Waited(NamedTuple):
-    """How long this process could not write, and the first reason for it."""
+    """How long this process could not write, in seconds, and the first error."""
 
     seconds: float
     why: str
 
 
 class Waits:
-    """The waits for space of one process, as one: it begins with the first and is over when none is left."""
+    """Tracks the waits for space of one process. Overlapping waits count as one. True in a condition during a wait."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -56,7 +56,7 @@ class Waits:
 
     @contextmanager
     def one(self, why: str) -> Generator[None]:
-        """Somebody waits for as long as the context lasts."""
+        """Counts a wait for the duration of the context."""
         if not self._waiting:
             self._since, self._why = self._clock(), why
             log.error("waiting for space: %s", why)
@@ -70,26 +70,26 @@ class Waits:
                 log.warning("no longer waiting for space, after %.1f s", self._over[-1].seconds)
 
     def take_over(self) -> list[Waited]:
-        """Those that are over and were not yet taken."""
+        """Returns the finished waits since the last call."""
         over, self._over = self._over, []
         return over
 
 
 HERE = Waits()
-"""This process's."""
+"""The tracker of this process."""
 
 
 async def when_there_is_room(
     attempt: Callable[[], Awaitable[T]], *, seconds: float = STORAGE_SECONDS, own: bool = True
 ) -> T:
-    """The attempt's result, tried again for as long as it fails for lack of space.
+    """Calls `attempt` until it does not fail for lack of space, and returns its result.
 
-    `own` says whether this process is the one that writes: then its heartbeats say that it waits. The hub says so
-    itself when it cannot write what others ask it to.
+    `own` is True if this process itself writes to the disk: its heartbeats then report the wait. For writes by the hub
+    it is False, because the hub reports its full disk itself.
 
     Raises:
-        StorageFull, OSError: still so after `seconds`.
-        Exception: whatever else the attempt failed with.
+        StorageFull, OSError: there was no space for `seconds`.
+        Exception: any other error of the attempt, at once.
     """
     deadline = anyio.current_time() + seconds
     try:

@@ -1,4 +1,4 @@
-"""Reading the mesh: a subscription sees everything from a place on; a consumer shares a topic with its group."""
+"""Readers of durable topics: a subscription gets all messages; a consumer shares a topic with its group."""
 
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -17,15 +17,15 @@ from runtime.link import Link
 from runtime.storage import when_there_is_room
 
 POLL_SECONDS = 5.0
-"""How long the hub may hold back the answer to one read before it is asked again."""
+"""How long the hub may delay the answer to one read (long poll) before the client asks again."""
 REPLY_SECONDS = 60.0
-"""How long to go without any answer from the hub, its restart included, before giving up."""
+"""How long a request waits for the hub's answer, including a restart of the hub."""
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """One message as it arrived. ``offset`` is its place in the log, over all topics; 0 for a live message.
+    """One received message. ``offset`` is its position in the log, over all topics; 0 for a live message.
 
-    ``redelivered`` says that a group member had it before and did not finish it.
+    ``redelivered`` is True if a member of the group was given the message before and did not acknowledge it.
     """
 
     topic: str
@@ -38,7 +38,11 @@ class Delivery(msgspec.Struct, frozen=True):
     acknowledge: Callable[[], Awaitable[None]] | None = None
 
     async def ack(self) -> None:
-        """Tells the hub that the group is done with this message; returns once that is on disk."""
+        """Acknowledges the message for the whole group; returns once that is on disk.
+
+        Raises:
+            RuntimeError: the message was not delivered to a consumer group.
+        """
         if self.acknowledge is None:
             raise RuntimeError(f"{self.topic} at {self.offset} was not delivered to a consumer group: nothing to ack")
         await self.acknowledge()
@@ -47,10 +51,10 @@ class Delivery(msgspec.Struct, frozen=True):
 def delivery(
     data: bytes, offset: int, *, redelivered: bool = False, acknowledge: Callable[[], Awaitable[None]] | None = None
 ) -> Delivery:
-    """Opens an envelope.
+    """Decodes an envelope.
 
     Raises:
-        ProtocolError: it cannot be read; the text names the offset. It stays in the log for a newer reader.
+        ProtocolError: it cannot be decoded; the text names the offset. It stays in the log for a newer reader.
     """
     try:
         e = unseal(data)
@@ -60,7 +64,7 @@ def delivery(
 
 
 class Subscription:
-    """An endless iterator over durable topics in the order of the log. Reading slowly only makes it lag."""
+    """An endless iterator over durable topics in the order of the log. A slow reader lags and loses nothing."""
 
     def __init__(self, link: Link, topics: tuple[str, ...], after: int) -> None:
         self._link = link
@@ -77,9 +81,9 @@ class Subscription:
         return self._ready.popleft()
 
     async def past(self) -> AsyncGenerator[Delivery]:
-        """What the log holds when this is called, and then an end: a fold that has read it has caught up.
+        """Yields the messages that the log holds when the iteration starts, and then ends.
 
-        Iterating over the subscription goes on from there.
+        A fold uses it to catch up. Iterating over the subscription afterwards continues with the next message.
         """
         tail = await self._fetch(0.0)
         while self._ready or self._after < tail:
@@ -89,7 +93,7 @@ class Subscription:
                 await self._fetch(0.0)
 
     async def _fetch(self, wait: float) -> int:
-        """Reads on; returns the newest offset of the log."""
+        """Reads the next messages into the buffer; returns the newest offset of the log."""
         command = c.Fetch(topics=self._topics, after=self._after, wait=wait)
         reply, payload = await self._link.request(command, timeout=REPLY_SECONDS)
         assert isinstance(reply, c.Batch)
@@ -100,9 +104,9 @@ class Subscription:
 
 
 class Consumption:
-    """An iterator over one topic's messages that no other member of the group holds.
+    """An iterator over the messages of one topic that the hub leases to this member of the group.
 
-    At most `max_in_flight` are held unacknowledged: the next is asked for when one is acknowledged.
+    At most `max_in_flight` are unacknowledged at a time; the iterator then waits for an acknowledgement.
     """
 
     def __init__(self, link: Link, topic: str, group: str, start: int, max_in_flight: int, until: int | None) -> None:
@@ -143,6 +147,7 @@ class Consumption:
         return self._ready.popleft()
 
     async def acknowledge(self, offset: int) -> None:
+        """Acknowledges a message for the group; returns once that is on disk. Waits while the disk is full."""
         crash.at("acknowledge", self._topic, "before")
         command = c.Acknowledge(group=self._group, topic=self._topic, offsets=(offset,))
         await when_there_is_room(partial(self._link.request, command, timeout=REPLY_SECONDS), own=False)
@@ -151,7 +156,7 @@ class Consumption:
         self._freed.set()
 
     async def release(self) -> None:
-        """Gives back what was not acknowledged."""
+        """Returns all unacknowledged leases to the hub."""
         if self._held:
             held, self._held = tuple(sorted(self._held)), set()
             await self._link.send(c.Release(group=self._group, topic=self._topic, offsets=held))
@@ -163,7 +168,7 @@ class Consumption:
 
 
 class _Acknowledge:
-    """A delivery's way back to the consumer that got it."""
+    """Acknowledges one offset through the consumer that received it."""
 
     def __init__(self, consumption: Consumption, offset: int) -> None:
         self._consumption = consumption

@@ -1,7 +1,7 @@
-"""Keeps child processes alive: each in its own process group with its own log file, started again within a budget.
+"""Supervises child processes: each has its own process group and log file, and is restarted within a budget.
 
-`supervise` is a context: leaving it, however that happens, leaves nothing running. What a child's death means is for
-the `on_exit` callback to say.
+`supervise` is a context manager; when it exits, for any reason, no child is running. The `on_exit` callback decides
+what the end of a child means for the run.
 """
 
 import os
@@ -22,24 +22,24 @@ from runtime.signals import send
 from runtime.storage import is_full
 
 WINDOW_SECONDS = 600.0
-"""Deaths longer ago than this no longer count against the budget."""
+"""Failures longer ago than this no longer count against the restart budget."""
 BACKOFF_SECONDS = (0.1, 5.0)
-"""The wait before the first restart, doubled for each further one in a row up to the second figure."""
+"""The wait before the first restart, and the longest wait: each further restart in a row doubles it."""
 STEADY_SECONDS = 10.0
-"""A child that lived so long did not die of its start: the wait begins at the first figure again."""
+"""After a child has run for so long, its next failure starts again at the shortest wait."""
 KILLED_SECONDS = 2.0
-"""How long a killed process may take to be gone."""
+"""How long to wait for the end of a killed process."""
 TAIL_LINES, TAIL_BYTES = 12, 8192
-"""How much of a dead child's log is shown."""
+"""How much of a failed child's log is shown."""
 
 HOPELESS = 78
-"""Exit code (EX_CONFIG) of a child that would fail in the same way if it were started again."""
+"""Exit code (EX_CONFIG) of a child that must not be restarted: it would fail in the same way."""
 
 State = Literal["starting", "running", "waiting", "ended", "given up", "stopped"]
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """One process to keep. `stage` orders the end: higher stages are stopped first, each with its own `grace`."""
+    """A process to supervise. Higher `stage` values are stopped first. `grace` is the time from SIGTERM to SIGKILL."""
 
     instance: str
     argv: Sequence[str]
@@ -49,11 +49,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Exit(msgspec.Struct, frozen=True, kw_only=True):
-    """A child ended without being asked to.
+    """A child ended, and the supervisor had not stopped it.
 
-    ``code`` or ``signal`` (its name) says how; neither where it could not be started. ``tail`` are the last lines of
-    its log since it was started. ``again_in`` is the wait in seconds before it is started again; ``None`` when it is
-    not: it ended by itself with code 0, it is hopeless, or its budget is spent.
+    ``code`` or ``signal`` (its name) is the exit status; both are ``None`` if the child could not be started. ``tail``
+    are the last lines of its log since its start. ``again_in`` is the wait in seconds before the restart. It is
+    ``None`` if there is no restart: the code was 0 or `HOPELESS`, or the restart budget is spent.
     """
 
     instance: str
@@ -89,7 +89,7 @@ class _Child:
 
 
 class Supervisor:
-    """Made by `supervise`. All methods belong to its event loop."""
+    """Made by `supervise`. Its methods must be called from the event loop it was made in."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Supervisor:
         self._on_exit = on_exit
         self._window = window
         self._backoff = backoff
-        # Children only ever read from it: what they wait for is its end.
+        # Nothing is ever written to the pipe: children wait for its end of file.
         self._lifeline, self._held = os.pipe()
         self._pass_fds = (self._lifeline, *pass_fds)
         self._children: dict[str, _Child] = {}
@@ -125,23 +125,24 @@ class Supervisor:
 
     @property
     def states(self) -> dict[str, State]:
+        """The state of each child by instance."""
         return {name: child.state for name, child in self._children.items()}
 
     @property
     def restarts(self) -> dict[str, int]:
-        """How often each child was started again."""
+        """The number of restarts of each child."""
         return {name: child.restarts for name, child in self._children.items()}
 
     @property
     def forced(self) -> list[str]:
-        """The children that did not end within their grace and were killed."""
+        """The children that were killed because they did not end within their grace."""
         return [name for name, child in self._children.items() if child.forced]
 
     async def start(self, spec: Spec) -> None:
-        """Starts a child and keeps it until `stop`. Returns once it was spawned, or could not be.
+        """Starts a child and supervises it until `stop`. Returns after the first attempt to spawn it.
 
         Raises:
-            ValueError: an instance of that name is already kept.
+            ValueError: a child with this instance name is already supervised.
         """
         if spec.instance in self._children:
             raise ValueError(f"{spec.instance} is already supervised")
@@ -150,9 +151,9 @@ class Supervisor:
         await child.spawned.wait()
 
     async def stop(self) -> None:
-        """Ends all children, stage after stage: SIGTERM, the grace, then SIGKILL to what is left of their groups.
+        """Stops all children, one stage after the other: SIGTERM, the grace, then SIGKILL to their process groups.
 
-        Takes at most the sum over the stages of their longest grace and `KILLED_SECONDS`. Shielded from cancellation.
+        Takes at most the sum over the stages of the longest grace plus `KILLED_SECONDS`. Shielded from cancellation.
         """
         with anyio.CancelScope(shield=True):
             for stage in sorted({child.spec.stage for child in self._children.values()}, reverse=True):
@@ -166,12 +167,13 @@ class Supervisor:
                     child.scope.cancel()
 
     def kill(self) -> None:
-        """Kills every child's group at once."""
+        """Kills the process groups of all children at once."""
         for child in self._children.values():
             child.stopping.set()
             _kill_group(child.pid)
 
     def release(self) -> None:
+        """Closes the launcher's pipe: children that still run then end by `runtime.lifeline`."""
         os.close(self._lifeline)
         os.close(self._held)
 
@@ -197,7 +199,7 @@ class Supervisor:
             child.gone.set()
 
     async def _live(self, child: _Child) -> Exit | None:
-        """One life of a child, from start to end; ``None`` when it was asked to end."""
+        """Starts a child and waits for its end. Returns ``None`` if the supervisor stopped it."""
         log_file = self._logs / f"{child.spec.instance}.log"
         start_of_log = log_file.stat().st_size if log_file.exists() else 0
         since = time.monotonic()
@@ -231,7 +233,7 @@ class Supervisor:
             )
 
     async def _run(self, child: _Child, process: anyio.abc.Process) -> int:
-        """Waits for the child's end, its own or the one asked for; afterwards nothing of its group is left."""
+        """Waits until the child ends, by itself or through `stop`, then kills the rest of its process group."""
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._end_when_asked, child, process)
@@ -245,7 +247,7 @@ class Supervisor:
 
     async def _end_when_asked(self, child: _Child, process: anyio.abc.Process) -> None:
         await child.stopping.wait()
-        # Only the leader is asked: it knows in which order what it started has to end.
+        # SIGTERM goes to the group's leader only: it knows in which order its own children have to end.
         send(process, signal.SIGTERM)
         await anyio.sleep(child.spec.grace)
         child.forced = True
@@ -286,10 +288,11 @@ async def supervise(
     window: float = WINDOW_SECONDS,
     backoff: tuple[float, float] = BACKOFF_SECONDS,
 ) -> AsyncGenerator[Supervisor]:
-    """A supervisor whose children write their output to ``logs/<instance>.log`` and inherit `pass_fds`.
+    """Yields a supervisor whose children write their output to ``logs/<instance>.log`` and inherit `pass_fds`.
 
-    A child that dies is started again after a backoff, at most `restarts` times within `window` seconds, unless it
-    ended with code 0 or `HOPELESS`. `on_exit` hears of each such end. Leaving the context stops what still runs.
+    A child that fails is restarted after a backoff, at most `restarts` times within `window` seconds, unless its exit
+    code is `HOPELESS`. `on_exit` is called with each end of a child that the supervisor did not stop. Leaving the
+    context stops all children.
     """
     async with anyio.create_task_group() as tasks:
         supervisor = Supervisor(
@@ -303,7 +306,7 @@ async def supervise(
 
 
 def _log(file: Path, instance: str) -> BinaryIO:
-    """The child's log with a line about its start. On a full disk a child is started without either."""
+    """Opens the child's log and writes a line about its start. On a full disk the output goes to the null device."""
     try:
         log = file.open("ab", buffering=0)
     except OSError as error:
@@ -329,7 +332,7 @@ def _signal_name(number: int) -> str:
 
 
 def _tail(file: Path, start: int) -> tuple[str, ...]:
-    """The last lines written to a log since byte `start`, without the supervisor's own."""
+    """Returns the last lines written to a log since byte `start`, without the supervisor's own lines."""
     try:
         with file.open("rb") as log:
             size = log.seek(0, os.SEEK_END)

@@ -1,6 +1,6 @@
-"""Text files that a person wrote, from any editor: UTF-8 with or without a byte order mark, any line ends.
+"""Reads text files from any editor: UTF-8 with or without a byte order mark, and any line ends.
 
-Every error is a `TextError` that names the file, the line where there is one, and what to do.
+Invalid content raises a `TextError` that names the file, the line if known, and the remedy.
 """
 
 import codecs
@@ -15,20 +15,20 @@ _OTHER_MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
-"""The longer marks first: UTF-32's begins with UTF-16's."""
+"""Byte order marks. UTF-32 is tested first, because its mark begins with that of UTF-16."""
 
 _PLACE = re.compile(r"\s*\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
 
 _SHOWN = 120
-"""The most characters of a line that are shown."""
+"""Number of characters of a faulty line that are shown."""
 
 
 class TextError(ValueError):
-    """A file that is not the text it should be. The message names the file, the place and what to do."""
+    """A file has invalid content. The message names the file, the line and the remedy."""
 
 
 def read_text(file: Path) -> str:
-    """The text of a file: without a byte order mark, every line end a newline.
+    """Returns the text of a file without a byte order mark, and with newlines as line ends.
 
     Raises:
         TextError: it is not text in UTF-8.
@@ -38,10 +38,10 @@ def read_text(file: Path) -> str:
 
 
 def decode_text(data: bytes, name: str) -> str:
-    """The text in the bytes of the file with this name. Raises `TextError` where they are not text in UTF-8."""
+    """Decodes the bytes of a file; `name` is for errors. Raises `TextError` if they are not text in UTF-8."""
     found = next((encoding for mark, encoding in _OTHER_MARKS if data.startswith(mark)), None)
     if found is None and len(data) >= 4 and data[:2].count(0) == data[2:4].count(0) == 1:
-        found = "UTF-16"  # without a mark: of each ASCII character one byte is zero
+        found = "UTF-16"  # without a mark: one byte of each ASCII character is zero
     if found is not None:
         raise TextError(f"{name} is in {found}: save it as UTF-8")
     try:
@@ -59,7 +59,7 @@ def decode_text(data: bytes, name: str) -> str:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether a text can be written in UTF-8. One that Python made of a name or an argument in other bytes cannot."""
+    """Returns whether a text can be encoded in UTF-8. File names and arguments with other bytes cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -68,19 +68,19 @@ def is_utf8(text: str) -> bool:
 
 
 def read_toml(file: Path) -> dict[str, Any]:
-    """The tables of a TOML file. Raises as `read_text` does, and `TextError` where the text is not TOML."""
+    """Reads a TOML file. Raises as `read_text` does, and `TextError` if the text is not TOML."""
     return parse_toml(read_text(file), str(file))
 
 
 def parse_toml(text: str, name: str, *, secret: bool = False) -> dict[str, Any]:
-    """The tables of a TOML text from the file with this name. Raises `TextError`, which shows nothing of a `secret`."""
+    """Parses TOML; `name` is the file, for errors. Raises `TextError`; with `secret` it shows nothing of the text."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TextError(_toml_error("" if secret else text, name, str(error))) from None
     except RecursionError:
         raise TextError(f"{name}: not TOML that can be read: it is nested too deeply") from None
-    except ValueError:  # what Python says of whole numbers with thousands of digits
+    except ValueError:  # Python's limit on the digits of an integer
         raise TextError(f"{name}: not TOML that can be read: it has a number with too many digits") from None
 
 
@@ -98,7 +98,7 @@ def _toml_error(text: str, name: str, said: str) -> str:
 
 
 def _hint(line: str, what: str) -> str:
-    """What is usually wrong with such a line."""
+    """Returns the usual cause of such an error, or an empty text."""
     if "escape" in what.lower() or "hex value" in what.lower():
         return " (in double quotes a backslash begins an escape: write such text in single quotes)"
     if "Invalid value" in what and "=" in line:

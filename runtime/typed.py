@@ -1,4 +1,4 @@
-"""Types of settings: values that a person types, read as the type takes them, and what a type says of itself.
+"""Types of settings: converts typed text to a setting's type, and describes the type in words.
 
 The type of a setting carries the setting's text and unit (`doc`). Errors, comments and pages are made from them.
 """
@@ -15,10 +15,10 @@ from typing import Any, cast
 import msgspec
 
 LISTED = {"listed": True}
-"""`msgspec.Meta.extra` of a text that is a list written with commas: a TOML list may stand for it."""
+"""`msgspec.Meta.extra` of a text that is a comma-separated list; a TOML list is accepted as well."""
 
 UNIT = "x-unit"
-"""The key of a unit in a JSON Schema. JSON Schema has none of its own, and lets "x-" keys pass."""
+"""The key of a unit in a JSON Schema, which has no standard key for units and allows "x-" keys."""
 
 _WORDS = {"yes": True, "on": True, "true": True, "1": True, "no": False, "off": False, "false": False, "0": False}
 _SENTENCE_END = re.compile(r"(?<=[.!?]) (?=[A-Z0-9\"])")
@@ -26,21 +26,21 @@ _ITEM = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,]*?)\s*(?:,|$)""")
 
 
 class NotAllowedError(ValueError):
-    """No reading of a text, or not the value itself, is what the type takes."""
+    """The type does not accept the value, or any interpretation of the text."""
 
 
 @typing.runtime_checkable
 class TypedTables(typing.Protocol):
-    """A struct with a free table whose keys take other types under other settings."""
+    """A struct with a free table whose keys' types depend on other settings."""
 
     def table_type(self, field: str) -> type[msgspec.Struct] | None:
-        """The struct whose fields say what the keys of the table take; None where that is not known."""
+        """Returns the struct whose fields define the types of the table's keys, or None if they are unknown."""
         ...
 
 
 def read(text: str, kind: Any) -> Any:
-    """The text as the type takes it: a TOML value where the type takes that, "5" for a text, yes for true or false,
-    1e3 for an integer, and words with commas for a list. Raises NotAllowedError."""
+    """Converts a text to a type: a TOML value if the type accepts that; also "5" as text, yes and no as booleans, 1e3
+    as an integer, and comma-separated words as a list. Raises NotAllowedError."""
     for candidate in _readings(text, kind):
         with suppress(NotAllowedError):
             return check(candidate, kind)
@@ -48,7 +48,7 @@ def read(text: str, kind: Any) -> Any:
 
 
 def check(value: Any, kind: Any) -> Any:
-    """A value that is typed already, as the type has it. Raises NotAllowedError."""
+    """Validates a value and converts it to the type. Raises NotAllowedError."""
     try:
         converted = msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
@@ -59,24 +59,24 @@ def check(value: Any, kind: Any) -> Any:
 
 
 def parsed(text: str) -> Any:
-    """The text as a TOML value, or itself where it is none."""
+    """Parses a text as a TOML value; returns the text itself if it is not one."""
     try:
         table = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # no TOML, a number with thousands of digits, brackets in brackets
+    except (ValueError, RecursionError):  # not TOML, too many digits, or too deeply nested
         return str(text)
-    # A newline inside the text could otherwise say more than one thing.
+    # A newline in the text could define further keys.
     return table["value"] if len(table) == 1 else str(text)
 
 
 def joined(value: Any, kind: Any) -> Any:
-    """A list for a text that is a list with commas, as that text; any other value as it is."""
+    """Converts a list to comma-separated text if the type is such a text; returns other values unchanged."""
     if isinstance(value, list) and _is_listed(kind):
         return ", ".join(map(str, cast("list[Any]", value)))
     return cast(Any, value)
 
 
 def _readings(text: str, kind: Any) -> Iterator[Any]:
-    """What the text may mean, the likeliest first."""
+    """Yields the possible interpretations of a text, the most likely first."""
     value = parsed(text)
     bracketed = len(text) > 1 and text[0] == "[" and text[-1] == "]"
     if bracketed and isinstance(value, str) and _is_listed(kind):
@@ -101,7 +101,7 @@ def _readings(text: str, kind: Any) -> Iterator[Any]:
 
 
 def _items(text: str) -> list[str]:
-    """The parts of a list that is written with commas; those in quotation marks are kept whole."""
+    """Splits a comma-separated list. Quoted items may contain commas."""
     return [found[1] for found in _ITEM.finditer(text) if found[1]]
 
 
@@ -132,15 +132,15 @@ def _is_listed(kind: Any) -> bool:
 
 
 def doc(description: str, *, unit: str = "") -> msgspec.Meta:
-    """The text and the unit of a setting, for its type: ``rank: Annotated[int, doc("Rank of the adapter.")]``.
+    """Attaches a text and a unit to a setting's type: ``rank: Annotated[int, doc("Rank of the adapter.")]``.
 
-    `msgspec.json.schema` writes both into the JSON Schema. The first sentence says what the setting is, for errors.
+    `msgspec.json.schema` writes both into the JSON Schema. Errors show the first sentence.
     """
     return msgspec.Meta(description=description, extra_json_schema={UNIT: unit} if unit else None)
 
 
 def text_of(kind: Any) -> str:
-    """The text that `doc` gave a type; of a struct without one, the first paragraph of its docstring; else empty."""
+    """Returns the text from `doc`; for a struct without one, the first paragraph of its docstring; else empty."""
     said = _schema(kind).get("description")
     if said is None and isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         said = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
@@ -148,23 +148,23 @@ def text_of(kind: Any) -> str:
 
 
 def summary(name: str, kind: Any) -> str:
-    """The first sentence of a setting's text, to be put behind an error; empty where it has no text."""
+    """Returns the first sentence of a setting's text, to append to an error; empty without a text."""
     text = text_of(kind)
     return f". {name}: {_SENTENCE_END.split(text, maxsplit=1)[0]}" if text else ""
 
 
 def unit_of(kind: Any) -> str:
-    """The unit that `doc` gave a type; empty where it has none."""
+    """Returns the unit from `doc`, or an empty text."""
     return _schema(kind).get(UNIT, "")
 
 
 def without_meta(kind: Any) -> Any:
-    """The type without its text, bounds and unit."""
+    """Returns the type without text, bounds and unit."""
     return typing.get_args(kind)[0] if typing.get_origin(kind) is typing.Annotated else kind
 
 
 def _schema(kind: Any) -> Mapping[str, str]:
-    """What a type adds to its JSON Schema."""
+    """Returns the entries that a type adds to its JSON Schema."""
     if typing.get_origin(kind) is not typing.Annotated:
         return {}
     info = msgspec.inspect.type_info(kind)
@@ -220,18 +220,18 @@ def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
 
 
 def key(name: str) -> str:
-    """A key in TOML."""
+    """Returns a TOML key, quoted if necessary."""
     bare = name.isascii() and name.replace("_", "").replace("-", "").isalnum()
     return name if bare else toml(name)
 
 
 def toml(value: Any) -> str:
-    """One value in TOML. What TOML cannot say (a date from a file, in an error) is shown as Python would."""
+    """Returns a value as TOML. Other types (a date from a file, in an error) are shown by `str`."""
     match value:
         case bool():
             return "true" if value else "false"
         case str():
-            # A JSON text is a TOML text, but for DEL, which TOML wants escaped too.
+            # A JSON string is a TOML string, except that TOML requires DEL to be escaped.
             return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         case float() if math.isnan(value) or math.isinf(value):
             return f"{value}"

@@ -1,4 +1,4 @@
-"""Blobs on their way in, piece by piece into a file, each bounded by the size it announced."""
+"""Uploads of blobs: pieces are appended to a temporary file, up to the announced size."""
 
 import hashlib
 from contextlib import suppress
@@ -15,7 +15,7 @@ from protocols.errors import Busy, DecodeError, ProtocolError
 from runtime.blobs import BlobStore
 
 AT_ONCE = 16
-"""Unfinished uploads of one session."""
+"""Upper limit of unfinished uploads of one session."""
 
 Owner = tuple[bytes, str]
 """A session and a digest."""
@@ -30,22 +30,22 @@ class _Upload(msgspec.Struct):
 
 
 class Uploads:
-    """Gathers pieces into blobs. A session that leaves takes its unfinished ones with it."""
+    """Assembles pieces into blobs. The unfinished uploads of an ended session are deleted."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
         self._open: dict[Owner, _Upload] = {}
 
     async def put(self, session: bytes, command: PutBlob, piece: bytes) -> None:
-        """Takes the next piece; the last one is checked and the blob stored.
+        """Appends the next piece. After the last one, verifies the digest and stores the blob.
 
         Raises:
-            DecodeError: a piece out of place, too many bytes, or a digest that does not match.
-            Busy: too many unfinished uploads.
-            StorageFull, StorageFailed: it cannot be written.
+            DecodeError: a piece is out of order, there are too many bytes, or the digest does not match.
+            Busy: the session has too many unfinished uploads.
+            StorageFull, StorageFailed: the blob cannot be written.
         """
         owner = (session, command.digest)
-        if command.at == 0 and len(piece) == command.size:  # whole: nothing that comes beside it can be in its way
+        if command.at == 0 and len(piece) == command.size:  # the whole blob in one piece: needs no upload state
             if digest_of(piece) != command.digest:
                 raise DecodeError(f"blob {command.digest[:12]}: the {command.size} bytes have another digest")
             await anyio.to_thread.run_sync(self._blobs.put, piece)
@@ -79,6 +79,7 @@ class Uploads:
             self._open.pop(owner, None)
 
     def drop(self, session: bytes) -> None:
+        """Deletes the unfinished uploads of a session."""
         for owner in [owner for owner in self._open if owner[0] == session]:
             self._end(owner)
 

@@ -1,18 +1,18 @@
-"""The name of the user, for libraries that want one."""
+"""A user name for libraries that need one."""
 
 import getpass
 import os
 
 
 def user_variables() -> dict[str, str]:
-    """What the environment needs beside its own so that the user has a name.
+    """Returns environment variables that name the user, if the system has no name for it; else none.
 
-    A container's user id may be in no /etc/passwd. Libraries that name folders after the user (PyTorch's compiler
-    caches) then fail at their import.
+    A container's user id may be missing from /etc/passwd. Libraries that name folders after the user (PyTorch's
+    compiler caches) then fail at import.
     """
     try:
         getpass.getuser()
-    except (KeyError, OSError, ImportError):  # which of them depends on the version of Python
+    except (KeyError, OSError, ImportError):  # the type depends on the version of Python
         name = f"uid-{os.getuid()}"
         return {"USER": name, "LOGNAME": name}
     return {}

@@ -1,6 +1,6 @@
-"""A few pages over HTTP/1.1, for machines that watch: GET only, one answer a connection, everything bounded.
+"""A minimal HTTP/1.1 server for monitoring: GET only, one response per connection, with limits on size and time.
 
-It is no web server: it has no TLS, so what leaves the machine belongs behind something that has.
+It has no TLS. If other machines read the pages, put it behind a proxy with TLS.
 """
 
 import hmac
@@ -22,13 +22,13 @@ from runtime.settings import SettingsError
 from runtime.text import TextError, decode_text
 
 REQUEST_SECONDS = 5.0
-"""How long a client may take to ask, and to take its answer."""
+"""Time limit for a client's request and its response together."""
 HEAD_BYTES = 8192
-"""The most bytes of a request's head; a body is not read."""
+"""Size limit of a request's head. Bodies are not read."""
 CONNECTIONS = 32
-"""Clients at once; more are turned away, so that they cannot use up this process's descriptors."""
+"""Limit of concurrent clients; further ones are disconnected, to keep this process's descriptors free."""
 TOKEN_CHARS = 16
-"""The fewest characters of a token."""
+"""The minimum length of a token."""
 
 _HOST = re.compile(r":\d*$")
 
@@ -36,21 +36,23 @@ log = logging.getLogger("selu.web")
 
 
 class Page(msgspec.Struct, frozen=True):
+    """A response: body, content type and status."""
+
     body: str
     content_type: str = "text/plain; charset=utf-8"
     status: HTTPStatus = HTTPStatus.OK
 
 
 Pages = Mapping[str, Callable[[], Awaitable[Page]]]
-"""Pages by path. Each answers within seconds."""
+"""Page functions by path. Each must return within `REQUEST_SECONDS`."""
 
 
 def read_token(host: str, file: str) -> str | None:
-    """The token that requests must bear, None where they need none.
+    """Reads the bearer token that requests must have; None if they need none.
 
     Raises:
-        SettingsError: there is no such host, other machines could ask without a token, or it lies where others can read
-            it.
+        SettingsError: the host is invalid, other machines could send requests without a token, or the token file is
+            missing, invalid or readable by other users.
     """
     try:
         host = to_listen(host)
@@ -88,10 +90,10 @@ async def serve_pages(
     token: str | None = None,
     task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Answers until cancelled; the port it listens at is told once it does (0 takes any).
+    """Serves the pages until cancelled. `task_status` gets the port once it listens; port 0 means any free one.
 
     Raises:
-        OSError: the place is taken.
+        OSError: the port is in use.
     """
     host = to_listen(host)
     now = 0
@@ -106,7 +108,7 @@ async def serve_pages(
                 with anyio.move_on_after(REQUEST_SECONDS):
                     await client.send(_answer(await _asked(client, pages, token)))
             except (anyio.BrokenResourceError, anyio.EndOfStream, anyio.ClosedResourceError, OSError):
-                pass  # it went away
+                pass  # the client disconnected
             except Exception:
                 log.exception("a page could not be made")
             finally:
@@ -129,7 +131,7 @@ async def _asked(client: anyio.abc.SocketStream, pages: Pages, token: str | None
         return _plain(HTTPStatus.BAD_REQUEST)
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
     if token is None:
-        # A page of some site can give its own name this machine's address, and would read along.
+        # DNS rebinding: a web site may point its own host name at this machine to read the pages.
         if not is_local(f"tcp://{_HOST.sub('', headers.get('host', 'localhost'))}:0"):
             return _plain(HTTPStatus.FORBIDDEN)
     else:

@@ -1,7 +1,7 @@
-"""What was acknowledged to a process, in its own words: tests hold it against the log afterwards.
+"""A process's own record of acknowledged messages, which tests compare with the log.
 
-With ``SELU_WITNESS=FOLDER`` a child writes a line ``<topic> <offset> <id>`` for every message that the hub acknowledged
-to it, before it goes on. Without, it costs one comparison a message.
+With ``SELU_WITNESS=FOLDER`` a child writes a line ``<topic> <offset> <id>`` after each acknowledgement by the hub,
+before it continues. Without the variable, this costs one comparison per message.
 """
 
 import os
@@ -15,7 +15,7 @@ _descriptor: int | None = None
 
 
 class Acknowledged(msgspec.Struct, frozen=True):
-    """A message that its publisher was told is on disk, at ``offset``."""
+    """A message that the hub acknowledged to its publisher as on disk, at ``offset``."""
 
     topic: str
     offset: int
@@ -23,7 +23,7 @@ class Acknowledged(msgspec.Struct, frozen=True):
 
 
 def begin(instance: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Opens this process's file, where it is to keep one."""
+    """Opens this process's record if ``SELU_WITNESS`` is set."""
     global _descriptor
     if folder := environ.get("SELU_WITNESS"):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -31,14 +31,14 @@ def begin(instance: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def acknowledged(topic: str, id: str, offset: int) -> None:
-    """Writes down that the hub has this message, unless the disk refuses."""
+    """Records that the hub has acknowledged this message. Write errors are ignored."""
     if _descriptor is not None:
         with suppress(OSError):
             os.write(_descriptor, f"{topic} {offset} {id}\n".encode())
 
 
 def read(folder: Path) -> Iterator[Acknowledged]:
-    """What all processes wrote down. The half line of a process that was killed is no acknowledgement yet."""
+    """Yields the records of all processes. The incomplete last line of a killed process is skipped."""
     for file in sorted(folder.glob("*.acknowledged")):
         *lines, _ = file.read_text(encoding="utf-8").split("\n")
         for line in lines:

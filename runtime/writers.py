@@ -1,4 +1,4 @@
-"""How the hub takes what is said: checked before anything is kept, logged if durable, fanned out if it may be heard."""
+"""The hub's write side: checks messages, logs durable ones, and fans out those that every role may read."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from runtime.log import Append
 from runtime.refusals import Refusals
 
 Then = Callable[[list[tuple[int, bool]] | StorageFull], None]
-"""Told (offset, new) for each message once they are on disk, or why they are not."""
+"""Called with (offset, new) for each message once they are on disk, or with the error."""
 
 
 class Writers:
-    """Writers of a journal and of the fan-out socket. ``counts`` gathers totals by name."""
+    """Writes to a journal and to the fan-out socket. ``counts`` are totals by name."""
 
     def __init__(self, journal: Journal, fanout: Fanout, counts: Counter[str], refusals: Refusals) -> None:
         self._refusals = refusals
@@ -28,7 +28,7 @@ class Writers:
         self._counts = counts
 
     async def publish(self, role: str, producer: str, payload: Sequence[bytes], then: Then) -> None:
-        """Queues envelopes for the next commit, all or none. Raises `ProtocolError` where one may not be written."""
+        """Queues all envelopes for the next commit. Raises `ProtocolError` and queues none if one is not allowed."""
         envelopes = [_checked(role, producer, data, durable=True) for data in payload]
 
         def count(results: list[tuple[int, bool]] | StorageFull) -> None:
@@ -41,7 +41,7 @@ class Writers:
         await self._journal.write(Write(appends, None, count))
 
     def emit(self, role: str, producer: str, payload: Sequence[bytes]) -> None:
-        """Fans live envelopes out now; one that may not be said, or finds no room, is counted and gone."""
+        """Fans out live envelopes. Those that are not allowed, or find a full queue, are counted and dropped."""
         for data in payload:
             try:
                 envelope = _checked(role, producer, data, durable=False)
@@ -65,7 +65,7 @@ def _checked(role: str, producer: str, data: bytes, *, durable: bool) -> Envelop
 
 
 async def fan_out(commits: MemoryObjectReceiveStream[Commit], fanout: Fanout) -> None:
-    """Says durable messages on the PUB socket after their commit; never those that only some may read."""
+    """Sends committed messages on the PUB socket, except for topics that only some roles may read."""
     with commits:
         async for commit in commits:
             for record in commit.records:

@@ -1,7 +1,7 @@
-"""Which keys ZeroMQ lets connect (ZAP, https://rfc.zeromq.org/spec/27): those that a hub's allow-lists name.
+"""The ZAP handler (https://rfc.zeromq.org/spec/27): admits connections whose keys are on a hub's allow-lists.
 
-Without an answer here nobody connects: the sockets insist on it. The key a connection was made under comes with every
-message as its ``User-Id``.
+The sockets require it: without its answer no client connects. Each received message has the connection's public key as
+its ``User-Id``.
 """
 
 from collections import Counter
@@ -14,11 +14,11 @@ from runtime.keys import curve_proof
 from runtime.sockets import DOMAIN, Socket
 
 ENDPOINT = "inproc://zeromq.zap.01"
-"""Where ZeroMQ looks for this within a context."""
+"""The endpoint at which ZeroMQ expects the handler within a context."""
 
 
 async def admit_keys(socket: Socket, access: Access, counts: Counter[str]) -> None:
-    """Answers ZeroMQ's questions until cancelled."""
+    """Answers ZeroMQ's authentication requests until cancelled."""
     while True:
         answer = judge(await socket.receive(), access)
         counts["keys_admitted" if answer[2] == b"200" else "keys_refused"] += 1
@@ -26,7 +26,7 @@ async def admit_keys(socket: Socket, access: Access, counts: Counter[str]) -> No
 
 
 def judge(frames: Sequence[bytes], access: Access) -> list[bytes]:
-    """The answer to one question: version, request, status, text, user id, metadata."""
+    """Returns the reply to one request: version, request id, status, text, user id, metadata."""
     number = frames[1] if len(frames) > 1 else b""
     match frames:
         case [b"1.0", _, domain, _, _, b"CURVE", key] if domain == DOMAIN.encode() and len(key) == 32:

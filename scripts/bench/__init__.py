@@ -1,1 +1,1 @@
-"""Benchmarks: each runs beside a peer in one process and prints ratios as JSON. ``python -m scripts.bench.<name>``."""
+"""Benchmarks that print JSON: ``python -m scripts.bench.<name>``. Most compare the project's code with a baseline."""

@@ -1,10 +1,10 @@
-"""What the adapter to AI2-THOR adds to the bare client's steps, with a third-party camera in the scene.
+"""Measures the overhead of the AI2-THOR world over the bare client, with a third-party camera in the scene.
 
     python -m scripts.bench.ai2thor --executable "COMMAND" [--runs 5] [--turns 60] [--size 300]
 
-COMMAND is a player, e.g. a checkout's stand-in. Three ways open and close the same object, each with a player of its
-own and ten steps a turn: "bare" by the client's Controller, "adapter" by the world in this process, "process" by the
-same world as users get it, in a process of its own. Prints JSON: see `paired.compare`.
+COMMAND starts a player, for example a checkout's stand-in. Three variants open and close the same object, each with its
+own player and ten steps per turn: "bare" uses the client's Controller, "adapter" the world in this process, and
+"process" the world in a process of its own, as in a run. Prints JSON: see `paired.compare`.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from services.worlds.world import World
 
 TASK = Task(id="open:fridge", instruction="open the fridge", verb="open", object="fridge")
 STEPS = 10
-"""Steps of a turn: enough for a player to be warm again after the others' turns."""
+"""Steps per turn: enough to warm up a player again after the turns of the others."""
 EPISODE = 18
-"""Turns before the worlds are reset, below their limit of steps."""
+"""Turns between resets of the worlds. Must stay below their limit of steps."""
 ACTS = ("open fridge", "close fridge")
 
 
 def bare(simulator: Simulator) -> Way:
-    """Steps of the simulator's own controller, without anything around it."""
+    """Returns the variant that calls the simulator's own controller."""
     controller: Any = simulator.player.controller
     fridge = next(one["objectId"] for one in simulator.player.things if words(one["objectType"]) == "fridge")
 
@@ -51,7 +51,7 @@ def adapted(world: World) -> Way:
 
 
 def before(world: World) -> None:
-    """An episode with the agent before the fridge and a camera in the scene."""
+    """Starts an episode with the agent in front of the fridge and a camera in the scene."""
     world.reset(TASK, 0)
     seen, _, _ = world.step("find fridge")
     assert seen.error is None, seen.error
@@ -59,7 +59,7 @@ def before(world: World) -> None:
 
 
 def measure(options: dict[str, Any], turns: int) -> dict[str, Any]:
-    """One run with new players."""
+    """Measures one run with new players."""
     with ExitStack() as stack:
         own = stack.enter_context(closing(Simulator(**options)))
         inside = stack.enter_context(closing(Simulator(**options)))

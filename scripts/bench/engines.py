@@ -1,9 +1,10 @@
-"""How fast an engine answers, with and without an adapter, and how fast the learner makes one.
+"""Measures an engine's throughput, with and without an adapter, and the training time of an adapter.
 
     python -m scripts.bench.engines [--engine vllm] [--model FOLDER] [--in-flight 1,16,64] [--requests 400]
 
-Asks an actor's question (up to 12 tokens) and a critic's (one of two choices) about frames of the household, each frame
-once. Prints JSON. ``cpu_ms`` counts the CPU time of this process and its children: a busy machine does not spoil it.
+Asks an actor's question (up to 12 tokens) and a critic's question (one of two choices) once about each frame of the
+household world. Prints JSON. ``cpu_ms`` is the CPU time of this process and its children, which other load on the
+machine hardly affects.
 """
 
 import argparse
@@ -26,13 +27,13 @@ from services.settings import Lora, Model
 from services.trainer.learner import Row
 
 ROWS = 600
-"""Rows the learner is timed on, five epochs of them: about what one role learns from in a demo's round."""
+"""Rows for the learner, which it trains on for five epochs: about those of one role in one round of the demo."""
 
 HISTORY = ("find apple", "find fridge", "open fridge", "pick up mug", "find knife", "put mug in fridge")
 
 
 class Speed(msgspec.Struct, kw_only=True):
-    """``cpu_ms`` is CPU time a request, of all the engine's processes."""
+    """One measurement. ``cpu_ms`` is the CPU time per request of all the engine's processes, in milliseconds."""
 
     version: int
     question: str
@@ -42,7 +43,7 @@ class Speed(msgspec.Struct, kw_only=True):
 
 
 def frames(count: int) -> list[bytes]:
-    """First-person frames of the household, as PNG."""
+    """Returns first-person frames of the household world, as PNG."""
     from PIL import Image
 
     from services.worlds.household.world import Household
@@ -83,7 +84,7 @@ def learn(model: Model, pictures: dict[str, bytes], out: Path, threads: int, cou
 
 
 async def measure(engine: Engine, requests: list[Request], in_flight: int, question: str) -> Speed:
-    """Keeps `in_flight` requests running until all are answered."""
+    """Measures the engine with `in_flight` concurrent requests until all are answered."""
     waiting = iter(requests)
     processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
 

@@ -1,9 +1,9 @@
-"""How many pairs of frames (first and third person) the household gives a second on one core, resets included.
+"""Measures the household world: pairs of frames (first and third person) per second on one core, with resets.
 
     python -m scripts.bench.household [--episodes 200] [--frame 128] [--domain unknown] [--repeats 5]
 
-Plays demonstrated episodes through the world as the simulator does: reset, then step after step, both views at each.
-Prints JSON. ``pairs_per_cpu_second`` counts this process's own CPU time, so that a busy machine does not spoil it.
+Plays demonstrated episodes as the simulator does: a reset and then steps, with both views at each. Prints JSON.
+``pairs_per_cpu_second`` counts this process's CPU time, which other load on the machine hardly affects.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from services.worlds.household.world import Household
 
 
 class Figures(msgspec.Struct, kw_only=True):
-    """``pairs_per_cpu_second`` is the median over repeats; the reset's share of time is that of its milliseconds."""
+    """The results. ``pairs_per_cpu_second`` is the median over repeats."""
 
     pairs_per_cpu_second: float
     pairs_per_second: float
@@ -40,7 +40,7 @@ class Figures(msgspec.Struct, kw_only=True):
 
 
 def demonstration(options: Options, seed: int) -> list[str]:
-    """The acts, "done" included, with which the demonstrator carries out the episode of a seed."""
+    """Returns the demonstrator's actions, including "done", for the episode of a seed."""
     episode = options.draw(seed)
     state, actions = episode.state, []
     while len(actions) < options.max_steps:
@@ -53,7 +53,7 @@ def demonstration(options: Options, seed: int) -> list[str]:
 
 
 def measure(world: Household, episodes: dict[int, list[str]]) -> tuple[float, float, float, int]:
-    """CPU seconds of resets, CPU seconds of steps, seconds in all, pairs of frames."""
+    """Returns CPU seconds of resets, CPU seconds of steps, total seconds, and pairs of frames."""
     resets = steps = 0.0
     pairs, began = 0, time.perf_counter()
     for seed, actions in episodes.items():

@@ -1,5 +1,5 @@
-"""How fast the mesh is, beside peers in the same run: sockets against zmq.asyncio, durable publishing against Redis
-Streams (appendfsync always; where redis-server is installed) and against a commit a message.
+"""Measures the mesh's throughput against alternatives in the same run: sockets against zmq.asyncio; durable publishing
+against Redis Streams (appendfsync always; if redis-server is installed) and against one commit per message.
 
     python -m scripts.bench.mesh [--messages 5000] [--pairs 5]
 """
@@ -29,12 +29,12 @@ from runtime.mesh import Mesh, connect
 from runtime.sockets import Socket, open_socket
 
 PUBLISHERS = 32
-"""Publishes under way at once, as when many episodes end together."""
+"""Concurrent publishes, as when many episodes end at the same time."""
 BODY = b"x" * 300
-"""About the size of a verdict."""
+"""A payload of about the size of a verdict."""
 
 Measure = Callable[[], Awaitable[float]]
-"""One run; its answer is messages a second."""
+"""Measures one run; returns messages per second."""
 
 
 async def sockets_ours(count: int, folder: Path) -> float:
@@ -104,7 +104,7 @@ async def publish_one_commit_each(count: int, folder: Path) -> float:
 
 
 async def publish_redis(count: int, port: int) -> float:
-    """XADD from as many connections, each waiting for its answer; the protocol is simple enough to speak here."""
+    """Publishes by XADD from `PUBLISHERS` connections, each of which waits for its answers, without a Redis client."""
     command = b"*5\r\n$4\r\nXADD\r\n$1\r\ns\r\n$1\r\n*\r\n$1\r\nb\r\n$%d\r\n%s\r\n" % (len(BODY), BODY)
 
     async def publisher() -> None:
@@ -142,7 +142,7 @@ def start_redis(folder: Path) -> tuple[subprocess.Popen[bytes], int] | None:
 
 
 async def compare(ours: Measure, peer: Measure, pairs: int) -> dict[str, float | int]:
-    """Runs the two in turn; the median of the ratios of neighbours holds when the machine's speed drifts."""
+    """Runs the two alternately. The median ratio of adjacent runs is robust against changes of the machine's speed."""
     rates = [(await ours(), await peer()) for _ in range(pairs)]
     return {
         "ours_per_second": round(statistics.median(a for a, _ in rates)),

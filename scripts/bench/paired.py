@@ -1,4 +1,4 @@
-"""Ways to do the same thing, compared in turns on one machine: what each adds to the first of them."""
+"""Paired comparison of variants of the same work, run alternately on one machine: the overhead over a base variant."""
 
 import random
 import statistics
@@ -14,8 +14,8 @@ SAMPLES = 1000
 def take_turns(
     begin: Callable[[], Mapping[str, Way]], *, turns: int, again: int, seed: int = 0
 ) -> dict[str, list[float]]:
-    """Seconds of every turn by way. ``begin`` makes the ways ready, untimed, before every ``again``th turn; in each
-    turn all ways run, in a random order."""
+    """Returns the seconds of each turn by variant. ``begin`` prepares the variants, untimed, before every ``again``th
+    turn. In each turn all variants run, in a random order."""
     luck = random.Random(seed)
     took: dict[str, list[float]] = {}
     ways: Mapping[str, Way] = {}
@@ -30,8 +30,11 @@ def take_turns(
 
 
 def compare(took: Mapping[str, Sequence[float]], *, base: str, steps: int) -> dict[str, Any]:
-    """Milliseconds a step, medians over turns, and percent added to ``base``, the median of the turns' own
-    differences over its median, with a 95% interval by bootstrap over turns."""
+    """Returns the median milliseconds per step of each variant, and the overhead over ``base`` in percent.
+
+    The overhead is the median difference within a turn, divided by the median of ``base``, with a 95% interval by
+    bootstrap over turns.
+    """
     found: dict[str, Any] = {
         f"{way}_ms": _rounded(statistics.median(times) / steps * 1e3) for way, times in took.items()
     }
@@ -46,7 +49,7 @@ def compare(took: Mapping[str, Sequence[float]], *, base: str, steps: int) -> di
 
 
 def medians(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The medians over runs of what `compare` gave, without the intervals."""
+    """Returns the medians over runs of the results of `compare`, without the intervals."""
     single = [name for name, value in runs[0].items() if isinstance(value, float)]
     return {name: _rounded(statistics.median(run[name] for run in runs)) for name in single}
 

@@ -1,11 +1,12 @@
-"""How long the mesh takes to be itself again: a service killed until it works again, the hub killed under load until it
+"""Measures recovery times: of a killed service until it is ready again, and of the hub, killed under load, until it
 acknowledges again.
 
     python -m scripts.bench.recovery [--runs 5] [--rate 1000]
 
-Each run is a `selu up` with scripted models that never ends by itself. Every service is killed once (SIGKILL), and is
-back when its next life says that it is ready; then the hub, while `rate` messages a second are published beside the
-run's own, and is back when it acknowledges one that was sent after its death. Prints JSON, seconds.
+Each run is a `selu up` with scripted models that does not end by itself. Every service is killed once (SIGKILL) and has
+recovered when its new process reports that it is ready. Then the hub is killed while `rate` messages per second are
+published in addition to the run's own. It has recovered when it acknowledges a message that was sent after its death.
+Prints JSON, in seconds.
 """
 
 import argparse
@@ -28,15 +29,15 @@ from scripts.soaking.launched import Launched, launch, observer
 from scripts.soaking.rounds import SERVICES
 
 WAIT_SECONDS = 60.0
-"""How long anything may take before the benchmark gives up."""
+"""Time limit of each wait of the benchmark."""
 PUBLISHERS = 32
 TEXT = "y" * 300
 SETTLE_SECONDS = 2.0
-"""How long the load lasts before the hub is killed."""
+"""Duration of the load before the hub is killed."""
 
 
 async def ready(mesh: Mesh, pids: dict[str, int]) -> dict[str, int]:
-    """The services' process ids, once each is ready in another life than that in `pids`."""
+    """Waits until each service is ready in another process than in `pids`; returns their process ids."""
     left = set(SERVICES) if not pids else set(pids)
     found: dict[str, int] = {}
     async with mesh.listen("health") as stream:
@@ -53,7 +54,7 @@ async def ready(mesh: Mesh, pids: dict[str, int]) -> dict[str, int]:
 
 
 async def killed(mesh: Mesh, run: Launched, instance: str, pid: int) -> float:
-    """Seconds from a service's death to its being ready again."""
+    """Kills a service; returns the seconds until it is ready again."""
     begun = 0.0
     async with anyio.create_task_group() as tasks:
 
@@ -68,7 +69,8 @@ async def killed(mesh: Mesh, run: Launched, instance: str, pid: int) -> float:
 
 
 async def hub_killed(mesh: Mesh, run: Launched, rate: int) -> tuple[float, float]:
-    """(messages a second before, seconds from the hub's death to the next acknowledgement of a message sent later)."""
+    """Kills the hub under load; returns the messages per second before, and the seconds until it acknowledges a message
+    that was sent after its death."""
     said = 0
     died = 0.0
     again = anyio.Event()

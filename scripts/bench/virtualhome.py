@@ -1,11 +1,11 @@
-"""What the VirtualHome world adds to the released client's bare calls.
+"""Measures the overhead of the VirtualHome world over the bare calls of the released client.
 
     python -m scripts.bench.virtualhome --player "COMMAND" [--runs 5] [--turns 40] [--frame 300]
 
-Three ways walk to the same things, each with a player of its own and five steps a turn: "bare" by the calls that a
-program of one's own would make for the same (script, scene graph, picture, decoded by the client), "adapter" by the
-world in this process, "process" by the same world as users get it, in a process of its own; all of that with the scene
-graph that the list of admissible acts needs, and without. Prints JSON: see `paired.compare`.
+Three variants walk to the same objects, each with its own player and five steps per turn: "bare" makes the calls that a
+hand-written program needs (script, scene graph, picture, decoded by the client), "adapter" uses the world in this
+process, and "process" the world in a process of its own, as in a run. All are measured with and without the scene graph
+that the list of admissible actions needs. Prints JSON: see `paired.compare`.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from services.worlds.world import World
 
 STEPS = 5
 EPISODE = 38
-"""Turns before the worlds are reset, below their limit of steps."""
+"""Turns between resets of the worlds. Must stay below their limit of steps."""
 
 
 def bare(world: VirtualHome, things: list[Any], *, graph: bool, frame: int) -> Way:
-    """The released client's calls to this world's player."""
+    """Returns the variant that makes the released client's calls to this world's player."""
     simulation = world._simulation
     assert isinstance(simulation, UnitySimulation) and simulation._player is not None
     client = shims.client().UnityCommunication(port=str(simulation._player.port))
@@ -53,7 +53,7 @@ def adapted(world: World, things: list[Any]) -> Way:
 
 
 def measure(player: str, turns: int, frame: int, *, admissible: bool) -> dict[str, Any]:
-    """One run with new players."""
+    """Measures one run with new players."""
     options = {"mode": "unity", "player": player, "frame": frame, "admissible": admissible, "max_steps": 200}
     with ExitStack() as stack:
         own = stack.enter_context(closing(VirtualHome(**options)))

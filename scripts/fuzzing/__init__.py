@@ -1,5 +1,5 @@
-"""Requests that are nearly right, thrown at a live hub: what `scripts/fuzz` is made of.
+"""The fuzzer `scripts/fuzz`: sends mutated requests to a live hub.
 
-mutations  requests of every kind, and what is done to them; decided by a seed
-attack     who throws them, who lives beside, and what must hold of hub and neighbours
+mutations  valid requests of every kind, and their mutations, from a seed
+attack     the clients that send them, a well-behaved client beside them, and the checks
 """

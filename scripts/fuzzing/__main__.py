@@ -1,6 +1,6 @@
-"""Searches at random for inputs that break a promise; exit code 1 where one does.
+"""Fuzz test: searches for inputs that violate a guarantee. Exit code 1 if it finds one.
 
-By default it throws mutated requests at a live hub. With --properties it runs the suite's property tests on random
+By default it sends mutated requests to a live hub. With --properties it runs the test suite's property tests on random
 examples instead of the fixed ones that CI uses. The printed seed repeats a run.
 """
 
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _properties(seed: int) -> int:
-    """Runs every property test with one seed. Returns 1 where an example breaks a property, else 0."""
+    """Runs all property tests with one seed. Returns 1 if a test fails, else 0."""
     sys.stdout.write(f"seed {seed}: property tests on random examples\n")
     sys.stdout.flush()
     pytest = [sys.executable, "-m", "pytest", "-m", "hypothesis and not vllm"]

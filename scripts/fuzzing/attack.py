@@ -1,4 +1,4 @@
-"""Mutated requests at a hub in a process of its own, while a well-behaved neighbour goes on with its work."""
+"""Sends mutated requests to a hub in a process of its own, while a well-behaved client, the neighbour, works on."""
 
 import random
 import time
@@ -25,16 +25,20 @@ from services.patience import Changes
 
 ATTACKERS = 3
 BATCH = 100
-"""Requests sent before their answers are waited for."""
+"""Requests sent before the client waits for their answers."""
 ANSWER_SECONDS = 60.0
-"""How long the answers of a batch may take."""
+"""Time limit for the answers of a batch."""
 MEMORY_BYTES = 192 << 20
-"""What the hub may grow by: twice what it keeps of the newest messages, and what SQLite and Python keep."""
+"""Limit of the hub's growth: twice its cache of the newest messages, and the memory that SQLite and Python keep."""
 NEIGHBOUR = "neighbour"
 
 
 class Verdict(msgspec.Struct, kw_only=True):
-    """What came of it. ``problems`` is empty where the hub kept its promises."""
+    """The result. ``problems`` is empty if the hub kept its guarantees.
+
+    ``unheard`` counts live messages, whose refusal is not answered; ``neighbour`` the messages that the neighbour
+    published and read; ``recorded`` the hub's faults; ``grown`` the hub's growth in bytes.
+    """
 
     sent: int = 0
     accepted: int = 0
@@ -48,7 +52,7 @@ class Verdict(msgspec.Struct, kw_only=True):
 
 
 async def attack(folder: Path, messages: int, seed: int) -> Verdict:
-    """Throws so many requests, divided among the attackers; the same seed throws the same."""
+    """Sends so many requests, divided among the attackers. The same seed sends the same requests."""
     verdict = Verdict()
     async with hubs(folder, session_seconds=30.0) as hub:
         key = hub.key(NEIGHBOUR)
@@ -77,7 +81,7 @@ async def attack(folder: Path, messages: int, seed: int) -> Verdict:
 
 
 async def _throw(hub: Hubs, index: int, count: int, rng: random.Random, verdict: Verdict) -> None:
-    """One attacker: batch after batch, each answered before the next."""
+    """Runs one attacker: it sends batches, and waits for the answers of each before the next."""
     name = f"attacker-{index}"
     key = hub.key(name, "simulator")
     async with open_socket(zmq.DEALER, connect=hub.run.endpoint) as socket:
@@ -100,7 +104,7 @@ async def _batch(socket: Socket, batch: Iterable[list[bytes]], verdict: Verdict)
         elif how == "never":
             verdict.unheard += len(frames) - 3
         await socket.send(frames)
-        await anyio.lowlevel.checkpoint()  # the neighbour lives in this process too
+        await anyio.lowlevel.checkpoint()  # lets the neighbour run, which is in this process too
     with anyio.move_on_after(ANSWER_SECONDS):
         while due.total():
             frames = await socket.receive()
@@ -119,7 +123,7 @@ async def _batch(socket: Socket, batch: Iterable[list[bytes]], verdict: Verdict)
 
 
 def _answered(frames: list[bytes]) -> tuple[int, str]:
-    """Under which number a request is answered, and when: at once, later, or never."""
+    """Returns the number under which a request is answered, and when: "at once", "later" or "never"."""
     number = int.from_bytes(frames[1], "big") if len(frames) > 1 and len(frames[1]) == 8 else 0
     try:
         _, body, _ = c.split(frames)
@@ -140,13 +144,13 @@ def _answered(frames: list[bytes]) -> tuple[int, str]:
 
 
 async def _throw_the_largest(hub: Hubs) -> None:
-    """A frame that ZeroMQ itself refuses: it costs the thrower the connection, and nobody else anything."""
+    """Sends a frame over ZeroMQ's limit, which closes the sender's connection and must affect no other client."""
     async with open_socket(zmq.DEALER, connect=hub.run.endpoint) as socket:
         await socket.send([c.MAGIC, b"\0" * 7 + b"\1", bytes(limits.FRAME_BYTES + 1)])
 
 
 class Neighbour:
-    """Says something, reads it, works it off as a group, and counts what it got; every error of its is one."""
+    """A well-behaved client: publishes a message, reads it, consumes it as a group, and counts it. It must not fail."""
 
     def __init__(self, mesh: Mesh, verdict: Verdict) -> None:
         self._mesh = mesh
@@ -154,7 +158,7 @@ class Neighbour:
         self._changes = Changes()
 
     async def more(self, count: int) -> None:
-        """Waits until it has done so much more."""
+        """Waits until it has processed `count` more messages."""
         goal = self._verdict.neighbour + count
         await self._changes.until(lambda: self._verdict.neighbour >= goal)
 
@@ -182,7 +186,7 @@ class Neighbour:
 
 
 async def _recorded(mesh: Mesh) -> int:
-    """How many faults the hub put on record."""
+    """Returns the number of faults that the hub has published."""
     found = 0
     async with mesh.subscribe("faults", start="start") as stream:
         async for delivery in stream.past():
@@ -196,7 +200,7 @@ def _judge(verdict: Verdict, before: c.Report, after: c.Report, hub: Hubs) -> No
 
     names = [MALFORMED, c.UNKNOWN_SESSION, *(name for name in after.counts if name.startswith("refused_"))]
     refused, total = verdict.refused.total(), sum(map(counted, names))
-    # Live messages are refused without a word: so many more may have been counted.
+    # Refused live messages get no answer, so up to ``unheard`` more may have been counted.
     if not refused <= total <= refused + verdict.unheard:
         verdict.problems.append(f"{refused} refusals were answered, {verdict.unheard} perhaps not, {total} counted")
     bound = AT_ONCE + verdict.seconds / EVERY_SECONDS + 1

@@ -1,4 +1,4 @@
-"""Requests of every kind and what is done to them, decided by a random generator. Pure."""
+"""Valid requests of every kind, and their mutations, from a random generator. Pure."""
 
 import math
 import random
@@ -17,7 +17,7 @@ Frames = list[bytes]
 FRAME = digest(b"a frame")
 TASK = Task(id="open:fridge", instruction="open the fridge", verb="open", object="fridge")
 OVERSIZE = 2000
-"""One payload in so many is made larger than any message may be."""
+"""One mutation in so many makes a frame larger than the message limit."""
 WEIRD: tuple[Any, ...] = (
     None, True, -1, 0, 1 << 31, (1 << 63) - 1, (1 << 64) - 1, math.nan, math.inf, -0.0, 1e308, "", "\0", "x" * 300,
     "../../etc/passwd", "\U0001f916", b"\xff\xfe", [], {}, [[]] * 8, {"op": "hello"}, ["a"] * 600, "gossip", FRAME[:-1],
@@ -26,13 +26,13 @@ LIKELY: tuple[Any, ...] = (
     0, 1, 2, 7, 512, 513, 4096, (1 << 63) - 1, 0.0, 0.01, True, "fuzz", "fuzz/2", "trajectories", "outcomes", "faults",
     "steps", "act", "ask", "simulator", "observer", "open", FRAME, [1], [2, 2, 2], list(range(1, 500)), ["faults"],
 )  # fmt: skip
-"""Values that may well fit where they come to stand."""
+"""Values that are likely to be valid in their place."""
 OPS = tuple(str(kind.__struct_config__.tag) for kind in c.Request.__args__)
 HEADERS = (
     b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\xc6\xff\xff\xff\xff", b"\xdb\x7f\xff\xff\xff", b"\xc1",
     b"\xd9\xff", b"\xc9\xff\xff\xff\xff\x00", b"\xcb\x7f\xf8\0\0\0\0\0\0",
 )  # fmt: skip
-"""msgpack's announcements of far more than follows, what it never uses, and a NaN."""
+"""msgpack headers that announce more data than follows, the unused type byte, and a NaN."""
 
 
 def trajectory(number: int) -> Trajectory:
@@ -44,12 +44,12 @@ def trajectory(number: int) -> Trajectory:
 
 
 def requests(instance: str, ticket: str, number: int) -> list[tuple[c.Command, Frames]]:
-    """One sound request of every kind, as this instance, a simulator, would make them."""
+    """Returns valid requests of every kind, as from this instance with the role simulator."""
 
     def sealed(topic: str, body: Any) -> bytes:
         return seal(topic, body, id=f"{instance}/{number}", producer=instance, seq=number)
 
-    group = f"fuzz/{number // 100 % 50}"  # a new one now and then: how it begins is mutated too
+    group = f"fuzz/{number // 100 % 50}"  # a new group at times, to mutate its first pull as well
     live = LiveStep(trajectory="r1-00001", task=TASK, index=1, action="done")
     fault = Fault(service=instance, what="w", why="y", offending=FRAME)
     return [
@@ -73,7 +73,7 @@ def requests(instance: str, ticket: str, number: int) -> list[tuple[c.Command, F
 
 
 def mutated(rng: random.Random, sound: Sequence[tuple[c.Command, Frames]], number: int) -> Frames:
-    """One of the sound requests under this number, with one to three things done to it."""
+    """Returns one of the valid requests, under this number, with one to three mutations."""
     command, payload = rng.choice(sound)
     frames = c.pack(number, command, payload)
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -84,7 +84,7 @@ def mutated(rng: random.Random, sound: Sequence[tuple[c.Command, Frames]], numbe
 def _mutated(rng: random.Random, frames: Frames, sound: Sequence[tuple[c.Command, Frames]]) -> Frames:
     if rng.random() < 0.1:
         return _reframed(rng, frames)
-    # Magic and number seldom: a hub that sees those wrong looks no further.
+    # Magic and number are rarely mutated, because the hub rejects such a request before it reads the rest.
     at = rng.randrange(2, len(frames)) if len(frames) > 2 and rng.random() < 0.97 else rng.randrange(len(frames))
     data = frames[at]
     if rng.randrange(OVERSIZE) == 0:
@@ -115,7 +115,7 @@ def _reframed(rng: random.Random, frames: Frames) -> Frames:
 
 
 def _restructured(rng: random.Random, data: bytes) -> bytes:
-    """What the bytes say, with one value somewhere in it replaced, dropped or doubled."""
+    """Decodes msgpack, replaces, removes or adds one value, and encodes it again; else flips bits."""
     try:
         value = msgspec.msgpack.decode(data)
     except (msgspec.DecodeError, ValueError, RecursionError):

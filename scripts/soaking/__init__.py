@@ -1,10 +1,10 @@
-"""What `scripts/soak` is made of: faults on purpose, and the checker that says what came of them.
+"""The soak test `scripts/soak`: fault injection, and a checker of the results.
 
-checker    a log held against what was acknowledged, and every effect against its cause
-proxy      a network that delays, cuts, tears, stops and forgets
-disk       a disk that is full for some
-launched   a real run, watched and hurt from outside
-hubs       a hub that is killed and started again
-storm      publishers and consumers around such a hub, behind such a network
-rounds     whole runs under faults, held against one that nobody disturbed
+checker    compares the log with the acknowledged messages, and checks that every cause has its effect once
+proxy      a TCP proxy that injects delays, resets, torn frames, partitions and half-open connections
+disk       simulates a full disk for some processes
+launched   starts a real run, and injects faults from outside
+hubs       a hub process that is killed and restarted
+storm      publishers and consumers against such a hub, through such a proxy
+rounds     whole runs under faults, compared with a run without faults
 """

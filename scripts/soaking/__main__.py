@@ -1,10 +1,11 @@
-"""Faults at random for a while, against whole runs with scripted models and against a hub in a storm; then the verdict.
+"""Soak test: injects random faults into whole runs with scripted models, and into a hub under load.
 
     scripts/soak [--seconds 60] [--seed S]
 
-Runs under faults, each to its end, take turns with storms. Exit code 0: nothing acknowledged was lost, nothing was done
-twice, and every run learned from exactly what a run that nobody disturbed learns from. The seed fixes the order of
-faults, not the moments at which they strike. What failed stays in a folder that is named.
+Runs under faults alternate with "storms" (a hub under load and faults); each run is completed. Exit code 0 means that
+no acknowledged message was lost, no effect occurred twice, and every run trained on exactly the same data as a run
+without faults. The seed fixes the order of the faults, not their times. After a failure the files are kept, and their
+folder is printed.
 """
 
 import argparse
@@ -25,11 +26,11 @@ from scripts.soaking.rounds import RunFailed, disturbed, undisturbed
 from scripts.soaking.storm import storm
 
 STORM_SHARE = 0.4
-"""How much of the time storms take."""
+"""The share of the time for storms."""
 
 
 class Soak:
-    """One soak, from its reference run to its verdict."""
+    """One soak test: the reference run, the runs and storms under faults, and the results."""
 
     def __init__(self, folder: Path, seconds: float, seed: int) -> None:
         self._folder = folder
@@ -45,7 +46,7 @@ class Soak:
         return self._until - time.monotonic()
 
     async def run(self) -> None:
-        """A storm at least, and runs until the time is over; the last run is played to its end."""
+        """Runs one storm, then runs and storms in turn until the time is over. The last run is completed."""
         reference = await undisturbed(self._folder / "undisturbed")
         await self._storm()
         turn = 0
@@ -89,7 +90,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="fixes the order of faults (default: another each time)")
     given = parser.parse_args()
     seed = random.SystemRandom().getrandbits(32) if given.seed is None else given.seed
-    logging.disable(logging.CRITICAL)  # clients that lose their hub say so, as they should
+    logging.disable(logging.CRITICAL)  # clients log each lost connection, which is expected here
     say(f"seed {seed}, {given.seconds:.0f} s")
     folder = Path(tempfile.mkdtemp(prefix="selu-soak-"))
     begun, load = time.monotonic(), os.getloadavg()[0]

@@ -1,6 +1,6 @@
-"""The mesh's promise, checked afterwards: nothing acknowledged is lost, nothing is there twice, every effect has come.
+"""Checks a run's guarantees: no acknowledged message is lost, no effect exists twice, and no effect is missing.
 
-Reads a run folder whose processes have ended, or still run: a log is only ever added to.
+It reads the run folder. The processes may still run, because the log is append-only.
 """
 
 from collections import Counter, defaultdict
@@ -28,17 +28,20 @@ from runtime.runfolder import RunFolder
 from runtime.witness import Acknowledged
 
 SHOWN = 5
-"""How many findings of a kind are spelt out."""
+"""Number of problems of each kind that are shown."""
 
 Messages = dict[str, dict[str, Message]]
 """All messages of a log by topic and id."""
 Learned = dict[str, tuple[str, str, bool]]
-"""What a run learned from and what came of it, by adapter: digest of the rows, digest of the adapter, promoted."""
+"""The training results of a run by adapter: digest of the rows, digest of the adapter, promoted."""
 
 
 class Findings(msgspec.Struct, kw_only=True):
-    """What is wrong with a run, by kind. ``lost``: acknowledged and not in the log where it was; ``doubled``: effects
-    that are there more than once; ``missing``: causes without their effect; ``damaged``: what cannot be read."""
+    """The problems of a run by kind.
+
+    ``lost``: acknowledged messages that are not in the log at their offset. ``doubled``: effects that exist more than
+    once. ``missing``: causes without their effect. ``damaged``: messages and blobs that cannot be read.
+    """
 
     messages: int = 0
     acknowledged: int = 0
@@ -65,7 +68,7 @@ class Findings(msgspec.Struct, kw_only=True):
 
 
 def records(run: RunFolder) -> Iterator[Record]:
-    """Everything in a run's log, oldest first."""
+    """Yields all records of a run's log, oldest first."""
     log = Log(run.log_file, readonly=True)
     try:
         after = 0
@@ -77,7 +80,7 @@ def records(run: RunFolder) -> Iterator[Record]:
 
 
 def read(run: RunFolder) -> Messages:
-    """All messages of a run. Raises `ProtocolError` where one cannot be read."""
+    """Returns all messages of a run. Raises `ProtocolError` if one cannot be decoded."""
     messages: Messages = defaultdict(dict)
     for record in records(run):
         messages[record.topic][record.id] = unseal(record.envelope).body
@@ -85,8 +88,10 @@ def read(run: RunFolder) -> Messages:
 
 
 def examine(run: RunFolder, acknowledged: Iterable[Acknowledged] = ()) -> Findings:
-    """Holds a run's log against what its processes were told, its causes against their effects, and its blobs against
-    their names. Effects are looked for only where the last round is finished."""
+    """Checks a run's log against the acknowledged messages, causes against effects, and blobs against their digests.
+
+    Missing effects are reported only if the last round is finished.
+    """
     found = Findings()
     places: dict[tuple[str, str], int] = {}
     messages: Messages = defaultdict(dict)
@@ -117,13 +122,13 @@ def examine(run: RunFolder, acknowledged: Iterable[Acknowledged] = ()) -> Findin
 
 
 def learned(messages: Mapping[str, Mapping[str, Message]]) -> Learned:
-    """What the run learned from, and what came of it."""
+    """Returns the training results of a run."""
     adapters = [a for a in messages.get("adapters", {}).values() if isinstance(a, Adapter)]
     return {f"{a.role}@{a.version}": (a.dataset, a.digest, a.promoted) for a in adapters}
 
 
 def _effect(message: Message) -> Hashable | None:
-    """What a message brings about, by which it must be the only one, whatever its id."""
+    """Returns the effect of a message. Only one message may have it, whatever the messages' ids."""
     match message:
         case Trajectory() as m:
             return "trajectory", m.round, m.index
@@ -148,7 +153,7 @@ def _effect(message: Message) -> Hashable | None:
 
 
 def _named(message: Message) -> Iterator[str]:
-    """The blobs that a message names."""
+    """Yields the digests of the blobs that a message refers to."""
     match message:
         case Trajectory() as m:
             yield from (step.frame for step in m.steps)
@@ -161,7 +166,7 @@ def _named(message: Message) -> Iterator[str]:
 
 
 def _missing(messages: Mapping[str, Mapping[str, Message]]) -> list[str]:
-    """Effects that a finished run lacks."""
+    """Returns the effects that a finished run should have and has not; nothing for an unfinished run."""
     rounds = [m for m in messages.get("rounds", {}).values() if isinstance(m, Round)]
     if not rounds or rounds[-1].phase != "finished":
         return []
@@ -176,7 +181,7 @@ def _missing(messages: Mapping[str, Mapping[str, Message]]) -> list[str]:
                 wanted |= {("trajectory", m.number, index) for index in range(m.quota)}
                 wanted |= {("adapter", role, m.number) for role in ("critic", "actor")}
                 acts = m.actor_version
-            case Round(phase="train_critic") as m if m.actor_version < acts:  # withdrawn: the round teaches no actor
+            case Round(phase="train_critic") as m if m.actor_version < acts:  # withdrawn: the round trains no actor
                 wanted.discard(("adapter", "actor", m.number))
             case Verdict(subject="task") as m if m.critic_version < m.round:
                 judged.add(m.trajectory)

@@ -1,4 +1,4 @@
-"""A disk that is full for some processes: their files may not grow by a byte, which they meet as a failed write."""
+"""Simulates a full disk for some processes: a file size limit of 0 makes every write to a file fail."""
 
 import resource
 from collections.abc import Iterable
@@ -6,12 +6,12 @@ from contextlib import suppress
 
 
 def fill(pids: Iterable[int]) -> None:
-    """From now on these processes, and those that they start, write nothing to any file."""
+    """Makes writes to files fail in these processes and in those that they start from now on."""
     _limit(pids, 0)
 
 
 def free(pids: Iterable[int]) -> None:
-    """There is space again. Of processes that start others, name the starters first."""
+    """Lets these processes write again. Parents must come before their children, which inherit the limit."""
     _limit(pids, resource.RLIM_INFINITY)
 
 

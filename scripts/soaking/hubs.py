@@ -1,4 +1,4 @@
-"""A hub in a process of its own that is killed and started again, as the supervisor would and faster."""
+"""A hub in a process of its own that is killed and restarted, like under the supervisor but without a backoff."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from services.settings import Mesh, Settings
 
 
 class Hubs:
-    """The hub's lives. ``deaths`` counts their ends by cause; ``born`` tells of each new one."""
+    """A hub that is restarted after each end. ``deaths`` counts ends by cause; ``born`` signals each new process."""
 
     def __init__(self, run: RunFolder, plan: Callable[[], str]) -> None:
         self.run = run
@@ -34,23 +34,27 @@ class Hubs:
         self._killed = False
 
     def key(self, name: str, role: str = "launcher") -> Key:
-        """What lets a client of this name join; in any role it may speak on `faults`."""
+        """Returns the key of a client with this name, and makes it if needed. Every role may publish on `faults`."""
         file = self.run.key_of(name)
         return read_key(file if file.exists() else self.run.keys.make(name, role))
 
     @property
     def pid(self) -> int:
-        """The living one's process id, 0 where there is none."""
+        """The process id of the running hub, 0 if there is none."""
         return 0 if self._process is None else self._process.pid
 
     def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
-        """Sends the hub a signal, if it lives."""
+        """Sends a signal to the hub, if it is running."""
         if self._process is not None:
             send(self._process, how)
             self._killed |= how == signal.SIGKILL
 
     async def keep(self) -> None:
-        """Starts a hub whenever there is none, until cancelled."""
+        """Starts the hub, and starts it again after each SIGKILL, until cancelled.
+
+        Raises:
+            RuntimeError: the hub ended in another way.
+        """
         while True:
             point = self._plan()
             crash = {"SELU_CRASH": f"hub/{point}"} if point else {}
@@ -78,8 +82,8 @@ class Hubs:
 
 @asynccontextmanager
 async def hubs(folder: Path, plan: Callable[[], str] = str, *, session_seconds: float = 1.0) -> AsyncGenerator[Hubs]:
-    """A run folder with a hub that comes back. ``plan`` is asked before each life at which point it is to die
-    ("commit.half:30"; empty for none)."""
+    """Creates a run folder and runs a hub that is restarted. ``plan`` is called before each start and returns the
+    failpoint of that process, such as "commit.half:30", or an empty text for none."""
     run = RunFolder.create(folder)
     mesh = Mesh(session_seconds=session_seconds, heartbeat_seconds=0.1)
     run.write_settings(dump(Settings(mesh=mesh)))

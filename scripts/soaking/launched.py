@@ -1,4 +1,4 @@
-"""A real run as a user starts it: the launcher and its processes, watched and hurt from outside."""
+"""A real run as a user starts it: the launcher and its processes, observed and disturbed from outside."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from runtime.runfolder import RunFolder
 from runtime.signals import send
 
 END_SECONDS = 15.0
-"""How long a run may take to end when it is asked to."""
+"""How long a run may take to end after SIGTERM."""
 HUB_SECONDS = 15.0
 
 
@@ -30,7 +30,7 @@ class Launched:
 
     @property
     def processes(self) -> dict[str, psutil.Process]:
-        """The hub and the services that run now, by instance."""
+        """The running hub and services by instance."""
         found: dict[str, psutil.Process] = {}
         with suppress(psutil.Error):
             for child in psutil.Process(self.process.pid).children(recursive=True):
@@ -42,13 +42,13 @@ class Launched:
 
     @property
     def pids(self) -> list[int]:
-        """The launcher's process id, if it runs, and then its children's."""
+        """The process ids of the launcher and then its children; empty if the launcher has ended."""
         if self.process.returncode is not None:
             return []
         return [self.process.pid, *(process.pid for process in self.processes.values())]
 
     def kill(self, instance: str, how: signal.Signals = signal.SIGKILL) -> bool:
-        """Sends a signal to one process of the run; returns whether it was there to take it."""
+        """Sends a signal to one process of the run; returns whether the process existed."""
         found = self.processes.get(instance)
         if found is None:
             return False
@@ -62,7 +62,7 @@ class Launched:
 async def launch(
     folder: Path, *options: str, output: Path, environ: Mapping[str, str] | None = None
 ) -> AsyncGenerator[Launched]:
-    """Starts ``selu up`` with the options, and leaves nothing of it behind. What it says goes to the file `output`."""
+    """Starts ``selu up`` with the options, and ends all of its processes on exit. Appends its output to `output`."""
     argv = [sys.executable, "-m", "scripts.selu", "up", *options]
     with output.open("ab") as said:
         process = await anyio.open_process(
@@ -86,7 +86,13 @@ async def launch(
 
 @asynccontextmanager
 async def observer(run: Launched) -> AsyncGenerator[Mesh]:
-    """Joins a run as soon as it has a hub."""
+    """Waits for the run's hub and connects to it as an observer.
+
+    Raises:
+        RuntimeError: the launcher ended before that.
+        TimeoutError: the run did not record a hub within `HUB_SECONDS`.
+        DeadlineExceeded: the hub did not answer within `HUB_SECONDS`.
+    """
     with anyio.fail_after(HUB_SECONDS):
         while not run.run.sockets_link.exists():
             if run.process.returncode is not None:

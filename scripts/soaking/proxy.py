@@ -1,4 +1,4 @@
-"""A network on purpose bad: stands between clients and a hub, and delays, throttles, cuts, tears, stops and forgets."""
+"""A TCP proxy between clients and a hub that injects delays, throttling, resets, torn frames and partitions."""
 
 import socket
 import struct
@@ -13,8 +13,8 @@ _BROKEN = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStre
 
 
 class _Far:
-    """The hub's side of a connection: a Unix socket. anyio's own stream for those raises in asyncio's callbacks when it
-    is cancelled just as bytes arrive."""
+    """The hub's side of a connection: a Unix socket. It replaces anyio's stream, which raises in asyncio's callbacks if
+    it is cancelled while bytes arrive."""
 
     def __init__(self, path: str) -> None:
         self._raw = socket.socket(socket.AF_UNIX)
@@ -54,7 +54,7 @@ _Stream = anyio.abc.SocketStream | _Far
 
 
 class _Connection:
-    """One client's connection and the one made for it to the hub."""
+    """A client's connection (``near``) and the connection to the hub for it (``far``)."""
 
     def __init__(self, near: anyio.abc.SocketStream, far: _Far, scope: anyio.CancelScope) -> None:
         self.near = near
@@ -64,7 +64,7 @@ class _Connection:
         self.forgotten = anyio.Event()
 
     def cut(self) -> None:
-        """Ends both at once; the client is told by a reset, as by a machine that has restarted."""
+        """Closes both at once. The client gets a TCP reset, as from a machine that has restarted."""
         with suppress(OSError):
             raw: socket.socket = self.near.extra(anyio.abc.SocketAttribute.raw_socket)
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -72,9 +72,9 @@ class _Connection:
 
 
 class Proxy:
-    """Made by `proxied`. What it does to bytes can be changed while they flow.
+    """Made by `proxied`. Its faults can be changed while connections are open.
 
-    ``delay`` is seconds before each piece goes on; ``bytes_per_second`` (0: any) is what a connection may carry.
+    ``delay`` is the delay of each piece in seconds; ``bytes_per_second`` limits a connection (0: no limit).
     """
 
     def __init__(self, endpoint: str, socket_path: str) -> None:
@@ -88,17 +88,17 @@ class Proxy:
         self._flowing.set()
 
     def cut(self) -> None:
-        """Resets every connection. Clients may come again at once."""
+        """Resets every connection. Clients may reconnect at once."""
         for connection in list(self.connections):
             connection.cut()
 
     def halve(self) -> None:
-        """Lets half of each connection's next piece through, and then resets it: the hub is left with torn frames."""
+        """Forwards half of each connection's next piece, then resets the connection: the receiver gets a torn frame."""
         for connection in self.connections:
             connection.halve = True
 
     def hold(self) -> None:
-        """Nothing passes, nobody is told: a partition. What was said meanwhile arrives after `go_on`."""
+        """Simulates a partition: nothing is forwarded, and no connection ends. `go_on` forwards the held bytes."""
         if self._flowing.is_set():
             self._flowing = anyio.Event()
 
@@ -106,12 +106,12 @@ class Proxy:
         self._flowing.set()
 
     def forget(self) -> None:
-        """The hub's side of every connection ends, and the client's side stays open, saying nothing: half-open."""
+        """Simulates half-open connections: the hub's side of each is closed, the client's side is open and silent."""
         for connection in list(self.connections):
             connection.forgotten.set()
 
     def heal(self) -> None:
-        """A good network again, for those connected and those to come."""
+        """Removes delays, throttling, pending torn frames and the partition."""
         self.delay, self.bytes_per_second = 0.0, 0
         for connection in self.connections:
             connection.halve = False
@@ -121,7 +121,7 @@ class Proxy:
         self.accepted += 1
         try:
             far = _Far(self._path)
-        except OSError:  # no hub: refused, as its machine would
+        except OSError:  # no hub: close at once
             await anyio.aclose_forcefully(near)
             return
         with anyio.CancelScope() as scope:
@@ -158,13 +158,13 @@ class Proxy:
                     break
                 await sink.send(data)
         if connection.forgotten.is_set() and source is connection.far:
-            return  # the client is to notice by itself
+            return  # the client must notice by itself
         connection.cut()
 
 
 @asynccontextmanager
 async def proxied(endpoint: str) -> AsyncGenerator[Proxy]:
-    """A proxy on a free loopback port, before a hub that listens at an ``ipc://`` endpoint or will."""
+    """Runs a proxy on a free loopback port for a hub at an ``ipc://`` endpoint. The hub may start later."""
     path = endpoint.removeprefix("ipc://")
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     port = listener.extra(anyio.abc.SocketAttribute.local_port)

@@ -1,6 +1,6 @@
-"""Whole runs with scripted models under faults: whatever is killed, stopped or asked to end, the same is learned.
+"""Whole runs with scripted models under faults, which must train on the same data as a run without faults.
 
-Each process dies at appointed points and at any time; the launcher too, whose run is then resumed.
+Processes die at failpoints and at random times. The launcher is also killed or stopped, and its run is then resumed.
 """
 
 import random
@@ -38,29 +38,29 @@ POINTS = (
     "hub/commit.before", "hub/commit.half", "hub/commit.after", "hub/lease.after",
 )  # fmt: skip
 APPOINTED = 6
-"""Points of a run at which somebody dies."""
+"""Number of failpoints that are armed in a run."""
 PAUSES = (0.2, 1.0)
-"""Seconds between two other faults."""
+"""Shortest and longest time in seconds between two random faults."""
 FAULTS, INTERRUPTIONS = 40, 3
-"""How many others a run suffers at most, and how many of those end its launcher: a run that is never left alone for as
-long as it takes to start does not end."""
+"""Limits of random faults in a run, and of those that end its launcher. Without a limit, a run that is disturbed at
+every start does not end."""
 REFUSED = (2, 120)
-"""The launcher's exit codes where it could not begin, or not write its report, or not say so: on a full disk."""
+"""The launcher's exit codes on a full disk: it could not start, write its report, or write its output."""
 RUN_SECONDS = 180.0
-"""How long one run may take under all this."""
+"""Time limit of one run."""
 
 
 class RunFailed(Exception):
-    """A run that could not go on. The text is its last words."""
+    """A run failed. The text is the end of its output."""
 
 
 def options(folder: Path) -> tuple[str, ...]:
-    """What `selu up` is given for a new run."""
+    """Returns the options of `selu up` for a new run."""
     return ("--profile", "scripted", "--run", str(folder), *(o for key in SETTINGS for o in ("--set", key)))
 
 
 async def undisturbed(folder: Path) -> Findings:
-    """A run that nobody disturbs: what the others have to come to."""
+    """Completes a run without faults, as the reference. Raises `RunFailed` or `TimeoutError`."""
     with anyio.fail_after(RUN_SECONDS):
         async with launch(folder, *options(folder), output=folder.with_suffix(".txt")) as run:
             if await run.process.wait() != 0:
@@ -69,10 +69,9 @@ async def undisturbed(folder: Path) -> Findings:
 
 
 class Trouble:
-    """Hurts one run, through all its launchers' lives. ``injected`` counts by kind.
+    """Injects faults into one run, across all its resumptions. ``injected`` counts the faults by kind.
 
-    Of the launcher's present life, ``resumes`` says whether it was ended on purpose, ``filled`` whether its disk was
-    full.
+    For the current launcher process, ``resumes`` is True if a fault ended it, and ``filled`` if its disk was full.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -82,7 +81,7 @@ class Trouble:
         self._chance = chance
 
     async def make(self, run: Launched) -> None:
-        """Faults at random until cancelled, or until the launcher is ended by one."""
+        """Injects random faults until cancelled, until a fault ends the launcher, or up to `FAULTS` faults."""
         self.resumes = self.filled = False
         kinds = {
             "service killed": 6, "service stopped": 2, "service asked to end": 2, "hub killed": 3,
@@ -116,7 +115,7 @@ class Trouble:
                 return True
 
     async def _fill(self, run: Launched) -> bool:
-        """For all of them, also those that are started meanwhile."""
+        """Fills the disk for a while for all processes of the run, including those that start meanwhile."""
         if not run.run.log_file.exists():
             return False
         self.filled = True
@@ -128,7 +127,7 @@ class Trouble:
         return True
 
     async def _stop(self, process: psutil.Process | None) -> bool:
-        """For a while, some longer than the hub waits for a session's word."""
+        """Suspends a process for a while, sometimes for longer than the hub's session timeout."""
         if process is None:
             return False
         try:
@@ -143,10 +142,10 @@ class Trouble:
 
 
 async def disturbed(folder: Path, *, seed: int) -> tuple[Findings, Counter[str]]:
-    """A run under faults to its end, however often it has to be resumed; the verdict and the faults by kind.
+    """Completes a run under faults, and resumes it as often as needed. Returns the findings and the faults by kind.
 
     Raises:
-        RunFailed: it ended with an error, or had not ended after `RUN_SECONDS`.
+        RunFailed: the run ended with an error, or did not end within `RUN_SECONDS`.
     """
     chance = random.Random(seed)
     trouble = Trouble(chance)

@@ -1,7 +1,7 @@
-"""Publishers, a group and a subscriber around a hub that is killed, behind a network that fails; then the count.
+"""Publishers, a consumer group and a subscriber against a hub that is killed, through a faulty network.
 
-Everything is real: the hub is a process and dies by SIGKILL; the network is a proxy between real sockets. What the
-clients were told they keep, and hold against the log when it is over.
+The hub is a real process that is killed by SIGKILL; the network is a proxy between real sockets. At the end, the
+acknowledgements and messages that the clients received are compared with the log.
 """
 
 import random
@@ -31,17 +31,17 @@ PUBLISHERS, MEMBERS = 6, 3
 AGAIN = 0.05
 """The share of messages that are published a second time."""
 PAUSES = (0.02, 0.25)
-"""Seconds between two faults, at least and at most."""
+"""Shortest and longest time in seconds between two faults."""
 DRAIN_SECONDS = 60.0
-"""How long everything said may take to arrive once nothing fails any more."""
+"""Time limit for the delivery of all messages after the last fault."""
 JOIN_SECONDS = 60.0
-"""How long a client may take to join in the midst of it all."""
+"""Time limit for a client to connect during the faults."""
 POINTS = ("commit.before", "commit.half", "commit.after", "commit.told", "lease.after")
 GARBAGE = (b"", b"GET / HTTP/1.1", b"\x91" * 5000, b"\x00", b"\x82\xa2op\xa7publish", b"\xdf\xff\xff\xff\xff")
 
 
 class Storm:
-    """Clients and faults. ``injected`` counts faults by kind; ``wrong`` gathers what no client may ever see."""
+    """Clients and faults. ``injected`` counts faults by kind; ``wrong`` lists violations that a client observed."""
 
     def __init__(self, hub: Hubs, proxy: Proxy, chance: random.Random) -> None:
         self.injected: Counter[str] = Counter()
@@ -61,12 +61,12 @@ class Storm:
     # -- clients
 
     def _join(self, name: str) -> AbstractAsyncContextManager[Mesh]:
-        """A client of its own name, over the network that the storm is in."""
+        """Connects a client with this name through the proxy."""
         key = self._hub.key(name)
         return connect(self._proxy.endpoint, role=key.role, instance=name, key=key, timeout=JOIN_SECONDS)
 
     async def publish(self, name: str) -> None:
-        """Says one message after another until the storm has ended, some of them twice."""
+        """Publishes one message after another until the storm ends, some of them twice."""
         async with self._join(name) as mesh:
             number = 0
             while not self.ended.is_set():
@@ -82,7 +82,7 @@ class Storm:
         self.acknowledged.append(Acknowledged(TOPIC, await mesh.publish(TOPIC, message, id=id), id))
 
     async def consume(self, index: int) -> None:
-        """A member of the group that now and then leaves in the midst of its work and comes back."""
+        """Consumes as a member of the group that is cancelled at times during its work and reconnects."""
         while True:
             with anyio.CancelScope() as self._members[index]:
                 async with (
@@ -99,7 +99,7 @@ class Storm:
                         self._done.setdefault(delivery.offset, len(self._done))
 
     async def subscribe(self) -> None:
-        """Reads everything from the first message on."""
+        """Reads all messages from the start of the log."""
         async with (
             self._join("reader") as mesh,
             mesh.subscribe(TOPIC, start="start") as stream,
@@ -111,7 +111,8 @@ class Storm:
     # -- faults
 
     async def rage(self, *, faults: int | None = None, messages: int = 0) -> None:
-        """Injects faults at random until there were so many and so many messages, or until cancelled."""
+        """Injects random faults until there were `faults` faults and `messages` acknowledged messages, or until
+        cancelled. `faults=None` means no end."""
         kinds: dict[str, tuple[int, Callable[[], Awaitable[None]]]] = {
             "hub killed": (3, self._kill),
             "hub stopped": (1, self._stop),
@@ -129,12 +130,12 @@ class Storm:
             await anyio.sleep(self._chance.uniform(*PAUSES))
             (name,) = self._chance.choices(names, weights)
             await kinds[name][1]()
-            if name != "hub killed":  # the hub's keeper counts its deaths
+            if name != "hub killed":  # counted in `Hubs.deaths`
                 self.injected[name] += 1
 
     @property
     def count(self) -> int:
-        """Faults so far, the hub's deaths among them."""
+        """The number of faults so far, including the hub's deaths."""
         return self.injected.total() + self._hub.deaths.total()
 
     async def _kill(self) -> None:
@@ -156,7 +157,7 @@ class Storm:
 
     async def _hold(self) -> None:
         self._proxy.hold()
-        await anyio.sleep(self._chance.uniform(0.05, 1.5))  # some longer than a session lives
+        await anyio.sleep(self._chance.uniform(0.05, 1.5))  # sometimes longer than the session timeout
         self._proxy.go_on()
 
     async def _slow(self) -> None:
@@ -180,9 +181,9 @@ class Storm:
     # -- the end
 
     async def drain(self) -> None:
-        """Returns when readers and group have come to what is the log's end now. Nothing may fail any more.
+        """Waits until the subscriber and the group have reached the current end of the log. Needs a healthy network.
 
-        All that publishers said is before it; the hub may yet say that it refused what was on its way to it.
+        All published messages are before that end. The hub may still append faults about refused requests.
         """
         async with self._join("drain") as mesh:
             tail = self._tail = await mesh.tail()
@@ -193,7 +194,7 @@ class Storm:
         await self._seeing.until(lambda: not tail or (self._seen and self._seen[-1][0] >= tail))
 
     def check(self) -> Findings:
-        """The verdict over log and clients."""
+        """Compares the log with the clients' observations."""
         found = examine(self._hub.run, self.acknowledged)
         logged = [(record.offset, record.id) for record in records(self._hub.run) if record.offset <= self._tail]
         seen = [(offset, id) for offset, id in self._seen if offset <= self._tail]
@@ -205,7 +206,7 @@ class Storm:
         last: dict[str, int] = {}
         for _, id in logged:
             name, _, number = id.rpartition("-")
-            if not name.startswith("publisher"):  # the hub speaks too, of requests that it refused
+            if not name.startswith("publisher"):  # the hub publishes too, about refused requests
                 continue
             if int(number) != last.get(name, 0) + 1:
                 found.lost.append(f"{id} comes after {name}-{last.get(name, 0)}: the producer's order is lost")
@@ -214,7 +215,7 @@ class Storm:
 
 
 async def _throw(raw: Socket, chance: random.Random) -> None:
-    """Requests that are none, some of them framed as if they were."""
+    """Sends malformed requests, about half of them with correct framing."""
     for junk in GARBAGE:
         await raw.send([junk] if chance.random() < 0.5 else [MAGIC, (1).to_bytes(8, "big"), junk])
 
@@ -222,9 +223,9 @@ async def _throw(raw: Socket, chance: random.Random) -> None:
 async def storm(
     folder: Path, *, seed: int, seconds: float | None = None, faults: int | None = None, messages: int = 0
 ) -> tuple[Findings, Counter[str]]:
-    """A storm of so many seconds, or of at least so many faults and acknowledged messages, in a new run folder.
+    """Runs a storm in a new run folder, for `seconds`, or until at least so many faults and acknowledged messages.
 
-    Returns the verdict, and the faults by kind.
+    Returns the findings, and the faults by kind. Raises `TimeoutError` if the clients do not reach the log's end.
     """
     chance = random.Random(seed)
 
@@ -248,7 +249,7 @@ async def storm(
             raging.ended.set()
             proxy.heal()
             hub.kill(signal.SIGCONT)
-            hub.kill()  # its next life has no appointed death
+            hub.kill()  # the next process has no failpoint
         with anyio.fail_after(DRAIN_SECONDS):
             await raging.drain()
         clients.cancel_scope.cancel()
