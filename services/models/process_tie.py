@@ -1,4 +1,4 @@
-"""Ends a child process when the process that started it dies, however that happens. Linux only; elsewhere a no-op."""
+"""Kills a child process when its parent process dies for any reason. Linux only; does nothing elsewhere."""
 
 import ctypes
 import multiprocessing
@@ -7,25 +7,25 @@ import signal
 import sys
 
 VARIABLE = "SELU_ENGINE_PARENT"
-"""Set to its own process id by the process whose children are to follow it."""
+"""A process sets this to its own pid before it starts children that must die with it."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def lead_children() -> None:
-    """Asks the engine processes that this process will start to follow it."""
+    """Makes the engine processes that this process starts later die with it."""
     os.environ[VARIABLE] = str(os.getpid())
 
 
 def follow_parent() -> None:
-    """In a child that multiprocessing started below a leading process: die with the parent.
+    """Makes this multiprocessing child die with its parent, if the parent called `lead_children`.
 
-    The kernel watches the *thread* that started the child, so the leader starts children from a thread that it keeps.
+    The kernel watches the *thread* that started the child, so the parent must keep that thread.
     """
     leader = os.environ.get(VARIABLE)
     parent = multiprocessing.parent_process()
     if leader is None or parent is None or sys.platform != "linux" or leader == str(os.getpid()):
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent.pid:  # it died before the line above
+    if os.getppid() != parent.pid:  # the parent died before prctl took effect
         os._exit(1)
