@@ -1,8 +1,8 @@
-"""Holds a Unity player on a leash: ``python keeper.py COMMAND...`` starts it in a process group of its own.
+"""Supervises a Unity player: ``python keeper.py COMMAND...`` starts it in its own process group.
 
-When standard input closes, because the world closed it or its process is gone, all that was started is asked to end,
-so that an X display removes its lock file, then killed, and reaped. When the player ends, so does this, with its exit
-code. Only the standard library: it must start at once.
+When standard input closes, because the world closed it or its process died, all descendants get SIGTERM (an X display
+then removes its lock file), later SIGKILL, and are reaped. When the player exits, this process exits with its exit
+code. Uses only the standard library, because it must start fast.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ import time
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 NOT_STARTED = 126
-"""Exit code where the command could not be run."""
+"""The exit code if the command could not be run."""
 TIDY_SECONDS, POLL_SECONDS = 1.5, 0.01
-"""How long those that were asked to end may tidy up."""
+"""The time between SIGTERM and SIGKILL, and the polling interval."""
 
 
 def main() -> int:
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is not None:
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what the player starts is reaped here too
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphaned children of the player are reaped here too
 
     def tie() -> None:
         if libc is not None:
@@ -38,7 +38,7 @@ def main() -> int:
         return NOT_STARTED
     threading.Thread(target=_hold, daemon=True).start()
     code = player.wait()
-    _reap()  # what it leaves behind
+    _reap()  # the player's remaining children
     return code if code >= 0 else 128 - code
 
 
@@ -51,7 +51,7 @@ def _hold() -> None:
 
 
 def _reap() -> None:
-    """Ends and reaps what was started, until this process has no children: it inherits them all."""
+    """Ends and reaps all descendants, until this process has no children. As a subreaper it inherits them all."""
     until = time.monotonic() + TIDY_SECONDS
     _signal(signal.SIGTERM)
     with contextlib.suppress(ChildProcessError):
