@@ -1,6 +1,5 @@
 """Content-addressed files: frames and adapters, named by sha256, on disk before anything names them."""
 
-import errno
 import os
 import re
 import uuid
@@ -13,6 +12,7 @@ from protocols import limits
 from protocols.codec import digest as digest_of
 from protocols.errors import NotFound, ProtocolError, StorageFailed, StorageFull, TooLarge
 from runtime import crash
+from runtime.atomic import sync_folder
 from runtime.locks import Mode, lock
 from runtime.storage import is_full
 
@@ -67,7 +67,7 @@ class BlobStore:
         scratch = self.scratch(digest)
         with self._writing(scratch):
             if self._holds(target, data) and self._touch(target):
-                _sync_folder(target.parent)  # whoever wrote it may have died before this
+                sync_folder(target.parent)  # whoever wrote it may have died before this
                 return digest
         self.add(scratch, data)
         self.adopt(scratch, digest)
@@ -82,7 +82,7 @@ class BlobStore:
         with self._writing(scratch):
             if not scratch.parent.exists():
                 scratch.parent.mkdir(exist_ok=True)
-                _sync_folder(self.folder)
+                sync_folder(self.folder)
             with scratch.open("ab") as file:
                 file.write(data)
 
@@ -95,7 +95,7 @@ class BlobStore:
             crash.at("blob.half")
             with self._held("shared"):  # `drop` must not take what is put there now for what it looked at
                 scratch.replace(target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
             crash.at("blob.after")
 
     @contextmanager
@@ -215,14 +215,3 @@ class BlobStore:
 
 _NAME = re.compile("[0-9a-f]{64}")
 _HALF = re.compile("\\.[0-9a-f]{8}-[0-9a-f]{32}")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync files only
-            raise
-    finally:
-        os.close(descriptor)

@@ -1,10 +1,13 @@
-"""Figures in Prometheus' text exposition format, version 0.0.4. Pure."""
+"""Metrics in Prometheus' text exposition format, version 0.0.4, which prometheus_client writes. Pure."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -12,8 +15,8 @@ Labels = Mapping[str, str]
 
 
 class Family(msgspec.Struct, frozen=True):
-    """All samples of one metric. Names are snake case and end with their unit (``_seconds``, ``_bytes``), counters with
-    ``_total``."""
+    """All samples of one metric, with the same label names each. Names are snake case and end with their unit
+    (``_seconds``, ``_bytes``), counters with ``_total``."""
 
     name: str
     kind: Literal["counter", "gauge"]
@@ -22,7 +25,8 @@ class Family(msgspec.Struct, frozen=True):
 
 
 class Histogram(msgspec.Struct, frozen=True):
-    """Observations by labels, counted into buckets with these upper bounds and one without."""
+    """Observations by labels, counted into buckets with these upper bounds and one without. Each has the same label
+    names."""
 
     name: str
     help: str
@@ -31,48 +35,62 @@ class Histogram(msgspec.Struct, frozen=True):
 
 
 def render(families: Iterable[Family | Histogram]) -> str:
-    """The text of a scrape; families without samples are left out."""
-    return "".join(_histogram(found) if isinstance(found, Histogram) else _family(found) for found in families)
+    """The text of a scrape; families without samples are left out.
+
+    Raises:
+        ValueError: two samples of a family have other label names, or a name is none that Prometheus takes.
+    """
+    # Only launchers that serve metrics pay for this import. The registry is ours: the global one adds this process.
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    registry.register(_Scrape(families))
+    return generate_latest(registry).decode()
 
 
-def _family(family: Family) -> str:
-    if not family.samples:
-        return ""
-    return _head(family.name, family.kind, family.help) + "".join(
-        _sample(family.name, labels, value) for labels, value in family.samples
-    )
+class _Scrape:
+    """What prometheus_client collects for one scrape."""
+
+    def __init__(self, families: Iterable[Family | Histogram]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator["Metric"]:
+        for found in self._families:
+            if isinstance(found, Histogram):
+                if found.observed:
+                    yield _histogram(found)
+            elif found.samples:
+                yield _family(found)
 
 
-def _histogram(found: Histogram) -> str:
-    if not found.observed:
-        return ""
-    lines = [_head(found.name, "histogram", found.help)]
+def _family(found: Family) -> "Metric":
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    names = list(found.samples[0][0])
+    kind = CounterMetricFamily if found.kind == "counter" else GaugeMetricFamily
+    metric = kind(found.name, found.help, labels=names)
+    for labels, value in found.samples:
+        metric.add_metric(_values(found.name, labels, names), value)
+    return metric
+
+
+def _histogram(found: Histogram) -> "Metric":
+    from prometheus_client.core import HistogramMetricFamily
+
+    names = list(found.observed[0][0])
+    metric = HistogramMetricFamily(found.name, found.help, labels=names)
     for labels, values in found.observed:
-        for bound in (*found.bounds, math.inf):
-            within = sum(value <= bound for value in values)
-            lines.append(_sample(f"{found.name}_bucket", {**labels, "le": _number(bound)}, within))
-        lines.append(_sample(f"{found.name}_sum", labels, math.fsum(values)))
-        lines.append(_sample(f"{found.name}_count", labels, len(values)))
-    return "".join(lines)
+        buckets = [(_bound(bound), sum(value <= bound for value in values)) for bound in (*found.bounds, math.inf)]
+        metric.add_metric(_values(found.name, labels, names), buckets, sum_value=math.fsum(values))
+    return metric
 
 
-def _head(name: str, kind: str, help: str) -> str:
-    said = help.replace("\\", r"\\").replace("\n", r"\n")
-    return f"# HELP {name} {said}\n# TYPE {name} {kind}\n"
+def _values(name: str, labels: Labels, names: Sequence[str]) -> list[str]:
+    if set(labels) != set(names):
+        raise ValueError(f"{name} has samples with the labels {sorted(names)} and {sorted(labels)}: give all the same")
+    return [labels[label] for label in names]
 
 
-def _sample(name: str, labels: Labels, value: float) -> str:
-    told = ",".join(f'{label}="{_escaped(text)}"' for label, text in labels.items())
-    return f"{name}{{{told}}} {_number(value)}\n" if told else f"{name} {_number(value)}\n"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _number(value: float) -> str:
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "+Inf" if value > 0 else "-Inf"
-    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(float(value))
+def _bound(bound: float) -> str:
+    """The label ``le``: a whole number without ".0", as Prometheus and its Go client write it."""
+    return "+Inf" if bound == math.inf else repr(float(bound)).removesuffix(".0")

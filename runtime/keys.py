@@ -22,6 +22,7 @@ import msgspec
 import zmq
 
 from protocols.topics import ROLES
+from runtime.atomic import replace_file
 from runtime.locks import lock
 from runtime.paths import given_path
 from runtime.settings import dump
@@ -214,24 +215,18 @@ class KeysFolder:
 
     def _write_key(self, key: Key) -> None:
         said = "The hub's own key." if key.name == HUB else f"Lets its holder in as {key.name} ({key.role})."
-        self._write(self.file_of(key.name), dump(key, f"{said} Keep it secret."))
+        self._write(self.file_of(key.name), dump(key, f"{said} Keep it secret.").encode())
 
     def _write_allowed(self, entries: list[Allowed]) -> None:
         lines = [f"{entry.name} {entry.role} {entry.proof}" for entry in entries]
-        self._write(self.allowed_file, "\n".join(["# name role proof", *lines]) + "\n")
+        self._write(self.allowed_file, "\n".join(["# name role proof", *lines, ""]).encode())
 
     def restore(self, name: str, data: bytes) -> None:
         """Writes a file of this folder again as it was. Raises `OSError`."""
-        self._write(self.path / name, data.decode())
+        self._write(self.path / name, data)
 
-    def _write(self, file: Path, text: str) -> None:
-        scratch = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
-        scratch.replace(file)
+    def _write(self, file: Path, data: bytes) -> None:
+        replace_file(file, data, mode=0o600)
 
 
 def _pair(name: str, role: str, *, hub: str) -> Key:

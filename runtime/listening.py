@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from runtime.atomic import replace_file
 from runtime.endpoints import EndpointError, from_here, is_local, pair
 from runtime.keys import KeysFolder
 from runtime.paths import RunFolderError
@@ -113,10 +114,8 @@ class Listening:
         self._unlink()
         with suppress(OSError):  # exFAT, SMB: no links; the endpoints file says it too
             self.sockets_link.symlink_to(private)
-        scratch = self.endpoints_file.with_suffix(".part")
         lines = "".join(f"{line}\n" for line in (*listening, private))
-        scratch.write_text(lines, encoding="utf-8", errors="surrogateescape")
-        scratch.replace(self.endpoints_file)
+        replace_file(self.endpoints_file, lines.encode(errors="surrogateescape"))
 
     def restore_private(self) -> Path:
         """Makes the private folder again after something removed it, in its place or, where it cannot be there any

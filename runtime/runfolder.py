@@ -22,6 +22,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from runtime.atomic import replace_file
 from runtime.listening import Listening
 from runtime.locks import lock
 from runtime.paths import RunFolderError, given_path
@@ -166,9 +167,7 @@ class RunFolder(Listening):
 
     def write_settings(self, text: str) -> None:
         """Replaces the resolved settings, whole or not at all."""
-        scratch = self.settings_file.with_suffix(".part")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(self.settings_file)
+        replace_file(self.settings_file, text.encode())
 
     def log_of(self, instance: str) -> Path:
         """The text log of one process."""

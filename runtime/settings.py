@@ -5,7 +5,6 @@ the allowed values, and its defaults stand for what no file names. Nothing here 
 """
 
 import difflib
-import textwrap
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
-from runtime.text import TextError, read_toml
+from runtime.settings_text import Keys, Table, dump
+from runtime.text import TextError, is_utf8, read_toml
 from runtime.typed import (
     NotAllowedError,
+    TypedTables,
     check,
     describe,
     joined,
@@ -23,7 +24,6 @@ from runtime.typed import (
     parsed,
     read,
     summary,
-    text_of,
     toml,
     without_meta,
 )
@@ -31,14 +31,8 @@ from runtime.typed import (
 __all__ = ["Layer", "SettingsError", "Table", "TypedTables", "describe", "dump", "load"]
 
 T = TypeVar("T", bound=msgspec.Struct)
-Table = Mapping[str, Any]
 Layer = Path | tuple[str, Table]
 """Settings that go over others: a file, or a table and what to call it in an error."""
-Keys = tuple[str, ...]
-"""The names of the sections above a setting, and its own."""
-
-COLUMNS = 100
-"""The longest line of a comment."""
 
 
 class SettingsError(Exception):
@@ -46,15 +40,6 @@ class SettingsError(Exception):
 
     A process that ends with it is not started again: only a person can mend it.
     """
-
-
-@typing.runtime_checkable
-class TypedTables(typing.Protocol):
-    """A struct with a free table whose keys take other types under other settings."""
-
-    def table_type(self, field: str) -> type[msgspec.Struct] | None:
-        """The struct whose fields say what the keys of the table take; None where that is not known."""
-        ...
 
 
 def load(kind: type[T], *, file: Path | None = None, over: Sequence[Layer] = (), overrides: Sequence[str] = ()) -> T:
@@ -100,7 +85,7 @@ def _in_table(settings: Any, path: Sequence[str]) -> bool:
 
 def _no_text(text: str) -> bool:
     """Whether it cannot be written into a file: bytes of a name that are not UTF-8, or a zero byte."""
-    return "\0" in text or text != text.encode(errors="replace").decode()
+    return "\0" in text or not is_utf8(text)
 
 
 def _read(file: Path) -> Table:
@@ -213,72 +198,6 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return f" (did you mean {' or '.join(names[:3])}?)" if names else ""
-
-
-# -- writing -------------------------------------------------------------------------------------
-
-
-def dump(settings: msgspec.Struct, title: str = "", *, comments: bool = False) -> str:
-    """The settings as TOML, every value written out; `load` reads the same settings back.
-
-    With ``comments`` each section and value comes after its text and the values that it takes. What a free table could
-    have and has not is there as a comment, with its default.
-    """
-    lines = [f"# {line}" for line in title.splitlines()]
-    said = dict(_comments(settings, ())) if comments else {}
-    _dump_table(cast("dict[str, Any]", msgspec.to_builtins(settings)), (), said, lines)
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-class _Comment(msgspec.Struct, frozen=True):
-    """The text of a section or a setting; with the ``default`` that holds for one that is not set."""
-
-    text: str
-    default: Any = msgspec.UNSET
-
-    @property
-    def lines(self) -> list[str]:
-        wrapped = textwrap.wrap(self.text, COLUMNS - 2, break_on_hyphens=False)
-        return [f"# {line}" for line in wrapped]
-
-
-_NO_COMMENT = _Comment("")
-
-
-def _dump_table(table: Table, path: Keys, said: Mapping[Keys, _Comment], lines: list[str]) -> None:
-    plain = {name: value for name, value in table.items() if not isinstance(value, Mapping) and value is not None}
-    nested = {name: cast(Table, value) for name, value in table.items() if isinstance(value, Mapping)}
-    if path and (plain or not nested):
-        lines += ["", *said.get(path, _NO_COMMENT).lines, f"[{_dotted(path)}]"]
-    for name, value in plain.items():
-        about = said.get((*path, name), _NO_COMMENT).lines
-        lines += [*([""] if about else []), *about, f"{key(name)} = {toml(value)}"]
-    for one, comment in said.items():
-        if one[:-1] == path and one[-1] not in table and comment.default is not msgspec.UNSET:
-            lines += ["", *comment.lines, f"# {key(one[-1])} = {toml(comment.default)}"]
-    for name, value in nested.items():
-        _dump_table(value, (*path, name), said, lines)
-
-
-def _comments(settings: msgspec.Struct, above: Keys) -> Iterator[tuple[Keys, _Comment]]:
-    """The comments of every section and every setting, by their paths."""
-    for field in msgspec.structs.fields(settings):
-        value, path = getattr(settings, field.name), (*above, field.encode_name)
-        if isinstance(value, msgspec.Struct):
-            yield path, _Comment(text_of(field.type))
-            yield from _comments(value, path)
-        elif isinstance(value, dict):
-            yield path, _Comment(text_of(field.type))
-            struct = settings.table_type(field.name) if isinstance(settings, TypedTables) else None
-            for one in () if struct is None else msgspec.structs.fields(struct):
-                yield (*path, one.encode_name), _Comment(_about(one.type), one.default)
-        else:
-            yield path, _Comment(_about(field.type))
-
-
-def _about(kind: Any) -> str:
-    """The text of a setting and the values that it takes."""
-    return f"{text} Takes {describe(kind)}." if (text := text_of(kind)) else ""
 
 
 def _dotted(path: Sequence[str]) -> str:

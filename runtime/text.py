@@ -4,7 +4,6 @@ Every error is a `TextError` that names the file, the line where there is one, a
 """
 
 import codecs
-import json
 import re
 import tomllib
 from pathlib import Path
@@ -59,6 +58,15 @@ def decode_text(data: bytes, name: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written in UTF-8. One that Python made of a name or an argument in other bytes cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_toml(file: Path) -> dict[str, Any]:
     """The tables of a TOML file. Raises as `read_text` does, and `TextError` where the text is not TOML."""
     return parse_toml(read_text(file), str(file))
@@ -96,27 +104,3 @@ def _hint(line: str, what: str) -> str:
     if "Invalid value" in what and "=" in line:
         return " (text needs quotes)"
     return ""
-
-
-def read_json(file: Path, *, mark: bool = True) -> Any:
-    """What a JSON file holds. Without ``mark`` one that begins with a byte order mark is refused: other programs read
-    it too, and cannot.
-
-    Raises:
-        TextError: it is not JSON in UTF-8.
-        OSError: it cannot be read.
-    """
-    data = file.read_bytes()
-    if not mark and data.startswith(codecs.BOM_UTF8):
-        raise TextError(f"{file} begins with a byte order mark: save it as UTF-8 without a byte order mark")
-    return parse_json(decode_text(data, str(file)), str(file))
-
-
-def parse_json(text: str, name: str) -> Any:
-    """What a JSON text from the file with this name holds. Raises `TextError`."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise TextError(f"{name}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}") from None
-    except (RecursionError, ValueError) as error:  # also a number of thousands of digits
-        raise TextError(f"{name}: not JSON that can be read: {error}") from None

@@ -29,6 +29,15 @@ class NotAllowedError(ValueError):
     """No reading of a text, or not the value itself, is what the type takes."""
 
 
+@typing.runtime_checkable
+class TypedTables(typing.Protocol):
+    """A struct with a free table whose keys take other types under other settings."""
+
+    def table_type(self, field: str) -> type[msgspec.Struct] | None:
+        """The struct whose fields say what the keys of the table take; None where that is not known."""
+        ...
+
+
 def read(text: str, kind: Any) -> Any:
     """The text as the type takes it: a TOML value where the type takes that, "5" for a text, yes for true or false,
     1e3 for an integer, and words with commas for a list. Raises NotAllowedError."""
@@ -207,7 +216,7 @@ def _bounds(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
     return " " + " and ".join(parts) if parts else ""
 
 
-# -- as TOML -------------------------------------------------------------------------------------
+# -- as TOML, on one line of an error --------------------------------------------------------------
 
 
 def key(name: str) -> str:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from runtime.paths import expanded
+from runtime.text import is_utf8
 from scripts.numbers import shortened
 
 
@@ -20,10 +21,8 @@ def path_type(text: str) -> Path:
     """A path, with ``~`` as the home folder also where the shell leaves it, as in ``--run=~/x``."""
     if not text.strip():
         raise argparse.ArgumentTypeError("the path is empty: is a variable not set?")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise argparse.ArgumentTypeError(_why(text)) from None
+    if not is_utf8(text):
+        raise argparse.ArgumentTypeError(_why(text))
     try:
         path = expanded(text)
         path.resolve()

@@ -17,8 +17,8 @@ import msgspec
 from protocols.codec import digest
 from runtime.paths import given_path
 from runtime.settings import SettingsError
-from runtime.text import TextError, decode_text
-from services.models.examine import PACKAGED, hub_name
+from runtime.text import TextError, decode_text, is_utf8
+from services.models.examine import absolute_model_path
 from services.settings import Settings
 
 Kind = Literal["execution", "model", "file", "learning"]
@@ -183,17 +183,15 @@ def with_absolute_paths(settings: Settings) -> Settings:
         if not isinstance(value, str) or not value:
             continue
         made = _absolute(key, value)
-        try:
-            made.encode()
-        except UnicodeEncodeError:
-            raise SettingsError(f"{key} {made!r} is not valid UTF-8, so it cannot be stored: rename it") from None
+        if not is_utf8(made):
+            raise SettingsError(f"{key} {made!r} is not valid UTF-8, so it cannot be stored: rename it")
         section[name] = made
     return msgspec.convert(table, Settings)
 
 
 def _absolute(key: str, value: str) -> str:
-    if key == "model.path" and (hub_name(value) or (value in PACKAGED and not (Path(value) / "config.json").is_file())):
-        return value  # a model's name
+    if key == "model.path":
+        return absolute_model_path(value)
     if key not in COMMANDS:
         return str(given_path(value))
     try:

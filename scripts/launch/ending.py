@@ -1,13 +1,12 @@
 """The end of a run: summary.json, report.html, and the table that says what came of it."""
 
 import importlib.metadata
-import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from protocols.messages import Estimate
+from runtime.atomic import replace_file
 from runtime.log import LogFormatError
 from runtime.paths import shown
 from runtime.runfolder import RunFolder
@@ -31,8 +30,8 @@ def conclude(run: RunFolder) -> Summary:
         OSError: the folder cannot be written.
     """
     settings, state, summary = _read(run)
-    _replace(run.summary_file, to_json(summary))
-    _replace(run.report_file, render(gather(run, state, summary, dump(settings))).encode())
+    replace_file(run.summary_file, to_json(summary))
+    replace_file(run.report_file, render(gather(run, state, summary, dump(settings))).encode())
     return summary
 
 
@@ -54,13 +53,6 @@ def tidy(run: RunFolder, settings: Settings) -> None:
             Unreadable, LogFormatError, sqlite3.Error, OSError
         ):  # then all is kept, and `selu doctor` says why
             Sweeper(run, settings, grace=0.0).sweep()
-
-
-def _replace(file: Path, data: bytes) -> None:
-    """Writes the whole file or leaves the former one."""
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    scratch.write_bytes(data)
-    scratch.replace(file)
 
 
 def table(summary: Summary) -> str:

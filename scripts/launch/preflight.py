@@ -36,6 +36,7 @@ def problems(plan: Plan) -> list[str]:
         *_world(settings),
         *_model(settings),
         *_learner(settings),
+        *_heartbeats(settings),
         *_endpoint(plan),
         *_metrics(settings),
         *_disk(plan.folder),
@@ -91,6 +92,16 @@ def _learner(settings: Settings) -> Iterator[str]:
     missing = [module for module in ("torch", "transformers", "peft") if importlib.util.find_spec(module) is None]
     if missing:
         yield f"training needs {', '.join(missing)}, which cannot be imported; install selu[cpu] or selu[gpu]"
+
+
+def _heartbeats(settings: Settings) -> Iterator[str]:
+    mesh = settings.mesh
+    if mesh.session_seconds < 2 * mesh.heartbeat_seconds:
+        yield (
+            f"mesh.session_seconds ({mesh.session_seconds:g}) is less than twice mesh.heartbeat_seconds "
+            f"({mesh.heartbeat_seconds:g}): the hub would give up processes that are alive; raise the first or lower "
+            "the second"
+        )
 
 
 def _endpoint(plan: Plan) -> Iterator[str]:

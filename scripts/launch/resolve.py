@@ -8,9 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from runtime.paths import given_path
 from runtime.settings import Layer, load
-from services.models.examine import PACKAGED, hub_name, model_path
+from services.models.examine import absolute_model_path, model_path
 from services.models.model_json import object_or_empty
 from services.models.model_kinds import longest
 from services.setting_kinds import with_absolute_paths
@@ -65,8 +64,7 @@ def resolve(
 def named(model: str | Path) -> str:
     """The model as settings name it: a folder by a path that holds wherever it is read; a model of this package, or of
     a hub, by its name."""
-    text = str(model)
-    return text if text in ("", *PACKAGED) or hub_name(text) else str(given_path(text))
+    return absolute_model_path(str(model))
 
 
 def family_settings(model: str | Path) -> list[Path]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from protocols.messages import Round
+from runtime.atomic import replace_file
 from runtime.log import LogFormatError
 from runtime.metrics import read_metrics
 from runtime.runfolder import RunFolder, RunFolderError
@@ -67,9 +68,7 @@ def record_inputs(run: RunFolder, settings: Settings) -> None:
         (BEGUN, {**essence(settings), **_read(run, BEGUN, dict[str, Any])}),
     ):
         if found:
-            scratch = run.path / f".{name}.part"
-            scratch.write_bytes(msgspec.json.encode(found, order="sorted"))
-            scratch.replace(run.path / name)
+            replace_file(run.path / name, msgspec.json.encode(found, order="sorted"))
 
 
 def _read(run: RunFolder, name: str, shape: type[_Recorded]) -> _Recorded:

@@ -8,13 +8,13 @@
 """
 
 import importlib.metadata
-import os
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
+from runtime.atomic import replace_file
 from runtime.locks import LocksUnsupported, lock
 from runtime.settings import SettingsError
 from scripts.trials import machine, plan
@@ -69,7 +69,7 @@ class Conduct:
                     "give --out another folder"
                 )
         self._folder.mkdir(parents=True, exist_ok=True)
-        _replace(file, msgspec.json.encode({**before, **models}))
+        replace_file(file, msgspec.json.encode({**before, **models}))
         return models
 
     @contextmanager
@@ -100,13 +100,7 @@ class Conduct:
             over,
             [trial.name for at, trial in enumerate(self._trials) if at not in outcomes],
         )
-        _replace(self._folder / "results.json", to_json(found))
-        _replace(self._folder / "results.md", page(found).encode())
-        _replace(self._folder / "results.png", draw(found))
-        _replace(self._folder / "results.csv", sheet(over).encode())
-
-
-def _replace(file: Path, data: bytes) -> None:
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    scratch.write_bytes(data)
-    scratch.replace(file)
+        replace_file(self._folder / "results.json", to_json(found))
+        replace_file(self._folder / "results.md", page(found).encode())
+        replace_file(self._folder / "results.png", draw(found))
+        replace_file(self._folder / "results.csv", sheet(over).encode())

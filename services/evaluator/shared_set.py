@@ -13,6 +13,7 @@ import msgspec
 from protocols.codec import digest
 from protocols.errors import ProtocolError
 from protocols.messages import Digest
+from runtime.atomic import sync_folder, temporary_file
 from runtime.blobs import BlobStore
 from runtime.paths import given_path
 from runtime.settings import SettingsError
@@ -74,6 +75,7 @@ def _place(scratch: Path, file: Path) -> bool:
         if file.exists():
             return False
         scratch.replace(file)
+    sync_folder(file.parent)
     return True
 
 
@@ -123,15 +125,8 @@ class SharedSet:
             blobs.put(frame)
         rest = b"".join(msgspec.json.encode(one) + b"\n" for one in held)
         head = msgspec.json.encode(Head(made_with=msgspec.Raw(self._made_with), digest=digest(rest)))
-        scratch = self.file.with_name(f".{self.file.name}.{os.getpid()}")
-        try:
-            with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(head + b"\n" + rest)
-                file.flush()
-                os.fsync(file.fileno())
+        with temporary_file(self.file, head + b"\n" + rest, mode=0o600) as scratch:
             return _place(scratch, self.file)
-        finally:
-            scratch.unlink(missing_ok=True)
 
     def _damaged(self, why: str) -> SettingsError:
         return SettingsError(

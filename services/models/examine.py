@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from runtime.paths import expanded
+from runtime.paths import expanded, given_path
 from services.models.chat_template import template_flaws
 from services.models.checkpoint_names import adapter_beside, foreign_names, tokens_without_rows
 from services.models.engine import ModelUnusable
@@ -45,10 +45,18 @@ def model_path(settings: Model) -> Path:
     """Returns the path of the base model according to the settings; it need not exist."""
     if not settings.path:
         return MICRO
-    path = expanded(settings.path)
-    if settings.path in PACKAGED and not (path / "config.json").is_file():
-        return MICRO.parent / settings.path
-    return path
+    return MICRO.parent / settings.path if _is_packaged(settings.path) else expanded(settings.path)
+
+
+def absolute_model_path(path: str) -> str:
+    """A ``model.path`` that means the same from any folder: a folder's path absolute, and a model's name, of this
+    package or of a hub, as it is. Empty stays empty."""
+    return path if not path or _is_packaged(path) or hub_name(path) else str(given_path(path))
+
+
+def _is_packaged(path: str) -> bool:
+    """Whether it names a model of this package; a folder of that name that holds a model goes before."""
+    return path in PACKAGED and not (expanded(path) / "config.json").is_file()
 
 
 def examine(

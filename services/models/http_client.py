@@ -12,10 +12,9 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-ANSWER_BYTES = 64 << 20
+from services.models.server import ROUTE
 
-_ROUTE = re.compile(r"/v1(/(models|(chat/)?completions|responses|embeddings))?$")
-"""Path suffixes to strip from a copied server address: the API version or one of its routes."""
+ANSWER_BYTES = 64 << 20
 
 LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
 """HTTP statuses of temporary errors, from a server or from a proxy before it."""
@@ -76,7 +75,7 @@ class HttpClient:
     """Calls one server, each call in its own thread, at most `at_once` at a time. Sends `key` if it is not empty."""
 
     def __init__(self, url: str, *, at_once: int, key: str = "") -> None:
-        self.url = _ROUTE.sub("", url.strip().rstrip("/"))
+        self.url = ROUTE.sub("", url.strip().rstrip("/"))
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._threads = anyio.CapacityLimiter(at_once)
         # Without a proxy: the server is on this machine or network, and a robot's pictures must not pass a third party.

@@ -1,15 +1,12 @@
 """Kills a child process when its parent process dies for any reason. Linux only; does nothing elsewhere."""
 
-import ctypes
 import multiprocessing
 import os
-import signal
-import sys
+
+from runtime.parent_death import die_with_parent
 
 VARIABLE = "SELU_ENGINE_PARENT"
 """A process sets this to its own pid before it starts children that must die with it."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 def lead_children() -> None:
@@ -24,8 +21,6 @@ def follow_parent() -> None:
     """
     leader = os.environ.get(VARIABLE)
     parent = multiprocessing.parent_process()
-    if leader is None or parent is None or sys.platform != "linux" or leader == str(os.getpid()):
+    if leader is None or parent is None or leader == str(os.getpid()):
         return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent.pid:  # the parent died before prctl took effect
-        os._exit(1)
+    die_with_parent(parent=parent.pid)

@@ -12,7 +12,8 @@ from services.settings import Model
 KEY_VARIABLE = "SELU_MODEL_KEY"
 """The environment variable with the server's key; not a setting, because settings are written to files."""
 
-_ROUTE = re.compile(r"/v1/(chat/completions|completions|models|responses|embeddings)/?$")
+ROUTE = re.compile(r"/v1(/(models|(chat/)?completions|responses|embeddings))?/?$")
+"""What people copy behind a server's address: its version alone, or with one of its routes, the first group."""
 
 
 def server_key(environ: Mapping[str, str] = os.environ) -> str:
@@ -38,7 +39,7 @@ def check_server(settings: Model, environ: Mapping[str, str] = os.environ) -> st
         raise ModelUnusable("model.engine is openai, but model.url is empty; set it to e.g. http://127.0.0.1:8000")
     try:
         check_url(url)
-        if route := _ROUTE.search(urlsplit(url).path):
+        if (route := ROUTE.search(urlsplit(url).path)) and route[1]:
             raise EndpointError(f"{url!r} has {route[0]!r}, one of the server's routes: give what is before it")
     except EndpointError as error:
         raise ModelUnusable(f"model.url {error}; a key goes into {KEY_VARIABLE}") from None

@@ -1,10 +1,12 @@
 """One measured share per round as an SVG: points with their 95% intervals, the base model as a dashed line. Pure."""
 
 import math
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Sequence
+
+import msgspec
 
 from protocols.messages import Estimate
+from services.report.templating import render_template
 
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 18, 24, 34
@@ -12,13 +14,53 @@ SPAN = 0.3
 """The least range of the vertical axis, so that noise is not drawn as a mountain."""
 
 
+class Tick(msgspec.Struct, frozen=True):
+    """A line of the grid, at ``y`` pixels from the top."""
+
+    y: float
+    label: str
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """A round's estimate: ``x``, ``y`` and the ends of its interval in pixels. Without a ``label`` no text stands at
+    it."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    title: str
+    value: str
+    label: str
+
+
+class Chart(msgspec.Struct, frozen=True, kw_only=True):
+    """What the template draws; ``left`` and ``right`` end the grid, ``base`` is the base model's height, in pixels."""
+
+    name: str
+    series: str
+    label: str = ""
+    ticks: tuple[Tick, ...] = ()
+    base: float = 0.0
+    points: tuple[Point, ...] = ()
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+
+
 def curve(points: Sequence[tuple[int, Estimate]], *, name: str, series: str) -> str:
     """The chart of (round, estimate) pairs in rising order of rounds; ``series`` is the CSS class of its colour.
 
     Without points it is a sentence instead.
     """
+    return render_template("curve.html", chart=chart(points, name=name, series=series))
+
+
+def chart(points: Sequence[tuple[int, Estimate]], *, name: str, series: str) -> Chart:
+    """Where everything stands in the chart that `curve` draws."""
     if not points:
-        return f'<p class="empty">{escape(name)} has not been evaluated.</p>'
+        return Chart(name=name, series=series)
     low, high = _range(points)
     rounds = [number for number, _ in points]
 
@@ -30,43 +72,39 @@ def curve(points: Sequence[tuple[int, Estimate]], *, name: str, series: str) -> 
     def y(share: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - share) / (high - low)
 
-    label = escape(_label(name, points))
-    text = [f'<svg class="chart {series}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">']
     step = 0.1 if high - low <= 0.6 else 0.2
-    for tick in range(round(low / step), round(high / step) + 1):
-        at = y(tick * step)
-        text.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        text.append(
-            f'<text class="tick" x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{100 * tick * step:.0f}%</text>'
-        )
-    base = y(points[0][1].value)
-    text.append(f'<line class="base" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{base:.1f}" y2="{base:.1f}"/>')
-    line = " ".join(f"{x(number):.1f},{y(found.value):.1f}" for number, found in points)
-    text.append(f'<polyline class="line" points="{line}"/>')
     every = max(1, math.ceil(len(points) / 12))
-    for place, (number, found) in enumerate(points):
-        text += _point(x(number), y, found, number, said=place % every == 0 or place == len(points) - 1)
-    text.append("</svg>")
-    return "\n".join(text)
+    return Chart(
+        name=name,
+        series=series,
+        label=_label(name, points),
+        ticks=tuple(
+            Tick(y(tick * step), f"{100 * tick * step:.0f}%")
+            for tick in range(round(low / step), round(high / step) + 1)
+        ),
+        base=y(points[0][1].value),
+        points=tuple(
+            Point(
+                x=x(number),
+                y=y(found.value),
+                low=y(found.ci95[0]),
+                high=y(found.ci95[1]),
+                title=_title(number, found),
+                value=f"{100 * found.value:.1f}",
+                label=_round(number, "") if place % every == 0 or place == len(points) - 1 else "",
+            )
+            for place, (number, found) in enumerate(points)
+        ),
+    )
 
 
-def _point(at: float, y: Callable[[float], float], found: Estimate, number: int, *, said: bool) -> list[str]:
+def _title(number: int, found: Estimate) -> str:
     low, high = found.ci95
-    name = "base" if number == 0 else f"round {number}"
-    whiskers = (
-        f"M{at:.1f} {y(low):.1f}V{y(high):.1f}M{at - 5:.1f} {y(low):.1f}h10M{at - 5:.1f} {y(high):.1f}h10"
-    )  # fmt: skip
-    parts = [
-        f"<g><title>{name}: {100 * found.value:.1f}% [{100 * low:.1f}, {100 * high:.1f}], n={found.n}</title>",
-        f'<path class="whisker" d="{whiskers}"/>',
-        f'<circle class="point" cx="{at:.1f}" cy="{y(found.value):.1f}" r="5"/>',
-    ]
-    if said:
-        label, value = "base" if number == 0 else str(number), f"{100 * found.value:.1f}"
-        top = y(high) - 8
-        parts.append(f'<text class="value" x="{at:.1f}" y="{top:.1f}" text-anchor="middle">{value}</text>')
-        parts.append(f'<text class="tick" x="{at:.1f}" y="{HEIGHT - 12}" text-anchor="middle">{label}</text>')
-    return [*parts, "</g>"]
+    return f"{_round(number)}: {100 * found.value:.1f}% [{100 * low:.1f}, {100 * high:.1f}], n={found.n}"
+
+
+def _round(number: int, word: str = "round ") -> str:
+    return "base" if number == 0 else f"{word}{number}"
 
 
 def _range(points: Sequence[tuple[int, Estimate]]) -> tuple[float, float]:
@@ -82,5 +120,4 @@ def _range(points: Sequence[tuple[int, Estimate]]) -> tuple[float, float]:
 
 
 def _label(name: str, points: Sequence[tuple[int, Estimate]]) -> str:
-    told = ", ".join(f"{'base' if n == 0 else f'round {n}'} {100 * found.value:.1f}%" for n, found in points)
-    return f"{name}: {told}"
+    return f"{name}: " + ", ".join(f"{_round(number)} {100 * found.value:.1f}%" for number, found in points)

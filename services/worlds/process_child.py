@@ -12,16 +12,14 @@ import shutil
 import socket
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-from runtime.lifeline import name_process
+from runtime.parent_death import adopt_orphans, name_process, when_closed
 from services.worlds import process_wire as wire
 from services.worlds.process_frames import SharedFrames
-from services.worlds.reap import adopt_orphans, descendants, end_all
+from services.worlds.reap import descendants, end_all
 from services.worlds.returned import as_frame, as_reset, as_step, as_truth
 from services.worlds.world import Frame, Observation, World, WorldError
 
@@ -31,13 +29,6 @@ def end(code: int) -> None:
     end_all(descendants())
     shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
     os._exit(code)
-
-
-def _watch(lifeline: int) -> None:
-    with suppress(OSError):
-        while os.read(lifeline, 1):
-            pass
-    end(0)
 
 
 class Simulator:
@@ -102,7 +93,7 @@ def main() -> None:
         os.set_inheritable(descriptor, False)
     adopt_orphans()
     name_process(f"selu-{name}")
-    threading.Thread(target=_watch, args=(lifeline,), name="lifeline", daemon=True).start()
+    when_closed(lifeline, lambda: end(0))
     channel, simulator = wire.Channel(socket.socket(fileno=ours)), Simulator(SharedFrames(frames))
     while True:
         try:

@@ -1,9 +1,7 @@
 """Ends processes completely: leaves no zombies, and no lock files of their X displays."""
 
-import ctypes
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,13 +11,6 @@ import psutil
 TIDY_SECONDS, GONE_SECONDS = 1.0, 1.0
 """How long processes may take to exit after SIGTERM, and after SIGKILL."""
 _POLL_SECONDS = 0.005
-_PR_SET_CHILD_SUBREAPER = 36
-
-
-def adopt_orphans() -> None:
-    """Makes this process the parent of orphaned descendants (a child subreaper), so it can reap them. Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:

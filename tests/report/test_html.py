@@ -1,14 +1,16 @@
 """The report: one page that opens anywhere, shows what was said as text, and stays small."""
 
 import re
+import tomllib
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 
-from protocols.codec import seal
-from protocols.messages import Estimate
+from protocols.codec import digest, seal
+from protocols.messages import Estimate, Fault, Question
 from runtime.blobs import BlobStore
 from runtime.log import Append, Log
 from runtime.metrics import Metrics
@@ -18,9 +20,12 @@ from services.report.charts import curve
 from services.report.frames import Frames
 from services.report.html import render
 from services.report.load import gather, load_state
+from services.report.samples import Sample
+from services.report.summary import EngineFigures
 from services.settings import Settings
-from tests.report.story import Story, two_rounds
+from tests.report.story import PICK, Story, two_rounds
 
+ROOT = Path(__file__).parents[2]
 LIMIT = 5 << 20
 
 
@@ -96,21 +101,70 @@ def test_it_shows_curves_samples_questions_adapters_faults_and_settings(tmp_path
 def test_it_shows_each_round_as_the_model_saw_itself(tmp_path: Path) -> None:
     shown = page(folder(tmp_path, two_rounds()))
     section = shown[shown.index("<h2>Self-feedback</h2>") :]
-    first = section[section.index("<tbody><tr>") : section.index("</tr>", section.index("<tbody><tr>"))]
-    assert [cell.split("%")[0] for cell in first.split("<td>")[2:]][:6] == [
-        "33.3",
-        "50.0",
-        "50.0",
-        "33.3",
-        "</td>",
-        "83.3",
-    ]
+    first = re.search(r"<tbody>\s*<tr>(.*?)</tr>", section, re.DOTALL)
+    assert first is not None
+    cells = re.findall(r"<td>(.*?)</td>", first[1])
+    assert [cell.split("%")[0] for cell in cells[1:7]] == ["33.3", "50.0", "50.0", "33.3", "", "83.3"]
 
 
 def test_what_was_said_in_the_run_is_text_and_never_markup(tmp_path: Path) -> None:
     text = page(folder(tmp_path, two_rounds()))
     assert "the hand is &lt;full&gt;" in text and "<full>" not in text
     assert "a &lt;run&gt;" in text and "<run>" not in text
+
+
+def test_every_text_of_a_run_is_escaped_and_reads_back(tmp_path: Path) -> None:
+    odd = "<b onclick=\"x\">&amp; 'ü' {{ name }}</b>"
+    task = msgspec.structs.replace(PICK, instruction=f"task {odd}")
+    run = folder(tmp_path, two_rounds())
+    state = load_state(run)
+    found = gather(run, state, state.summary(run=f"/x/run {odd.replace('/', '')}"), f'text = "settings {odd}"')
+    engine = EngineFigures(name=f"engine {odd}", version=odd, device=f"device {odd}", base_model=f"model {odd}")
+    fault = Fault(service=f"service {odd}", what=f"what {odd}", why=f"why {odd}", do=f"do {odd}")
+    question = Question(
+        text=f"question {odd}", answer=f"answer {odd}", frame=digest(b""), version=0, expected=f"e {odd}"
+    )
+    known = next(sample.first for sample in found.samples if sample.first)
+    verdict = msgspec.structs.replace(known, task=task, questions=(question,))
+    samples: list[Sample] = []
+    for sample in found.samples:
+        steps = tuple(
+            msgspec.structs.replace(s, action=f"action {odd}", error=f"error {odd}") for s in sample.trajectory.steps
+        )
+        samples.append(
+            msgspec.structs.replace(
+                sample,
+                fate=f"fate {odd}",
+                trajectory=msgspec.structs.replace(sample.trajectory, task=task, steps=steps, id=f"id {odd}"),
+                first=verdict,
+                again=(verdict,),
+                dropped=f"dropped {odd}",
+            )
+        )
+    evaluations = {
+        key: msgspec.structs.replace(one, by_task={f"verb {odd}": one.score}, extra={f"extra {odd}": 0.5})
+        for key, one in found.evaluations.items()
+    }
+    summary = msgspec.structs.replace(found.summary, engine=engine)
+    text = render(
+        msgspec.structs.replace(
+            found, summary=summary, samples=tuple(samples), faults=(fault,), evaluations=evaluations
+        )
+    )
+    checked = Checked(text)
+    said = "".join(checked.words)
+    for word in (
+        "task", "settings", "engine", "device", "model", "service", "what", "why", "do", "question", "answer", "e",
+        "action", "error", "fate", "id", "dropped", "verb", "extra",
+    ):  # fmt: skip
+        assert f"{word} {odd}" in said, word
+    assert "<b onclick" not in text and f"run {odd.replace('/', '')}: SELU run" in said
+
+
+def test_the_templates_are_in_the_package() -> None:
+    kept = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["package-data"]
+    files = {file for pattern in kept["services.report"] for file in (ROOT / "services/report").glob(pattern)}
+    assert files == {file for file in (ROOT / "services/report/templates").rglob("*") if file.is_file()} != set()
 
 
 def test_the_charts_are_svg_with_a_point_and_an_interval_for_each_round(tmp_path: Path) -> None:

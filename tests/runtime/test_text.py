@@ -1,13 +1,14 @@
 """Files that people wrote are read from any editor, or refused with the place and what to do."""
 
 import codecs
+import os
 from pathlib import Path
 
 import pytest
 
 from runtime.keys import KeysError, KeysFolder, read_key
 from runtime.settings import SettingsError, load
-from runtime.text import TextError, parse_json, read_json, read_text, read_toml
+from runtime.text import TextError, is_utf8, read_text, read_toml
 from runtime.web import read_token
 from services.models.engine import EngineError
 from services.models.folder import model_folder
@@ -27,8 +28,6 @@ def test_marks_and_line_ends_of_any_editor_are_read(tmp_path: Path, mark: bytes,
     assert load(Settings, file=file).run.rounds == 1
     file.write_bytes(mark + TASKS.replace("\n", end).encode())
     assert read_task_file(str(file), WrittenTask, ["open"])[0].object == "fridge"
-    file.write_bytes(mark + b'{"a": "\xc3\xbc"}')
-    assert read_json(file) == {"a": "ü"}
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
@@ -69,10 +68,9 @@ def test_what_is_not_toml_is_refused_with_line_and_reason(tmp_path: Path, text: 
     assert str(error.value).startswith(str(file))
 
 
-@pytest.mark.parametrize("text", ['{"a": }', "[" * 20000])
-def test_what_is_not_json_is_refused(text: str) -> None:
-    with pytest.raises(TextError, match=r"x\.json.*not JSON"):
-        parse_json(text, "x.json")
+def test_a_name_in_other_bytes_is_not_utf_8() -> None:
+    assert is_utf8("") and is_utf8("küche \U0001f600 \0")
+    assert not is_utf8(os.fsdecode(b"k\xfcche"))
 
 
 def test_key_files_and_allow_lists_are_read_from_any_editor_and_no_secret_is_shown(tmp_path: Path) -> None:
@@ -120,6 +118,7 @@ def test_a_model_configuration_that_other_readers_cannot_read_is_refused(tmp_pat
         (codecs.BOM_UTF8 + b"{}", "begins with a byte order mark"),
         ("{}".encode("utf-16"), "is in UTF-16"),
         (b"{", "is not JSON .*line 1 column 2"),
+        (b"[" * 20000, "is not JSON"),
     ):
         config.write_bytes(data)
         with pytest.raises(EngineError, match=said):

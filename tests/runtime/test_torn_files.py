@@ -133,7 +133,7 @@ def test_a_folder_that_is_new_is_on_disk_before_its_first_blob_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[Path] = []
-    monkeypatch.setattr(blobs_module, "_sync_folder", synced.append)
+    monkeypatch.setattr(blobs_module, "sync_folder", synced.append)
     store = BlobStore(tmp_path)
     name = store.put(b"data")
     assert synced == [tmp_path, store.path(name).parent]

@@ -16,6 +16,7 @@ from scripts.trials import plan
 from services.models import needs
 from services.models.engine import EngineError
 from services.models.examine import PACKAGED
+from services.setting_kinds import with_absolute_paths
 from services.settings import Settings
 from tests.models.folders import sound_folder, write_json
 
@@ -112,6 +113,9 @@ def test_a_model_is_named_by_a_path_that_holds_everywhere(tmp_path: Path, monkey
     assert named("mine") == named("~/mine") == named(Path("./mine")) == str(tmp_path / "mine")
     assert [named(name) for name in ("", "micro", "Qwen/Qwen2-VL")] == ["", "micro", "Qwen/Qwen2-VL"]
     assert new_plan("household", model=Path("~/mine")).settings.trainer.actor.learning_rate == 2e-5
+    sound_folder(tmp_path / "micro")  # a folder of one's own goes before this package's model of that name
+    settings = with_absolute_paths(load(Settings, overrides=["model.path=micro"]))
+    assert named("micro") == settings.model.path == str(tmp_path / "micro")
 
 
 @pytest.mark.parametrize("profile", [name for name in profiles() if name != "ai2thor"])

@@ -69,6 +69,7 @@ def test_a_dry_run_prints_settings_that_read_back_and_makes_nothing(
         (["--set", "mesh.endpoint=tcp://0.0.0.0:5555", "--set", "mesh.keys=/nowhere"], "no keys in /nowhere"),
         (["--set", "mesh.keys=/nowhere"], "mesh.keys is for a tcp endpoint"),
         (["--set", "model.engine=openai", "--set", "model.url=http://gpu1:8000"], "lacks https and a key"),
+        (["--set", "mesh.session_seconds=0.5"], "less than twice mesh.heartbeat_seconds (0.5)"),
         (["--resume", "/nowhere/run"], "/nowhere/run does not exist"),
     ],
 )

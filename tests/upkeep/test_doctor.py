@@ -180,6 +180,7 @@ def test_what_killed_processes_leave_is_found_and_removed(told: tuple[RunFolder,
         run.adapters / f".critic@4-0123456789ab-{'0' * 32}",
         run.settings_file.with_suffix(".part"),
         run.path / ".summary.json.4711",
+        run.path / ".settings.toml.0a1b2c3d.part",
     ]
     for path in left:
         if path.parent == run.adapters:

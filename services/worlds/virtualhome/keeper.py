@@ -2,20 +2,20 @@
 
 When standard input closes, because the world closed it or its process died, all descendants get SIGTERM (an X display
 then removes its lock file), later SIGKILL, and are reaped. When the player exits, this process exits with its exit
-code. Uses only the standard library, because it must start fast.
+code. It must start fast, so it imports only the standard library and `runtime.parent_death`, which needs nothing else.
 """
 
 import contextlib
-import ctypes
 import os
 import pathlib
 import signal
 import subprocess
 import sys
-import threading
 import time
 
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[3]))  # Python runs isolated (-I), without this path
+from runtime.parent_death import adopt_orphans, die_with_parent, when_closed
+
 NOT_STARTED = 126
 """The exit code if the command could not be run."""
 TIDY_SECONDS, POLL_SECONDS = 1.5, 0.01
@@ -23,28 +23,23 @@ TIDY_SECONDS, POLL_SECONDS = 1.5, 0.01
 
 
 def main() -> int:
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is not None:
-        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphaned children of the player are reaped here too
-
-    def tie() -> None:
-        if libc is not None:
-            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
+    adopt_orphans()  # orphaned children of the player are reaped here too
+    holder = os.getpid()
     try:
-        player = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=tie)
+        player = subprocess.Popen(
+            sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True,
+            preexec_fn=lambda: die_with_parent(parent=holder),
+        )  # fmt: skip
     except OSError as error:
         sys.stderr.write(f"cannot start {sys.argv[1]}: {error}\n")
         return NOT_STARTED
-    threading.Thread(target=_hold, daemon=True).start()
+    when_closed(0, _end)
     code = player.wait()
     _reap()  # the player's remaining children
     return code if code >= 0 else 128 - code
 
 
-def _hold() -> None:
-    while os.read(0, 1):
-        pass
+def _end() -> None:
     _signal(signal.SIGTERM)
     time.sleep(TIDY_SECONDS)
     _signal(signal.SIGKILL)
