@@ -49,13 +49,16 @@ def model_path(settings: Model) -> Path:
 
 
 def absolute_model_path(path: str) -> str:
-    """A ``model.path`` that means the same from any folder: a folder's path absolute, and a model's name, of this
-    package or of a hub, as it is. Empty stays empty."""
+    """Returns a ``model.path`` that does not depend on the working directory.
+
+    A folder's path becomes absolute. The name of a packaged model or of one on the Hub, and an empty path, are returned
+    unchanged.
+    """
     return path if not path or _is_packaged(path) or hub_name(path) else str(given_path(path))
 
 
 def _is_packaged(path: str) -> bool:
-    """Whether it names a model of this package; a folder of that name that holds a model goes before."""
+    """Whether the path names a model of this package. A model folder of the same name takes precedence."""
     return path in PACKAGED and not (expanded(path) / "config.json").is_file()
 
 

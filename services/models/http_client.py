@@ -78,7 +78,7 @@ class HttpClient:
         self.url = ROUTE.sub("", url.strip().rstrip("/"))
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._threads = anyio.CapacityLimiter(at_once)
-        # Without a proxy: the server is on this machine or network, and a robot's pictures must not pass a third party.
+        # No proxy: the server is on this machine or network, and a robot's pictures must not pass a third party.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
 
     async def call(self, path: str, body: Any = None, *, seconds: float) -> Any:

@@ -13,7 +13,7 @@ KEY_VARIABLE = "SELU_MODEL_KEY"
 """The environment variable with the server's key; not a setting, because settings are written to files."""
 
 ROUTE = re.compile(r"/v1(/(models|(chat/)?completions|responses|embeddings))?/?$")
-"""What people copy behind a server's address: its version alone, or with one of its routes, the first group."""
+"""The part of a copied server address to strip: the API version alone, or with one of its routes (group 1)."""
 
 
 def server_key(environ: Mapping[str, str] = os.environ) -> str:
