@@ -1,6 +1,6 @@
-"""Looks at a LoRA adapter's files before any engine does: an adapter that is broken or does nothing must not be served.
+"""Checks a LoRA adapter's files before an engine loads them, and refuses adapters that are broken or have no effect.
 
-Only safetensors are read, and nothing is executed. What fits is decided by the base model's own tensor shapes.
+Reads only safetensors and executes nothing. The base model's own tensor shapes decide which layers fit.
 """
 
 import hashlib
@@ -29,8 +29,8 @@ _TYPES: dict[str, Any] = {"F32": np.float32, "F16": np.float16, "BF16": np.uint1
 
 
 class AdapterFiles(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked adapter. ``digest`` covers both files; ``size`` is the largest absolute value of its B factors, 0 for
-    an adapter that changes nothing."""
+    """A checked adapter. ``digest`` covers both files; ``size`` is the largest absolute value of its B factors,
+    which is 0 for an adapter that changes nothing."""
 
     digest: str
     rank: int
@@ -39,15 +39,15 @@ class AdapterFiles(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_adapter(folder: Path, *, max_rank: int, base: Mapping[str, tuple[int, ...]] | None) -> AdapterFiles:
-    """Reads and judges an adapter folder.
+    """Reads and checks an adapter folder.
 
     Args:
         folder: holds adapter_config.json and adapter_model.safetensors as PEFT writes them.
-        max_rank: the largest rank the engine takes.
-        base: the base model's tensor shapes by name, see `tensor_shapes`; without them only the pairs are checked.
+        max_rank: the largest rank that the engine accepts.
+        base: the base model's tensor shapes by name (see `tensor_shapes`); None checks the factor pairs alone.
 
     Raises:
-        AdapterRefused: naming the file and what is wrong with it.
+        AdapterRefused: the text names the file and its fault.
     """
     stated = _read(folder / CONFIG)
     config = read_config(folder / CONFIG, stated, max_rank)
@@ -86,7 +86,7 @@ def _read(file: Path) -> bytes:
 
 
 def _header(file: Path, blob: bytes) -> tuple[dict[str, Tensor], memoryview]:
-    """The tensors of a safetensors file and its data, after checking that the data is all there and nothing else."""
+    """Returns a safetensors file's tensors and data, after checking that the tensors cover the data exactly."""
     size = int.from_bytes(blob[:8], "little")
     if len(blob) < 8 or size > min(HEADER_BYTES, len(blob) - 8):
         raise AdapterRefused(f"{file} is cut off or no safetensors file ({len(blob)} bytes); fetch the adapter again")
@@ -112,7 +112,7 @@ def _header(file: Path, blob: bytes) -> tuple[dict[str, Tensor], memoryview]:
 
 
 def _peak(tensor: Tensor, data: memoryview) -> float:
-    """The largest absolute value; NaN or infinity where there is one."""
+    """Returns the largest absolute value; NaN or infinity if the tensor has one."""
     start, stop = tensor.data_offsets
     values = np.frombuffer(data[start:stop], dtype=_TYPES[tensor.dtype])
     if tensor.dtype == "BF16":
@@ -130,7 +130,7 @@ def _check_pair(file: Path, module: str, pair: Mapping[str, Tensor], rank: int, 
 
 
 def _check_targets(folder: Path, config: Mapping[str, Any], factors: Mapping[str, object]) -> None:
-    """Raises AdapterRefused where there are factors for layers that the configuration leaves out."""
+    """Raises AdapterRefused if there are factors for layers that the configuration excludes."""
     try:
         adapts = targeted(config)
         strange = sorted(module for module in factors if not adapts(module))

@@ -1,6 +1,6 @@
-"""Judges adapter_config.json: what vLLM would apply otherwise than PEFT trained it, and which layers PEFT adapts.
+"""Checks adapter_config.json: whether vLLM would apply the adapter as PEFT trained it, and which layers PEFT adapts.
 
-vLLM reads the rank, alpha and a few features, takes the tensors for what their names say, and passes over the rest.
+vLLM reads the rank, alpha and a few features, matches tensors to layers by name, and ignores the rest.
 """
 
 import json
@@ -15,7 +15,7 @@ from services.models.engine import AdapterRefused
 CONFIG_BYTES = 1 << 20
 
 PLAIN = (None, False, 0, "", [], {})
-"""What a feature that is not used is set to."""
+"""Values of a feature that is not used."""
 
 FEATURES = {
     "use_dora": "it uses DoRA",
@@ -40,17 +40,17 @@ FEATURES = {
     "megatron_config": "it sets megatron_config, which names code",
     "layer_replication": "it sets layer_replication, which changes the model's layers",
 }
-"""Features that an engine passes over or applies in another way, each with the reason."""
+"""Features that an engine ignores or applies differently from PEFT, each with the reason for the refusal."""
 
 INITS = (None, True, False, "true", "false", "gaussian", "eva", "orthogonal")
-"""Ways to draw the first factors that leave the base model as it is. Others, such as PiSSA and OLoRA, change it."""
+"""Initialisations that leave the base model unchanged. Others, such as PiSSA and OLoRA, change its weights."""
 
 
 def read_config(file: Path, blob: bytes, max_rank: int) -> dict[str, Any]:
-    """The configuration of a plain LoRA of at most this rank.
+    """Returns the configuration of a plain LoRA adapter of at most this rank.
 
     Raises:
-        AdapterRefused: it is none; with the reason.
+        AdapterRefused: it is not one; the text says why.
     """
     try:
         config = json.loads(blob) if len(blob) <= CONFIG_BYTES else None
@@ -87,10 +87,12 @@ def _problem(config: Mapping[str, Any], max_rank: int) -> str:
 
 
 def targeted(config: Mapping[str, Any]) -> Callable[[str], bool]:
-    """Whether PEFT adapts the layer of a name: by target_modules, layers_to_transform and layers_pattern.
+    """Returns a predicate on layer names: whether PEFT adapts the layer.
+
+    Uses target_modules, layers_to_transform and layers_pattern.
 
     Raises:
-        ValueError: a pattern is no regular expression, or a number of a layer is none.
+        ValueError: a pattern is not a regular expression, or a layer's number is not an integer.
     """
     targets: Any = config["target_modules"]
     if isinstance(targets, str):

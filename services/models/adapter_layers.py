@@ -1,6 +1,6 @@
-"""Whether an adapter's layers are layers of the base model that engines adapt: by full name and by shape.
+"""Checks by full name and shape that an adapter's layers are layers of the base model that engines adapt.
 
-vLLM looks at the last part of a tensor's name alone, and leaves out without a word what it then cannot place.
+vLLM matches only the last part of a tensor's name, and silently ignores tensors that match no layer.
 """
 
 import re
@@ -13,7 +13,7 @@ from services.models.model_kinds import is_packed
 Shape = tuple[int, ...]
 
 IN_MEMORY = ("model.language_model", "model.text_model")
-"""How transformers names the language model of a vision-language model, whatever its checkpoint calls it."""
+"""Names that transformers gives to the language model of a vision-language model, whatever its checkpoint uses."""
 
 _LAYER = re.compile(r"(?P<prefix>.*?)\.?layers\.(?P<rest>\d+\..+)")
 _SEEING = re.compile(r"(^|[._])(vis\w*|image\w*|patch\w*|vit|tower|vision_tower|clip|siglip)([._]|$)|vision|visual")
@@ -22,7 +22,7 @@ _ENDS = re.compile(r"(^|\.)(lm_head|embed_tokens|embed_out|wte|embeddings?|outpu
 
 
 class BaseLayers:
-    """The linear layers of a base model's language model, by what follows ``layers.`` in their names."""
+    """The linear layers of a base model's language model, indexed by the part of their names after ``layers.``."""
 
     def __init__(self, shapes: Mapping[str, Shape]) -> None:
         self.prefixes: set[str] = set()
@@ -40,7 +40,7 @@ class BaseLayers:
                 self._others[module] = shape
 
     def shape(self, module: str) -> Shape | None:
-        """Of the weight of the layer that PEFT or the checkpoint calls so; None where there is none."""
+        """Returns the shape of a layer's weight, by its name in PEFT or in the checkpoint; None if there is none."""
         found = _LAYER.fullmatch(module)
         if found is None:
             return self._others.get(module)
@@ -48,12 +48,12 @@ class BaseLayers:
 
     @property
     def allowed(self) -> set[str]:
-        """What may stand before ``layers.``: as in the checkpoint, or as transformers calls it in memory."""
+        """Prefixes accepted before ``layers.``: those of the checkpoint, and those that transformers uses in memory."""
         return self.prefixes if self.prefixes & set(IN_MEMORY) else self.prefixes | set(IN_MEMORY)
 
 
 def wrong_part(module: str) -> str:
-    """Which part of the model a layer belongs to, if it is none that engines adapt; empty where it is."""
+    """Returns the part of the model that holds a layer, if engines do not adapt that part; else an empty string."""
     if _SEEING.search(module):
         return "the vision tower"
     if _CONNECTOR.search(module):
@@ -62,7 +62,7 @@ def wrong_part(module: str) -> str:
 
 
 def check_layer(file: Path, module: str, into: int, out: int, base: BaseLayers | None) -> None:
-    """Raises AdapterRefused unless the base model has this layer, of this shape, and engines adapt it."""
+    """Raises AdapterRefused unless engines adapt this layer and the base model has it in this shape."""
     if part := wrong_part(module):
         raise AdapterRefused(
             f"{file}: {module} is in {part}, which engines do not adapt; train on the language layers alone"

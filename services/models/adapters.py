@@ -1,4 +1,4 @@
-"""Adapters as folders: from the blobs that an `Adapter` message names to files an engine can load, and back."""
+"""Moves adapters between blobs and folders: the blobs that an `Adapter` message names, and files that engines load."""
 
 import os
 import shutil
@@ -16,15 +16,15 @@ from runtime import crash
 from runtime.storage import when_there_is_room
 
 FILES = frozenset({"adapter_config.json", "adapter_model.safetensors", "adapter_model.json"})
-"""What an adapter is made of; JSON is for the scripted engine. Weights in any other form could be code."""
+"""The files of an adapter; adapter_model.json is for the scripted engine. Other weight formats could contain code."""
 
 
 class AdapterBroken(Exception):
-    """An adapter whose files are missing, misnamed or not what their digests say."""
+    """An adapter's files are missing, have unexpected names, or do not match their digests."""
 
 
 class Blobs(Protocol):
-    """Where blobs come from and go to: the mesh client."""
+    """The part of the mesh client that stores and fetches blobs."""
 
     async def put_blob(self, data: bytes) -> Digest: ...
 
@@ -32,13 +32,13 @@ class Blobs(Protocol):
 
 
 async def materialise(blobs: Blobs, adapter: Adapter, folder: Path) -> Path:
-    """The adapter as ``folder/<role>@<version>-<digest>`` with exactly its files, fetched where they are missing.
+    """Returns the adapter's folder, ``folder/<role>@<version>-<digest>``. Fetches the files if it is not intact.
 
-    Safe for several processes at once and after a crash: a folder of that name is whole or absent.
+    Several processes may call it at once, and it may be interrupted: the folder is renamed into place when complete.
 
     Raises:
-        AdapterBroken: a file that is none of `FILES`, or bytes that do not match their digest.
-        ProtocolError: a blob that cannot be had.
+        AdapterBroken: a file name is not in `FILES`, or bytes do not match their digest.
+        ProtocolError: a blob cannot be fetched.
     """
     name = f"{adapter.role}@{adapter.version}"
     if strange := sorted(adapter.files.keys() - FILES):
@@ -69,7 +69,7 @@ def _write(target: Path, data: Mapping[str, bytes], files: Mapping[str, Digest])
         try:
             os.rename(scratch, target)  # noqa: PTH104 - atomic, and refuses to replace a folder that holds something
         except OSError:
-            if not _intact(target, files):  # else another process was first
+            if not _intact(target, files):  # if it is intact, another process wrote it first
                 raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -83,7 +83,7 @@ def _intact(target: Path, files: Mapping[str, Digest]) -> bool:
 
 
 async def store(blobs: Blobs, folder: Path) -> dict[str, Digest]:
-    """Puts the files of an adapter folder into the blob store and returns name -> digest, for `Adapter.files`."""
+    """Puts the files of an adapter folder into the blob store; returns name -> digest, for `Adapter.files`."""
     data = await anyio.to_thread.run_sync(
         lambda: {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
     )

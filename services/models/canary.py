@@ -1,4 +1,4 @@
-"""The fixed question about a fixed picture by which an engine proves that an adapter version works."""
+"""The canary: a fixed question about a fixed picture that an adapter version must answer before it serves."""
 
 import hashlib
 import io
@@ -7,20 +7,20 @@ from functools import cache
 from services.models.engine import AdapterRefused, Generation, Request
 
 CANARY_SECONDS = 60.0
-"""How long a canary may take before the adapter counts as dead. Generous: an engine compiles at its first answers."""
+"""How long a canary may take before the adapter is refused. Long, because an engine compiles at its first answers."""
 
 NOTICEABLE = 1e-3
-"""A LoRA factor B with values this large cannot leave an answer's probability the same to the last digit."""
+"""If a value of LoRA factor B is this large, the answer's probability must differ from the base model's."""
 
 PROMPT = "Task: open the fridge. Is the task done?"
 SIZE = 128
-"""Pixels a side."""
+"""Width and height in pixels."""
 
 
 @cache
 def picture() -> bytes:
-    """A colour gradient as PNG: the same bytes at every call and, with one release of Pillow, in every process."""
-    from PIL import Image  # a scripted engine starts without it, and writes the picture at its first canary
+    """Returns a colour gradient as PNG. The bytes are the same in every process with one release of Pillow."""
+    from PIL import Image  # imported late: a scripted engine needs it only for its first canary
 
     pixels = bytes(
         value for y in range(SIZE) for x in range(SIZE) for value in (2 * x % 256, 2 * y % 256, (x + y) % 256)
@@ -31,7 +31,7 @@ def picture() -> bytes:
 
 
 def canary_request(version: int) -> Request:
-    """A short greedy request on `version`."""
+    """Returns a short greedy request for `version`."""
     image = picture()
     return Request(
         prompt=PROMPT, image=image, image_id=hashlib.sha256(image).hexdigest(), version=version, max_tokens=4
@@ -39,9 +39,9 @@ def canary_request(version: int) -> Request:
 
 
 def check_effect(name: str, size: float, said: Generation, base: Generation) -> None:
-    """Raises AdapterRefused where an adapter whose B factors reach `size` answers its canary as the base model does.
+    """Raises AdapterRefused if an adapter whose B factors reach `size` gives exactly the base model's canary answer.
 
-    An engine that tells no probabilities cannot be judged so, and is not.
+    Not checked if the engine reports no probabilities.
     """
     if size < NOTICEABLE or base.log_prob is None:
         return

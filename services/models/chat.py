@@ -1,4 +1,4 @@
-"""How prompts and answers look in a model's own chat template: the one place where engines and learner agree on it."""
+"""Renders prompts and answers with a model's own chat template, for engines and learner alike."""
 
 import json
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from services.models.engine import EngineError
 from services.models.model_json import Unreadable
 
 FOLLOWING = 4096
-"""Answers whose tokens are remembered: the same choices are offered again and again."""
+"""The number of answers whose tokens are cached: the same choices are offered again and again."""
 
 PROMPTS = 8192
-"""Prompts whose tokens are remembered: the same is asked about many frames, and every epoch learns the same rows."""
+"""The number of prompts whose tokens are cached: many frames share a prompt, and each epoch repeats the same rows."""
 
 _MARK, _OTHER = "Which colour is it?", "yes"
 
 
 class ChatFormat:
-    """One user turn with one picture and a text, answered by the assistant.
+    """Formats one user turn with one picture and a text, and the assistant's answer.
 
-    An answer's tokens are those that the template puts between the generation prompt and the end of the turn, the end
-    token included: what the learner trains on is what the engines generate.
+    An answer's tokens are those that the template puts between the generation prompt and the end of the turn, with the
+    end token. The learner trains on the same tokens that the engines generate.
     """
 
     def __init__(self, tokenizer: Any, template: str, end_ids: Sequence[int]) -> None:
@@ -40,12 +40,12 @@ class ChatFormat:
         self._following = lru_cache(FOLLOWING)(self._follow)
         self._prompt_ids = lru_cache(PROMPTS)(self._encode)
         self.adds_special = self._puts_bos() and not before.startswith(tokenizer.bos_token)
-        """Whether the tokenizer, not the template, writes the token with which a prompt begins (Llama, Mistral)."""
+        """Whether the tokenizer, not the template, adds the begin-of-sequence token (Llama, Mistral)."""
         self._lead, self._end = self._turn_end()
 
     @classmethod
     def load(cls, folder: Path) -> "ChatFormat":
-        """Reads tokenizer, template and end tokens. Raises EngineError where there is no chat template."""
+        """Reads the tokenizer, the template and the end tokens. Raises EngineError if there is no chat template."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -58,7 +58,7 @@ class ChatFormat:
         return cls(tokenizer, template, _end_ids(folder, tokenizer))
 
     def prompt(self, text: str) -> str:
-        """The whole prompt up to where the answer begins, with the picture's placeholder as the template writes it."""
+        """Returns the whole prompt up to the start of the answer, with the template's picture placeholder."""
         if self._frame and text.strip() == text:
             return self._frame[0] + text + self._frame[1]
         return self._render(text)
@@ -67,16 +67,16 @@ class ChatFormat:
         return list(self._prompt_ids(text))
 
     def choice(self, answer: str) -> str:
-        """The answer as it is generated, without the end of the turn: often with a leading space."""
+        """Returns the answer as the model generates it, without the end of the turn; often with a leading space."""
         return self._lead + answer
 
     def choice_ids(self, answer: str) -> list[int]:
         return list(self._following(self.choice(answer)))
 
     def answer_ids(self, answer: str) -> list[int]:
-        """The tokens to learn for an answer, up to and with the end token.
+        """Returns the tokens to train on for an answer, including the end token.
 
-        Where the template ends a turn by no end token (LLaVA's misspells it), what it writes there is left out.
+        If the template ends a turn without an end token (LLaVA's misspells it), an end token replaces that text.
         """
         ids = list(self._following(self.choice(answer) + self._end))
         for index, token in enumerate(ids):
@@ -85,7 +85,7 @@ class ChatFormat:
         return [*self.choice_ids(answer), self.end_ids[0]]
 
     def text(self, ids: Sequence[int]) -> str:
-        """The answer that generated tokens spell."""
+        """Decodes generated tokens to the answer's text."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
 
     def _encode(self, text: str) -> tuple[int, ...]:
@@ -102,7 +102,7 @@ class ChatFormat:
         )
 
     def _follow(self, text: str) -> tuple[int, ...]:
-        """The tokens of what follows a prompt: some tokenizers begin every text by itself with a space of their own."""
+        """Tokenizes text that follows a prompt. Tokenized alone, some tokenizers would add a space before it."""
         before = self._before_answer
         ids = self.tokenizer.encode(self._after + text, add_special_tokens=False)
         if ids[: len(before)] == before:
@@ -114,12 +114,12 @@ class ChatFormat:
         return bos is not None and self.tokenizer.encode("a")[:1] == [bos]
 
     def _turn_end(self) -> tuple[str, str]:
-        """What the template writes before and after an answer."""
+        """Returns the text that the template writes before and after an answer."""
         prompt = self._render(_MARK)
         for answer in (_OTHER, [{"type": "text", "text": _OTHER}]):
             try:
                 whole = self._render(_MARK, answer)
-            except Exception:  # templates raise what they like at a form they do not take
+            except Exception:  # templates raise any error for a message format that they do not support
                 continue
             if whole.startswith(prompt) and _OTHER in whole[len(prompt) :]:
                 lead, _, end = whole[len(prompt) :].partition(_OTHER)
@@ -128,7 +128,7 @@ class ChatFormat:
 
 
 def _end_ids(folder: Path, tokenizer: Any) -> list[int]:
-    """The tokens that end an answer: those of the generation settings, then the tokenizer's own. vLLM takes both."""
+    """Returns the tokens that end an answer: those of generation_config.json, then the tokenizer's, as vLLM does."""
     file = folder / "generation_config.json"
     ends = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.is_file() else None
     named = ends if isinstance(ends, list) else [ends]

@@ -1,7 +1,6 @@
-"""A model's chat template, tried without the model: whether it places a picture and a question in a prompt.
+"""Checks a model's chat template without the model: whether a prompt contains both the picture and the question.
 
-`services.models.chat` takes the same template and renders it with the tokenizer; this renders it with Jinja alone, in
-milliseconds.
+`services.models.chat` renders the same template with the tokenizer. This module uses Jinja alone, which is fast.
 """
 
 import importlib.util
@@ -20,19 +19,19 @@ ADD = f"add the {JINJA} that its authors publish, or take the -Instruct or -chat
 MARK = "Which colour is it?"
 
 _GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
-"""Blocks that only mark what an assistant said; Jinja does not know them."""
+"""Block tags that only mark the assistant's text; plain Jinja does not know them."""
 
 
 class NoTemplate(Exception):
-    """A template that cannot be rendered. The text says why."""
+    """A template cannot be rendered. The text says why."""
 
 
 def find_template(folder: Path) -> str | None:
-    """The chat template of a model folder; None where there is none. A processor's goes before the tokenizer's, which
-    may be for text alone.
+    """Returns the chat template of a model folder, or None. The processor's template comes first, because the
+    tokenizer's may be for text alone.
 
     Raises:
-        Unreadable: the file that should hold it cannot be read; the text begins with its name.
+        Unreadable: the template's file cannot be read; the text begins with its name.
     """
     for name, read in ((JINJA, _plain), (JSON, _inside), ("processor_config.json", _inside), (TOKENIZER, _inside)):
         file = folder / name
@@ -52,7 +51,7 @@ def _plain(file: Path) -> str | None:
 
 def _inside(file: Path) -> str | None:
     found: Any = read_object(file).get("chat_template")
-    if isinstance(found, list):  # several by name, as older tokenizers have them
+    if isinstance(found, list):  # older tokenizers hold a list of named templates
         found = {one.get("name"): one.get("template") for one in cast("list[Any]", found) if isinstance(one, dict)}
     if isinstance(found, dict):
         found = cast("dict[str, Any]", found).get("default")
@@ -60,7 +59,7 @@ def _inside(file: Path) -> str | None:
 
 
 def template_flaws(folder: Path, config: Mapping[str, Any]) -> Iterator[Lack]:
-    """Why prompts about pictures cannot be made with the folder's chat template; at most one reason."""
+    """Reports why the folder's chat template cannot make prompts about pictures; at most one reason."""
     try:
         template = find_template(folder)
     except Unreadable as error:
@@ -69,7 +68,7 @@ def template_flaws(folder: Path, config: Mapping[str, Any]) -> Iterator[Lack]:
     if template is None:
         yield Lack(f"{folder} has no chat template", ADD)
         return
-    if importlib.util.find_spec("jinja2") is None:  # transformers needs it, and says so
+    if importlib.util.find_spec("jinja2") is None:  # transformers needs it too, and reports that it is missing
         return
     names = special_tokens(folder)
     try:
@@ -88,10 +87,10 @@ def template_flaws(folder: Path, config: Mapping[str, Any]) -> Iterator[Lack]:
 
 
 def render(template: str, names: Mapping[str, str], *, picture: bool = True) -> str:
-    """The prompt that the template makes of one turn with a text, and a picture where `picture` says so.
+    """Renders the prompt for one turn with a text and, if `picture` is true, a picture.
 
     Raises:
-        NoTemplate: it cannot be rendered.
+        NoTemplate: the template cannot be rendered.
     """
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -104,7 +103,7 @@ def render(template: str, names: Mapping[str, str], *, picture: bool = True) -> 
     environment.globals["strftime_now"] = lambda format: "2026-01-01"
     content = [*([{"type": "image"}] if picture else []), {"type": "text", "text": MARK}]
     try:
-        with warnings.catch_warnings():  # LLaVA's published template has a stray backslash, which Jinja only warns of
+        with warnings.catch_warnings():  # Jinja warns about a stray backslash in LLaVA's published template
             warnings.simplefilter("ignore")
             return environment.from_string(_GENERATION.sub("", template)).render(
                 {**names, "messages": [{"role": "user", "content": content}], "add_generation_prompt": True}
@@ -120,7 +119,7 @@ def _refuse(message: str) -> str:
 
 
 def special_tokens(folder: Path) -> dict[str, str]:
-    """The tokens that templates name, e.g. bos_token, by their names in the tokenizer's files."""
+    """Returns the special tokens that templates use, e.g. bos_token, by name, from the tokenizer's files."""
     said = {**object_or_empty(folder / "special_tokens_map.json"), **object_or_empty(folder / TOKENIZER)}
     found: dict[str, str] = {}
     for name in ("bos_token", "eos_token", "pad_token", "unk_token", "image_token"):
@@ -132,7 +131,7 @@ def special_tokens(folder: Path) -> dict[str, str]:
 
 
 def image_token(folder: Path, config: Mapping[str, Any]) -> str:
-    """The token that config.json says stands for a picture; empty where that is not to be found."""
+    """Returns the picture placeholder token according to config.json; empty if it cannot be determined."""
     number = config.get("image_token_id", config.get("image_token_index"))
     added: Any = object_or_empty(folder / TOKENIZER).get("added_tokens_decoder")
     if isinstance(added, dict) and isinstance(one := cast("dict[str, Any]", added).get(str(number)), dict):

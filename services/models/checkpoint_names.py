@@ -1,6 +1,6 @@
-"""What the names and types of a checkpoint's tensors tell: wrappers around the model, adapters in it, packed weights.
+"""Checks the names and types of a checkpoint's tensors: wrappers around the model, adapters inside it, packed weights.
 
-A loader goes by these names. What it does not find there it would make up, and what it does not know it leaves out.
+Loaders match tensors by name: they initialise missing tensors at random and ignore unknown ones.
 """
 
 import re
@@ -21,7 +21,7 @@ ADAPTER = "adapter_config.json"
 
 
 def foreign_names(folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Lack]:
-    """Why no loader finds the model in a checkpoint, although all of its files are there; at most one reason."""
+    """Reports why no loader finds the model in a complete checkpoint; at most one reason."""
     if adapted := next((name for name in tensors if _ADAPTED.search(name)), ""):
         yield Lack(
             f"the weights in {folder} have an adapter of PEFT in them ({adapted}), which loaders pass over",
@@ -35,7 +35,7 @@ def foreign_names(folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Lack]
 
 
 def adapter_beside(folder: Path) -> Iterator[Lack]:
-    """An adapter in the folder of a model: transformers puts it on the model that it loads, and vLLM does not."""
+    """Reports an adapter in a model's folder: transformers applies it when it loads the model, and vLLM does not."""
     if (folder / ADAPTER).exists():
         yield Lack(
             f"{folder} has a LoRA adapter ({ADAPTER}) beside the model's weights, which transformers would put on the "
@@ -45,9 +45,9 @@ def adapter_beside(folder: Path) -> Iterator[Lack]:
 
 
 def tokens_without_rows(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterator[Lack]:
-    """A tokenizer with tokens for which the model has no embedding, as tokens that were added in training leave it."""
+    """Reports a tokenizer with tokens that have no row in the embedding, e.g. tokens added in training."""
     rows = [tensor.shape[0] for name, tensor in tensors.items() if _EMBEDDING.match(name) and len(tensor.shape) == 2]
-    if not rows or "additional_vocab_size" in text_config(config):  # further embeddings lie elsewhere
+    if not rows or "additional_vocab_size" in text_config(config):  # added embeddings are in another tensor
         return
     said = object_or_empty(folder / "tokenizer.json")
     listed: Any = said.get("added_tokens")

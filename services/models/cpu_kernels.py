@@ -1,40 +1,39 @@
-"""What torch does slowly on a CPU for small pictures and short prompts, done fast: attention and tanh GELU.
+"""Faster attention and tanh GELU on CPU for small pictures and short prompts.
 
-Torch's fused attention kernel is slow there, its backward pass even more; batched products and a softmax, in pieces
-that stay in the cache, take half the time. The scores are rounded to the input's type, as in transformers' eager
-attention.
+Torch's fused attention kernel is slow there, and its backward pass more so. Batched products and a softmax, in pieces
+that fit in the cache, take half the time. Scores are rounded to the input's type, as in transformers' eager attention.
 """
 
 import torch
 
 MAX_PATCHES = 512
-"""Longer sequences go to the fused kernel: their scores no longer fit in the cache."""
+"""Longer sequences use the fused kernel, because their scores do not fit in the cache."""
 
 CACHE_ELEMENTS = 1 << 21
-"""Scores computed at once (heads * patches^2 a picture)."""
+"""The number of scores computed at once (heads * patches^2 for one picture)."""
 
 
 def fast_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 itself; emulated, it is many times slower than float32."""
+    """Whether this CPU multiplies bfloat16 in hardware; emulated bfloat16 is many times slower than float32."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 class NearGelu(torch.nn.Module):
-    """GELU in its tanh form; for bfloat16 in its exact form, which is five times faster and differs by at most 5e-4:
-    less than what the rounding of its input to 8 bits already does."""
+    """GELU in its tanh form; for bfloat16 in its exact form, which is five times faster. The two differ by at most
+    5e-4, less than the rounding error of a bfloat16 input."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.gelu(x, approximate="none" if x.dtype == torch.bfloat16 else "tanh")
 
 
 def is_short(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> bool:
-    """Whether `dense_attention` is the faster one; shapes as there."""
+    """Whether `dense_attention` is faster than the fused kernel; shapes as there."""
     return q.shape == k.shape == v.shape and q.shape[1] <= MAX_PATCHES and q.dtype == torch.bfloat16
 
 
 def dense_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float | None = None) -> torch.Tensor:
-    """Unmasked attention; all shapes batch x patches x heads x head size."""
+    """Unmasked attention. All shapes are batch x patches x heads x head size."""
     batch, patches, heads, size = q.shape
     piece = max(1, CACHE_ELEMENTS // (heads * patches * patches))
     factor = size**-0.5 if scale is None else scale
@@ -51,8 +50,8 @@ def learning_attention(
 ) -> torch.Tensor:
     """Attention with gradients; q: batch x heads x tokens x head size, k and v: batch x key heads x ... (grouped).
 
-    ``mask`` is boolean (True: attend) or added to the scores, batch x 1 x tokens x tokens; without one, ``causal``
-    attends to earlier tokens only. Returns batch x tokens x heads x head size.
+    ``mask`` (batch x 1 x tokens x tokens) is boolean (True: attend) or is added to the scores. Without a mask,
+    ``causal`` restricts attention to earlier tokens. Returns batch x tokens x heads x head size.
     """
     batch, heads, tokens, size = q.shape
     groups = heads // k.shape[1]

@@ -1,7 +1,6 @@
-"""Whether the device that `model.device` names is there, known before a run starts.
+"""Checks before a run starts that the device in `model.device` is available.
 
-torch and vLLM take seconds to import, and CUDA cannot be used by a process that forks later. So a short process of its
-own looks.
+The check runs in a subprocess: torch and vLLM take seconds to import, and a process that has used CUDA cannot fork.
 """
 
 import os
@@ -13,16 +12,18 @@ from services.models.engine import ModelUnusable
 from services.settings import Model
 
 SECONDS = 60.0
-"""How long the look may take: vLLM's import from a slow disk."""
+"""How long the check may take, e.g. to import vLLM from a slow disk."""
 PROGRAMS = {
     "transformers": "import torch; print('cuda' if torch.cuda.is_available() else 'cpu')",
     "vllm": "from vllm.platforms import current_platform; print(current_platform.device_type)",
 }
-"""What prints the kind of device that an engine runs on."""
+"""For each engine, a program that prints the kind of device it runs on."""
 
 
 def check_device(settings: Model, engine: str) -> None:
-    """Does nothing where the device is to be chosen, and where no look succeeds: the engine then says what is wrong.
+    """Checks the device that the settings name; "auto" is not checked.
+
+    If the check itself fails, nothing is raised, as the engine reports the fault when it starts.
 
     Raises:
         ModelUnusable: the engine does not run on the device that the settings name.
@@ -45,8 +46,7 @@ def check_device(settings: Model, engine: str) -> None:
 
 
 def device_of(engine: str) -> str | None:
-    """The kind of device that an engine of this environment runs on ("cuda", "cpu", empty for none); None where that
-    cannot be told."""
+    """Returns the kind of device that an engine uses here ("cuda", "cpu", empty for none); None if the check fails."""
     try:
         told = subprocess.run(
             [sys.executable, "-c", PROGRAMS[engine]], stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -1,4 +1,4 @@
-"""What a model engine is: it answers prompts about pictures under a named adapter version. See `load_engine`."""
+"""The interface of a model engine: it answers prompts about pictures with a named adapter version."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +12,9 @@ from runtime.settings import SettingsError
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One prompt about one picture.
 
-    ``image`` is an encoded picture (PNG); ``image_id`` its digest, under which engines cache features. ``version`` 0 is
-    the base model. With ``choices`` the answer is exactly one of them. ``background`` requests yield to others.
+    ``image`` is the encoded picture (PNG) and ``image_id`` its digest, the key under which engines cache its features.
+    ``version`` 0 is the base model. If ``choices`` are given, the answer is exactly one of them. ``background``
+    requests have lower priority.
     """
 
     prompt: str
@@ -28,10 +29,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine's answer. ``version`` is the adapter that gave it.
+    """An engine's answer. ``version`` is the adapter version that produced it.
 
-    ``log_prob`` is the sum over the answer's tokens (nats). ``log_odds`` is log p(first choice) - log p(second choice)
-    for two single-token choices under the model at temperature 1, else ``None``.
+    ``log_prob`` is the sum of the log-probabilities of the answer's tokens (nats). ``log_odds`` is log p(first choice)
+    - log p(second choice) at temperature 1 if there are two single-token choices, else ``None``.
     """
 
     text: str
@@ -41,7 +42,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What is serving: engine name ("vllm", "transformers", "scripted", ...), its version, device and base model."""
+    """An engine's name ("vllm", "transformers", "scripted", ...), its version, its device and its base model."""
 
     name: str
     version: str
@@ -50,31 +51,33 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineError(Exception):
-    """The base of what an engine can say is wrong."""
+    """Base class of all errors of an engine."""
 
 
 class ModelUnusable(EngineError, SettingsError):
-    """The base model, or the server, that the settings name cannot be used. Only a person can mend it, so that a
-    process that ends with it is not started again."""
+    """The base model or the model server in the settings cannot be used. Only a person can fix this, so the supervisor
+    does not restart a process that exits with this error."""
 
 
 class AdapterRefused(EngineError):
-    """The adapter cannot be served (broken files, wrong shapes, a dead canary). What served before still serves."""
+    """The adapter cannot be served: its files are broken, its shapes do not fit, or it failed its canary. The versions
+    that were loaded before are still served."""
 
 
 class UnknownVersion(EngineError):
-    """A request named an adapter version that is not loaded."""
+    """A request names an adapter version that is not loaded."""
 
 
 class EngineDead(EngineError):
-    """The engine cannot answer any more and must be started again."""
+    """The engine can no longer answer and must be restarted."""
 
 
 class Engine(Protocol):
-    """A running model. All methods are safe to call concurrently from one event loop.
+    """A running model. All methods may be called concurrently from one event loop.
 
-    Adapters have immutable names (role@version) and coexist: a request runs on the version it names even while newer
-    ones are loaded, and `unload` waits until nothing in flight uses the version.
+    Adapter names (role@version) are immutable, and several versions can be loaded at once. A request runs on the
+    version that it names, even if newer ones are loaded meanwhile. `unload` waits until no running request uses the
+    version.
     """
 
     @property
@@ -82,39 +85,39 @@ class Engine(Protocol):
 
     @property
     def versions(self) -> frozenset[int]:
-        """Adapter versions that can be named in a request now; always contains 0, the base model."""
+        """Adapter versions that a request can name now; always contains 0, the base model."""
         ...
 
     @property
     def in_flight(self) -> Mapping[int, int]:
-        """Requests being answered, by version."""
+        """The number of running requests for each version."""
         ...
 
     async def generate(self, requests: Sequence[Request]) -> list[Generation]:
-        """Answers all of them, in order. Concurrent calls are batched together by the engine.
+        """Answers all requests, in order. The engine batches concurrent calls together.
 
         Raises:
-            UnknownVersion: before anything ran.
-            EngineDead: the engine died; nothing was answered.
+            UnknownVersion: a version is not loaded; no request was run.
+            EngineDead: the engine died; no request was answered.
         """
         ...
 
     async def load(self, version: int, folder: Path) -> None:
-        """Makes a PEFT adapter folder servable as `version` and proves it with a canary answer.
+        """Loads a PEFT adapter folder as `version` and checks it with a canary.
 
         Raises:
-            AdapterRefused: and the engine is as it was before.
+            AdapterRefused: the engine's state is unchanged.
         """
         ...
 
     async def unload(self, version: int) -> None:
-        """Frees a version once nothing in flight uses it. Unloading what is not loaded does nothing."""
+        """Frees a version once no running request uses it. Does nothing if the version is not loaded."""
         ...
 
     async def canary(self, version: int = 0) -> Generation:
-        """One short answer about a fixed picture: proof that `version` works."""
+        """Answers a short question about a fixed picture, which shows that `version` works."""
         ...
 
     async def close(self) -> None:
-        """Stops the engine and everything it started, within a few seconds."""
+        """Stops the engine and all processes that it started, within a few seconds."""
         ...

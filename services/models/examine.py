@@ -1,7 +1,7 @@
-"""Looks at a base model's folder before anything starts: what would fail minutes or a round into a run is said here.
+"""Checks a base model's folder before a run starts, for faults that would otherwise stop the run minutes later.
 
-Reads config.json and what lies beside it, and the headers of the weights; imports neither torch nor transformers. All
-that starts a model asks here: `selu up`, its dry run, `probe`, `experiment`, `doctor`, the engines and the trainer.
+Reads config.json, the files beside it and the headers of the weights; imports neither torch nor transformers. All
+callers that start a model use it: `selu up`, its dry run, `probe`, `experiment`, `doctor`, the engines and the trainer.
 """
 
 import re
@@ -23,15 +23,15 @@ from services.models.tensor_files import Tensor, read_weights
 from services.settings import Model
 
 MICRO = Path(__file__).parent / "micro"
-"""The micro model of this package, taken where no path is set."""
+"""The micro model of this package, used if no path is set."""
 
 PACKAGED = (MICRO.name, "micro-seed1")
-"""The models of this package, by name. The second was pretrained like the first, from another seed and its data."""
+"""The models of this package. The second was pretrained like the first, with another seed and that seed's data."""
 
 AGAIN = "copy the model again"
 
 TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "tekken.json", "vocab.txt")
-"""Files any of which holds a tokenizer's words."""
+"""A model folder must have at least one of these tokenizer files."""
 
 PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
@@ -42,33 +42,36 @@ READ_AS_JSON = (
 
 
 def model_path(settings: Model) -> Path:
-    """Where the settings say the base model lies, whether or not it does."""
+    """Returns the path of the base model according to the settings; it need not exist."""
     if not settings.path:
         return MICRO
     return MICRO.parent / settings.path if _is_packaged(settings.path) else expanded(settings.path)
 
 
 def absolute_model_path(path: str) -> str:
-    """A ``model.path`` that means the same from any folder: a folder's path absolute, and a model's name, of this
-    package or of a hub, as it is. Empty stays empty."""
+    """Returns a ``model.path`` that does not depend on the working directory.
+
+    A folder's path becomes absolute. The name of a packaged model or of one on the Hub, and an empty path, are returned
+    unchanged.
+    """
     return path if not path or _is_packaged(path) or hub_name(path) else str(given_path(path))
 
 
 def _is_packaged(path: str) -> bool:
-    """Whether it names a model of this package; a folder of that name that holds a model goes before."""
+    """Whether the path names a model of this package. A model folder of the same name takes precedence."""
     return path in PACKAGED and not (expanded(path) / "config.json").is_file()
 
 
 def examine(
     settings: Model, engine: str, *, frame: tuple[int, int] | None = None, prompt: int = PROMPT_TOKENS
 ) -> list[Lack]:
-    """All that keeps a base model from being served and trained; empty where nothing does.
+    """Returns all reasons why a base model cannot be served and trained; empty if there are none.
 
     Args:
-        settings: name the model's folder and how long its prompts may be.
-        engine: "vllm", "transformers", or "openai", where it is served elsewhere and only trained here.
-        frame: width and height of the pictures that it will be asked about, in pixels.
-        prompt: the tokens that common prompts and their answers take at least, beside the picture.
+        settings: name the model's folder and the length of its prompts.
+        engine: "vllm", "transformers", or "openai" for a model that a server serves and this machine only trains.
+        frame: width and height of the pictures in its prompts, in pixels.
+        prompt: the least number of tokens that a common prompt and its answer take, without the picture.
     """
     if found := place_flaws(settings):
         return found
@@ -86,15 +89,15 @@ def examine(
         *([] if weights.flaws else _layers(folder, config, weights.tensors)),
         *_files(folder),
         *template_flaws(folder, config),
-        *lacking(folder, "vllm" if engine == "vllm" else "transformers"),  # the trainer is on transformers always
+        *lacking(folder, "vllm" if engine == "vllm" else "transformers"),  # the trainer always uses transformers
         *_classes(folder, config, engine),
         *_lengths(settings, folder, config, engine, frame, prompt),
     ]
 
 
 def place_flaws(settings: Model) -> list[Lack]:
-    """Why there is no model at all where the settings name one: no folder, no config.json that can be read, or no
-    weights in safetensors. Empty where there is one; at most one reason."""
+    """Returns why the settings' path holds no model: no folder, no readable config.json, or no weights in safetensors.
+    At most one reason; empty if there is a model."""
     folder = model_path(settings)
     try:
         if found := [*_place(settings, folder)] or [*not_a_model(folder)]:
@@ -108,10 +111,10 @@ def place_flaws(settings: Model) -> list[Lack]:
 
 
 def check_model(settings: Model, engine: str) -> Path:
-    """The base model's folder, where `examine` finds nothing wrong with it.
+    """Returns the base model's folder if `examine` finds no fault.
 
     Raises:
-        ModelUnusable: with all that was found.
+        ModelUnusable: the text lists all faults.
     """
     if found := examine(settings, engine):
         raise ModelUnusable("; ".join(map(str, found)))
@@ -140,7 +143,7 @@ def _place(settings: Model, folder: Path) -> Iterator[Lack]:
 
 
 def hub_name(path: str) -> str:
-    """The name of a model on the Hugging Face hub that was given instead of a folder; empty where it was none."""
+    """Returns the Hugging Face Hub name if the path is one instead of a folder, else an empty string."""
     found = re.fullmatch(r"(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/+([\w.-]+/[\w.-]+).*|hf:/*(.+)", path)
     if found:
         return found[1] or found[2]
@@ -149,7 +152,7 @@ def hub_name(path: str) -> str:
 
 
 def _layers(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Iterator[Lack]:
-    """A checkpoint of which whole layers are missing, whatever its index promises."""
+    """Reports a checkpoint that lacks whole layers, even if its index lists them."""
     count = text_config(config).get("num_hidden_layers")
     there = {int(found[1]) for name in tensors if (found := _LAYER.search(name))}
     if isinstance(count, int) and there and (missing := sorted(set(range(count)) - there)):
@@ -160,7 +163,7 @@ _LAYER = re.compile(r"^(?!.*(?:vision|visual|tower))(?:.*\.)?layers\.(\d+)\.")
 
 
 def _files(folder: Path) -> Iterator[Lack]:
-    """Tokenizer and processor: missing, or not what their names say."""
+    """Reports tokenizer and processor files that are missing or cannot be read."""
     for name in READ_AS_JSON:
         if (folder / name).exists() or (folder / name).is_symlink():
             try:
@@ -175,7 +178,7 @@ def _files(folder: Path) -> Iterator[Lack]:
 
 
 def _classes(folder: Path, config: Mapping[str, Any], engine: str) -> Iterator[Lack]:
-    """What the installed libraries have no class for, or none that takes adapters."""
+    """Reports a model for which the installed libraries have no class, or only a class without LoRA support."""
     kind, listed = str(config.get("model_type")), config.get("architectures")
     if answers_about_pictures(kind) is False:
         yield Lack(
@@ -194,8 +197,8 @@ def _classes(folder: Path, config: Mapping[str, Any], engine: str) -> Iterator[L
 def _lengths(
     settings: Model, folder: Path, config: Mapping[str, Any], engine: str, frame: tuple[int, int] | None, prompt: int
 ) -> Iterator[Lack]:
-    """Prompts that are longer than the model takes, or pictures that fill a whole prompt."""
-    if engine == "openai":  # the server's own length counts
+    """Reports a prompt limit above the model's own, and frames that leave no room for the prompt."""
+    if engine == "openai":  # the server sets the limit
         return
     length, most = settings.max_model_len, longest(config)
     if most and length > most:

@@ -1,4 +1,4 @@
-"""Where the base model lies and what it is called: a folder in Hugging Face layout, named by its content."""
+"""Finds the base model's folder (in Hugging Face layout) and names it by its content."""
 
 import hashlib
 from pathlib import Path
@@ -10,17 +10,17 @@ from services.settings import Model
 __all__ = ["MICRO", "PACKAGED", "base_model_name", "model_folder"]
 
 WHOLE_BYTES = 1 << 30
-"""Weights up to this size are hashed whole; of larger ones the sizes, both ends and a few places between are."""
+"""Weight files up to this size are hashed completely; of larger ones, the size and `SAMPLES` evenly spaced blocks."""
 
 SAMPLE_BYTES = 1 << 20
 SAMPLES = 64
 
 
 def model_folder(settings: Model) -> Path:
-    """The base model's folder. What is in its files is for `examine.check_model` to judge.
+    """Returns the base model's folder; checks only that it holds a model. `examine.check_model` checks its files.
 
     Raises:
-        ModelUnusable: there is no model, with what is missing and what to do.
+        ModelUnusable: there is no model; the text names the remedy.
     """
     if found := place_flaws(settings):
         raise ModelUnusable(str(found[0]))
@@ -28,7 +28,7 @@ def model_folder(settings: Model) -> Path:
 
 
 def base_model_name(folder: Path) -> str:
-    """The folder's name and a digest of its configuration and weights, e.g. "micro@3f2a91c07b1e".
+    """Returns the folder's name and a digest of its configuration and weights, e.g. "micro@3f2a91c07b1e".
 
     Raises:
         EngineError: a file cannot be read.

@@ -1,9 +1,9 @@
-"""A vision-language model in transformers, as the transformers engine and the learner share it.
+"""A vision-language model in transformers; the transformers engine and the learner share this code.
 
-Two ways to feed it. Where its picture features can be computed apart and laid into the prompt's embeddings (Idefics3,
-SmolVLM, LLaVA), they are computed once a picture and kept; the vision tower is frozen, so they serve every adapter.
-Where that is not proven to give the model's own logits (Qwen2-VL's rotary positions depend on the picture), everything
-goes through the model's processor. Which way is found out by trying, once, when the model is loaded.
+Prompts are fed in one of two ways. If picture features can be computed separately and inserted into the prompt's
+embeddings (Idefics3, SmolVLM, LLaVA), they are computed once for each picture and cached. The vision tower is frozen,
+so one set of features serves every adapter. Otherwise (Qwen2-VL's rotary positions depend on the picture) each prompt
+goes through the model's processor. A comparison of both ways' logits when the model is loaded decides.
 """
 
 import inspect
@@ -26,15 +26,15 @@ from services.models.processors import load_processor
 from services.settings import Model
 
 IGNORED = -100
-"""The label of tokens that are not learned."""
+"""The label of tokens that are excluded from the loss."""
 
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 2e-2}
-"""Of the largest logit: how far embedding pictures apart may be from the model's own way. A GPU adds up in another
-order for another batch, which shows in bfloat16."""
+"""The largest accepted difference between the logits of the two ways, relative to the largest logit. On a GPU the order
+of summation depends on the batch, which shows in bfloat16."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A prompt about a picture, and the answer's tokens where it is to be learned."""
+    """A prompt about a picture and, for training, the tokens of its answer."""
 
     prompt: str
     image: bytes
@@ -43,14 +43,14 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """``inputs`` for the model's forward; ``labels`` (rows x tokens) are `IGNORED` outside answers."""
+    """``inputs`` are the arguments of the model's forward; ``labels`` (rows x tokens) are `IGNORED` outside answers."""
 
     inputs: dict[str, torch.Tensor]
     labels: torch.Tensor
 
 
 class Backbone:
-    """The model with its processor and chat format on one device. Not thread-safe: one thread works with it."""
+    """The model with its processor and chat format on one device. Not thread-safe: use it from one thread only."""
 
     def __init__(self, folder: Path, settings: Model, *, cache_bytes: int) -> None:
         from transformers import AutoModelForImageTextToText
@@ -66,14 +66,14 @@ class Backbone:
             )  # fmt: skip
         except EngineError:
             raise
-        except Exception as error:  # safetensors, tokenizers and templates raise what they like
+        except Exception as error:  # safetensors, tokenizers and templates have no common error class
             raise EngineError(f"transformers cannot load {folder}: {error}") from error
         self.model, loading = loaded
-        if missing := sorted(loading["missing_keys"]):  # transformers would go on with random ones
+        if missing := sorted(loading["missing_keys"]):  # transformers initialises these at random
             raise ModelUnusable(
                 f"{folder} lacks {len(missing)} of the model's weights, e.g. {missing[0]}; copy the model again"
             )
-        if other := sorted(loading["mismatched_keys"]):  # these were made up too
+        if other := sorted(loading["mismatched_keys"]):  # these are random too
             name, there, wanted = other[0]
             raise ModelUnusable(
                 f"{len(other)} weights in {folder} have other shapes than its config.json says, e.g. {name} "
@@ -85,20 +85,22 @@ class Backbone:
         self.image_token = getattr(self.model.config, "image_token_id", None)
         self.encoder = PictureEncoder(self.model, self.processor, self.chat, FeatureCache(cache_bytes))
         self.apart = self._proves_apart()
-        """Whether picture features are computed apart from the prompt, and kept."""
+        """Whether picture features are computed separately from the prompt and cached."""
 
     def language_linears(self) -> list[str]:
-        """Full names of the linear layers of the language model; neither vision tower, connector nor output head."""
+        """Returns the full names of the language model's linear layers, without vision tower, connector and output
+        head."""
         decoder = self.model.get_decoder()
         names = {id(module): name for name, module in self.model.named_modules()}
         return [names[id(m)] for m in decoder.modules() if isinstance(m, torch.nn.Linear) and id(m) in names]
 
     def batch(self, rows: Sequence[Row], *, pad: str) -> Batch:
-        """All rows as one batch, padded on the "left" (to generate) or "right" (to learn)."""
+        """Returns all rows as one batch. ``pad`` is the padded side: "left" to generate, "right" to train."""
         return self._apart_batch(rows, pad) if self.apart else self._whole_batch(rows, pad)
 
     def logits(self, inputs: Mapping[str, torch.Tensor], where: torch.Tensor) -> torch.Tensor:
-        """Logits (selected tokens x vocabulary) at the positions where the mask (rows x tokens) holds."""
+        """Returns the logits (selected tokens x vocabulary) at the positions where the mask ``where`` (rows x tokens)
+        is true."""
         if self.apart:
             hidden = self.model.get_decoder()(**inputs).last_hidden_state
             return self.model.get_output_embeddings()(hidden[where])
@@ -140,7 +142,7 @@ class Backbone:
         answers = [torch.tensor(row.answer, dtype=torch.long) for row in rows]
         labels = torch.full(shape, IGNORED)
         if any(len(answer) for answer in answers):
-            # Left-padded prompts and right-padded answers meet in one column, which positions and loss do not mind.
+            # Left-padded prompts, right-padded answers: all answers begin in one column. Loss and positions allow it.
             tails = pad_sequence(answers, batch_first=True)
             real = pad_sequence([torch.ones_like(answer) for answer in answers], batch_first=True)
             for name, value in inputs.items():
@@ -157,7 +159,7 @@ class Backbone:
 
     @torch.no_grad()
     def _proves_apart(self) -> bool:
-        """Whether embedding a picture apart gives the logits of the model's own way through its processor."""
+        """Whether separately computed features give the same logits as the model's processor, within `TOLERANCE`."""
         if self.image_token is None or hasattr(getattr(self.model, "model", None), "get_rope_index"):
             return False
         canary = canary_request(0)
@@ -170,7 +172,7 @@ class Backbone:
             decoder, head = self.model.get_decoder(), self.model.get_output_embeddings()
             mine = head(decoder(**apart.inputs, position_ids=position).last_hidden_state[:, -1])
             theirs = self.model(**whole.inputs, **_accepted(self.model, position_ids=position)).logits[:, -1]
-        except Exception:  # whatever this model's classes do not have: then its processor's way is the way
+        except Exception:  # the model's classes lack a method that this uses: use the processor
             return False
         return bool((mine - theirs).abs().max() <= TOLERANCE[self.dtype] * theirs.abs().max())
 

@@ -1,4 +1,4 @@
-"""Answers from a `Backbone`: batched decoding where each row has its own temperature, seed, choices and length."""
+"""Generates answers with a `Backbone`, in batches whose rows have their own temperature, seed, choices and length."""
 
 import math
 import secrets
@@ -13,9 +13,9 @@ from services.models.hf import Backbone, Row
 
 @torch.no_grad()
 def answer(backbone: Backbone, requests: Sequence[Request]) -> list[Generation]:
-    """Answers under whatever adapter is active; `Generation.version` is the request's.
+    """Answers with the adapter that is active; `Generation.version` is copied from the request.
 
-    Raises EngineError where the probabilities are not finite.
+    Raises EngineError if the probabilities are not finite.
     """
     batch = backbone.batch([Row(r.prompt, r.image, r.image_id) for r in requests], pad="left")
     sampler = _Sampler(backbone, requests)
@@ -31,7 +31,7 @@ def answer(backbone: Backbone, requests: Sequence[Request]) -> list[Generation]:
 
 
 class _Row:
-    """What one row may say next, and what it has said."""
+    """The state of one row: its allowed choices, its random generator and the tokens so far."""
 
     def __init__(self, backbone: Backbone, request: Request) -> None:
         self.request = request
@@ -39,7 +39,7 @@ class _Row:
         single = bool(self.choices) and all(len(ids) == 1 for ids in self.choices)
         self.limit = 1 if single else max((len(ids) + 1 for ids in self.choices), default=request.max_tokens)
         self.pair = (self.choices[0][0], self.choices[1][0]) if single and len(self.choices) == 2 else None
-        """The tokens whose log odds are asked for."""
+        """The two tokens for which log odds are computed, if the request has two single-token choices."""
         self.done = False
         self._ends = set(backbone.chat.end_ids)
         self._said: list[int] = []
@@ -50,7 +50,7 @@ class _Row:
             self._noise.manual_seed(secrets.randbits(63) if request.seed is None else request.seed)
 
     def allowed(self) -> list[int]:
-        """The tokens that go on with one of the choices."""
+        """Returns the tokens that continue one of the choices."""
         here = len(self._said)
         open_choices = [ids for ids in self.choices if ids[:here] == self._said]
         tokens = {ids[here] for ids in open_choices if len(ids) > here}
@@ -75,9 +75,9 @@ class _Row:
 
 
 class _Sampler:
-    """A logits processor that decides for each row and leaves transformers only the decided token.
+    """A logits processor that picks each row's token itself and masks all others, so transformers must take it.
 
-    All rows are decided together: a GPU is asked for a handful of operations a token and waited for once.
+    It decides all rows together, with a handful of GPU operations and one synchronisation for each token.
     """
 
     def __init__(self, backbone: Backbone, requests: Sequence[Request]) -> None:
@@ -98,8 +98,10 @@ class _Sampler:
 
 
 def _decide(rows: Sequence[_Row], logits: torch.Tensor) -> list[list[float]]:
-    """Each row's next token, its log probability, and the log odds of the row's pair (0 without), from logits (rows x
-    vocabulary)."""
+    """Returns each row's next token, its log probability, and the log odds of the row's pair (0 without a pair).
+
+    ``logits``: rows x vocabulary.
+    """
     device = logits.device
     pairs = torch.tensor([row.pair or (0, 0) for row in rows], device=device)
     odds = logits.gather(1, pairs)
@@ -114,7 +116,7 @@ def _decide(rows: Sequence[_Row], logits: torch.Tensor) -> list[list[float]]:
     scores = log_probs
     if noisy := [at for at, row in enumerate(rows) if row.request.temperature > 0]:
         uniform = torch.stack([rows[at].uniform(logits.shape[1]) for at in noisy]).to(device)
-        # The largest of log p + Gumbel noise is a draw from p.
+        # Gumbel-max: the argmax of log p + Gumbel noise is a sample from p.
         scores = log_probs.index_add(0, torch.tensor(noisy, device=device), -torch.log(-torch.log(uniform)))
     token = scores.argmax(dim=-1, keepdim=True)
     told = [token.double(), log_probs.gather(1, token).double(), (odds[:, :1] - odds[:, 1:]).double()]

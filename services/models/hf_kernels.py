@@ -1,4 +1,4 @@
-"""Gives transformers' models on CPU the faster kernels of `cpu_kernels`."""
+"""Installs the faster CPU kernels of `cpu_kernels` in transformers' models."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ NAME = "selu_dense"
 
 
 def speed_up(model: Any) -> None:
-    """Changes a bfloat16 model on a CPU in place; where transformers does not offer the hooks, nothing happens."""
+    """Modifies a bfloat16 model on a CPU in place. Does nothing if transformers lacks the hooks."""
     try:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
         from transformers.masking_utils import AttentionMaskInterface, sdpa_mask

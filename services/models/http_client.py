@@ -1,4 +1,4 @@
-"""JSON over HTTP with the standard library: as much as an engine needs to talk to a server."""
+"""A JSON over HTTP client on the standard library, with only the features that an engine needs."""
 
 import http.client
 import json
@@ -17,15 +17,15 @@ from services.models.server import ROUTE
 ANSWER_BYTES = 64 << 20
 
 LATER = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
-"""HTTP statuses of a server, or of a proxy before it, that may answer the same question later."""
+"""HTTP statuses of temporary errors, from a server or from a proxy before it."""
 
 LONGEST_PAUSE = 30.0
-"""The most seconds of a Retry-After that are waited."""
+"""The longest wait for a Retry-After, in seconds."""
 
 
 class HttpFailed(Exception):
-    """The server answered with an error. ``status`` is its HTTP status, the text what it said, ``pause`` the seconds
-    after which it wants to be asked again, 0 where it does not say."""
+    """The server answered with an error. ``status`` is the HTTP status and the text is the server's. ``pause`` is
+    the Retry-After in seconds, 0 without one."""
 
     def __init__(self, status: int, text: str, *, pause: float = 0.0) -> None:
         super().__init__(f"HTTP {status}: {' '.join(text.split())[:500]}")
@@ -34,14 +34,15 @@ class HttpFailed(Exception):
 
     @property
     def later(self) -> bool:
-        """Whether the same question may be answered later."""
+        """Whether the error is temporary, so that a retry may succeed."""
         return self.status in LATER
 
 
 class HttpBroken(Exception):
-    """No answer came: nobody listens, or the connection broke, or the deadline passed (``late``).
+    """No answer came: nothing listens, the connection broke, or the deadline passed (``late``).
 
-    ``wrong`` is where no answer can ever come: the address is none, or its name, or its certificate is not known."""
+    ``wrong`` means that a retry cannot succeed: the address is invalid, its host name is unknown, or TLS failed.
+    """
 
     def __init__(self, text: str, *, late: bool = False, wrong: bool = False) -> None:
         super().__init__(text)
@@ -50,14 +51,14 @@ class HttpBroken(Exception):
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the key is for one server."""
+    """Follows no redirect, because the key must reach only the configured server."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         return None
 
 
 def _wrong(error: Exception) -> bool:
-    """Whether an address cannot be used, now or later."""
+    """Whether an error means that the address can never be used."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, socket.gaierror):
         return cause.errno == socket.EAI_NONAME
@@ -65,25 +66,25 @@ def _wrong(error: Exception) -> bool:
 
 
 def _pause(said: str | None) -> float:
-    """The seconds of a Retry-After, at most `LONGEST_PAUSE`; 0 where there is none. A date there is passed over."""
+    """Returns the seconds of a Retry-After, at most `LONGEST_PAUSE`; 0 without one. Dates are ignored."""
     found = re.fullmatch(r"[0-9]{1,6}(\.[0-9]+)?", (said or "").strip())
     return min(float(found[0]), LONGEST_PAUSE) if found else 0.0
 
 
 class HttpClient:
-    """Talks to one server, each call in a thread of its own, at most `at_once` of them. Shows it `key`, if any."""
+    """Calls one server, each call in its own thread, at most `at_once` at a time. Sends `key` if it is not empty."""
 
     def __init__(self, url: str, *, at_once: int, key: str = "") -> None:
         self.url = ROUTE.sub("", url.strip().rstrip("/"))
         self._headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
         self._threads = anyio.CapacityLimiter(at_once)
-        # Without a proxy: the servers are on this machine or network, and take pictures of what a robot sees.
+        # No proxy: the server is on this machine or network, and a robot's pictures must not pass a third party.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
 
     async def call(self, path: str, body: Any = None, *, seconds: float) -> Any:
-        """GETs, or POSTs `body` as JSON; returns the decoded answer, or its text where it is not JSON.
+        """Sends GET, or POST with `body` as JSON. Returns the decoded answer, or its text if it is not JSON.
 
-        Raises HttpFailed for an HTTP error, HttpBroken where no answer came within `seconds`.
+        Raises HttpFailed for an HTTP error, HttpBroken if no answer came within `seconds`.
         """
         with anyio.move_on_after(seconds):
             return await anyio.to_thread.run_sync(
@@ -97,7 +98,7 @@ class HttpClient:
         try:
             with self._opener.open(request, timeout=seconds) as answer:
                 said = answer.read(ANSWER_BYTES).decode(errors="replace")
-                if answer.length:  # what of Content-Length is missing; read() with a bound does not mind
+                if answer.length:  # bytes missing from Content-Length: a bounded read() does not report them
                     raise http.client.IncompleteRead(said.encode(), answer.length)
         except urllib.error.HTTPError as error:
             with error:

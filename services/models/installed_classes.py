@@ -1,6 +1,6 @@
-"""Which model classes the installed transformers and vLLM have, read from their sources without importing them.
+"""Finds which model classes the installed transformers and vLLM have, by parsing their sources without importing them.
 
-An import of either takes seconds, and of a broken one the process. What the sources do not plainly say is left open.
+An import takes seconds, and importing a broken package may end the process. Unclear sources give None.
 """
 
 import ast
@@ -10,23 +10,23 @@ from functools import cache
 from pathlib import Path
 
 MAPPING = "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES"
-"""What transformers calls its classes that answer a text about pictures with a text, by model_type."""
+"""transformers' name for its mapping of model_type to image-text-to-text classes."""
 
 DEPTH = 5
-"""How many base classes are searched for adapter support."""
+"""How many levels of base classes are searched for LoRA support."""
 
 NO_MODEL = ("nn.Module", "Module", "Protocol", "Generic", "object")
 
 
 def answers_about_pictures(model_type: str) -> bool | None:
-    """Whether transformers has a class that does, for this ``model_type``; None where that cannot be told."""
+    """Whether transformers has an image-text-to-text class for this ``model_type``; None if that is unknown."""
     known = _mapping(_package("transformers"))
     return model_type in known if known else None
 
 
 def takes_adapters(architecture: str) -> bool | None:
-    """Whether vLLM's class for this architecture takes LoRA adapters; None where that cannot be told: vLLM may also
-    serve models that it has no class for."""
+    """Whether vLLM's class for this architecture supports LoRA adapters; None if that is unknown. vLLM can also
+    serve models for which it has no class."""
     package = _package("vllm")
     place = None if package is None else _registry(package).get(architecture)
     if package is None or place is None:
@@ -65,7 +65,7 @@ def _mapping(package: Path | None) -> frozenset[str]:
 
 @cache
 def _registry(package: Path) -> dict[str, tuple[str, str]]:
-    """Module and class of each architecture that vLLM takes pictures for."""
+    """Returns the module and class of each multimodal architecture in vLLM's registry."""
     found: dict[str, tuple[str, str]] = {}
     for value in _assigned(_tree(package / "model_executor" / "models" / "registry.py"), "_MULTIMODAL_MODELS"):
         if isinstance(value, ast.Dict):
@@ -87,7 +87,7 @@ def _assigned(tree: ast.Module, name: str) -> Iterator[ast.expr]:
 
 
 def _has(folder: Path, module: str, name: str, wanted: str, depth: int) -> bool | None:
-    """Whether a class has `wanted` among the classes above it."""
+    """Whether `wanted` is among a class's direct and indirect base classes; None if some of them are not found."""
     tree = _tree(folder / f"{module}.py")
     own = next((node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name), None)
     if own is None or depth == 0:

@@ -1,4 +1,5 @@
-"""Starts the engine that the settings name. Engines are imported only when chosen, so that this module stays light."""
+"""Starts the engine that the settings name. An engine's module is imported only if it is chosen, which keeps this
+import cheap."""
 
 import importlib.util
 
@@ -11,7 +12,7 @@ from services.settings import Model
 
 
 def choose_engine(settings: Model) -> str:
-    """The engine's name: "auto" is vllm where it is installed, else transformers."""
+    """Returns the engine's name. "auto" means vllm if it is installed, else transformers."""
     if settings.engine != "auto":
         return settings.engine
     for name in ("vllm", "transformers"):
@@ -26,16 +27,16 @@ def choose_engine(settings: Model) -> str:
 async def load_engine(
     settings: Model, *, role: Role, max_versions: int, max_rank: int = 16, adapters: bool = True
 ) -> Engine:
-    """A started engine that has answered its canary.
+    """Starts an engine and returns it after its canary has succeeded.
 
     Args:
-        role: whose adapters it serves; part of their names.
-        max_versions: adapters alive at once, the base model not counted: staleness + 2.
-        max_rank: the largest LoRA rank an adapter may have.
-        adapters: whether any will be loaded; a server that loads none will do where none are.
+        role: the role whose adapters it serves; part of the adapters' names.
+        max_versions: the most adapters that are loaded at once, without the base model: staleness + 2.
+        max_rank: the largest LoRA rank of an adapter.
+        adapters: whether adapters will be loaded; if not, a server that cannot load any is accepted.
 
     Raises:
-        EngineError: what is missing or wrong, where, and what to do.
+        EngineError: the engine cannot be started; the text names the cause and the remedy.
     """
     name = choose_engine(settings)
     if name == "scripted":
@@ -60,7 +61,7 @@ async def load_engine(
 
 
 def check_installed(engine: str) -> None:
-    """Raises ModelUnusable where the package of an engine in this process is missing."""
+    """Raises ModelUnusable if the package of an in-process engine is not installed."""
     if engine in ("vllm", "transformers") and not _installed(engine):
         raise ModelUnusable(f"model.engine is {engine!r}, which is not installed; install selu[cpu] or selu[gpu]")
 

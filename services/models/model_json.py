@@ -1,4 +1,4 @@
-"""Reads the JSON files of a model folder, and says what is wrong with one that cannot be read."""
+"""Reads the JSON files of a model folder and describes the fault if one cannot be read."""
 
 import codecs
 import json
@@ -8,23 +8,23 @@ from typing import Any, cast
 from runtime.text import TextError, decode_text
 
 JSON_BYTES = 256 << 20
-"""The largest JSON file of a model, in bytes."""
+"""The largest accepted JSON file, in bytes."""
 
 POINTERS = (b"version https://git-lfs", b"# xet version")
-"""The beginning of a Git LFS pointer file, which a clone without LFS leaves in place of a large file."""
+"""First bytes of a Git LFS or Xet pointer file, which a clone without LFS leaves in place of a large file."""
 
 MARK_BYTES = 64
 
 
 class Unreadable(Exception):
-    """A file that is not what it must be. The text says what it is, without its name."""
+    """A file cannot be read as expected. The text describes the fault without the file's name."""
 
 
 def first_bytes(file: Path, count: int = MARK_BYTES) -> bytes:
-    """The first bytes of a file.
+    """Returns the first bytes of a file.
 
     Raises:
-        Unreadable: there is no such file, or it may not be read, or it is a stand-in for another.
+        Unreadable: the file is missing, empty, not readable, or a pointer or web page in its place.
     """
     try:
         with file.open("rb") as data:
@@ -44,10 +44,10 @@ def first_bytes(file: Path, count: int = MARK_BYTES) -> bytes:
 
 
 def read_object(file: Path) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Returns the JSON object in a file.
 
     Raises:
-        Unreadable: it holds none, or cannot be read.
+        Unreadable: the file holds no JSON object, or cannot be read.
     """
     first_bytes(file)
     try:
@@ -64,10 +64,10 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def read_text(file: Path) -> str:
-    """The text in a file.
+    """Returns the text in a file.
 
     Raises:
-        Unreadable: it is no text in UTF-8, or cannot be read.
+        Unreadable: the file is not UTF-8 text, or cannot be read.
     """
     first_bytes(file)
     try:
@@ -77,7 +77,7 @@ def read_text(file: Path) -> str:
 
 
 def object_or_empty(file: Path) -> dict[str, Any]:
-    """The JSON object in a file; empty where there is none that can be read."""
+    """Returns the JSON object in a file; empty if it cannot be read."""
     try:
         return read_object(file)
     except Unreadable:
@@ -85,7 +85,7 @@ def object_or_empty(file: Path) -> dict[str, Any]:
 
 
 def _text(data: bytes) -> str:
-    if data.startswith(codecs.BOM_UTF8):  # other programs read the file too, and cannot read past a mark
+    if data.startswith(codecs.BOM_UTF8):  # refused, because other programs that read this file fail on it
         raise Unreadable("begins with a byte order mark (BOM): save it as UTF-8 without one")
     try:
         return decode_text(data, "it")

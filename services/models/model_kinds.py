@@ -1,4 +1,4 @@
-"""What kind of model a folder holds, by its file names and config.json, and why some kinds cannot be used."""
+"""Identifies the kind of model in a folder by its file names and config.json, and reports unusable kinds."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,13 +11,13 @@ from services.models.needs import FAMILIES, Lack
 from services.models.tensor_files import Tensor
 
 TEXT_PARTS = ("text_config", "llm_config", "language_config", "thinker_config")
-"""Where config.json describes the language model of a model with several parts."""
+"""Keys of config.json under which multi-part models describe their language model."""
 
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length")
-"""What config.json calls the longest sequence, in tokens."""
+"""Keys of config.json for the longest sequence, in tokens."""
 
 UNSCALED = ("default", "mrope", "su", "longrope", "llama3", "dynamic", "proportional")
-"""Kinds of rotary positions for which the length in config.json is the whole length."""
+"""Kinds of rotary position scaling for which config.json already holds the full length."""
 
 _VISION = re.compile("visi|visual|image|img|pixel|(^|_)(vit|mm)_")
 _QUANTISED_NAME = re.compile(
@@ -31,7 +31,7 @@ ADVICE = "model.path to a folder in Hugging Face layout (config.json, *.safetens
 
 
 def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What config.json says of the language model, over what it says of the whole."""
+    """Returns config.json with the language model's part merged over the top level."""
     found = dict(config)
     for part in TEXT_PARTS:
         if isinstance(inner := config.get(part), dict):
@@ -40,7 +40,7 @@ def text_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def longest(config: Mapping[str, Any]) -> int | None:
-    """The most tokens that a model takes, picture, prompt and answer together; None where config.json does not say."""
+    """Returns the most tokens that a model takes (picture, prompt and answer); None if config.json lacks it."""
     text = text_config(config)
     lengths = [text[name] for name in LENGTHS if isinstance(text.get(name), int) and text[name] > 0]
     if not lengths:
@@ -52,13 +52,13 @@ def longest(config: Mapping[str, Any]) -> int | None:
     if kind in UNSCALED or not isinstance(factor, int | float) or not 1 <= factor < 1e6:
         return lengths[0]
     original = scaling.get("original_max_position_embeddings")
-    if "yarn" in kind:  # some write the stretched length into config.json, some the original one
+    if "yarn" in kind:  # config.json may hold the extended length or the original one
         return max(lengths[0], int(original * factor)) if isinstance(original, int) else lengths[0]
     return int(lengths[0] * factor)
 
 
 def not_a_model(folder: Path) -> Iterator[Lack]:
-    """Why a folder without config.json, or without safetensors, is no model that can be used; at most one reason."""
+    """Reports why a folder without config.json or without safetensors is not a usable model; at most one reason."""
     names = {file.name for file in folder.iterdir()}
     weights = any(name.endswith(".safetensors") and not name.startswith("adapter_model") for name in names)
     if "adapter_config.json" in names and not weights:
@@ -78,7 +78,7 @@ def not_a_model(folder: Path) -> Iterator[Lack]:
 
 
 def _elsewhere(folder: Path, names: set[str]) -> str:
-    """Where the model lies that a folder does not hold itself, as far as that can be seen."""
+    """Returns a hint where the model may be, for a folder that does not hold it; empty if there is no clue."""
     if any(name.endswith(".gguf") for name in names):
         return "; GGUF files are for llama.cpp: take the model that they were made from"
     inner = "snapshots" if "snapshots" in names else ""
@@ -103,7 +103,7 @@ def _other_weights(folder: Path, names: set[str]) -> Iterator[Lack]:
 
 
 def unusable(folder: Path, config: Mapping[str, Any]) -> Iterator[Lack]:
-    """Why a model of this config.json cannot be used, whatever its weights are; at most one reason."""
+    """Reports why a model with this config.json cannot be used, whatever its weights; at most one reason."""
     kind = config.get("model_type")
     if "_class_name" in config or "_diffusers_version" in config:
         yield Lack(f"{folder} is a part of a diffusers pipeline", f"set {ADVICE} that answers in text")
@@ -131,7 +131,7 @@ def unusable(folder: Path, config: Mapping[str, Any]) -> Iterator[Lack]:
 
 
 def packed(folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Lack]:
-    """A model whose weights are quantised, though its config.json does not say so."""
+    """Reports a model whose weights are quantised although its config.json does not mention it."""
     for name, tensor in tensors.items():
         if is_packed(name) or (name.endswith(".weight") and len(tensor.shape) > 1 and tensor.dtype in PACKED_TYPES):
             yield _quantised(folder, f"{name} is packed ({tensor.dtype})")
@@ -139,12 +139,12 @@ def packed(folder: Path, tensors: Mapping[str, Tensor]) -> Iterator[Lack]:
 
 
 def is_packed(name: str) -> bool:
-    """Whether a tensor of this name is a part of a quantised layer."""
+    """Whether a tensor of this name is part of a quantised layer."""
     return _PACKED.search(name) is not None
 
 
 def _code(folder: Path, config: Mapping[str, Any]) -> str:
-    """The file whose auto_map names code of the folder; empty where there is none."""
+    """Returns the first file with an auto_map, which names Python code in the folder; empty if there is none."""
     if config.get("auto_map"):
         return "config.json"
     others = ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json")

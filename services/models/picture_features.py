@@ -1,4 +1,4 @@
-"""A frozen vision tower's features of pictures: computed once a picture, kept within a bound of bytes."""
+"""Computes a frozen vision tower's features once for each picture, and caches them up to a size in bytes."""
 
 import inspect
 from collections import OrderedDict
@@ -16,13 +16,16 @@ from services.models.engine import EngineError
 from services.models.pictures import decode
 
 TOGETHER = 16
-"""Pictures encoded at once. More do not go faster on a CPU, and cost memory."""
+"""Pictures encoded in one batch. Larger batches are not faster on a CPU and need more memory."""
 
 _PROBE_TEXT = "Which?"
 
 
 class Features(msgspec.Struct, frozen=True, gc=False):
-    """``values``: picture tokens x hidden. In a prompt the tokens ``short``, ``at`` this index, become ``long``."""
+    """One picture's features. ``values``: picture tokens x hidden.
+
+    In a prompt, the tokens ``short`` at index ``at`` are replaced by ``long``.
+    """
 
     values: torch.Tensor
     at: int
@@ -31,7 +34,7 @@ class Features(msgspec.Struct, frozen=True, gc=False):
 
 
 class FeatureCache:
-    """The most recently used features, at most `limit` bytes of them."""
+    """An LRU cache of features that holds at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -53,8 +56,12 @@ class FeatureCache:
 
 
 class _Layout(msgspec.Struct, frozen=True, gc=False):
-    """What the processor makes of pictures of one size: ``pixels`` is the tensor that depends on the picture (of
-    ``shape``, found in ``table``), ``others`` are the same for each."""
+    """The processor's output for pictures of one size.
+
+    ``pixels`` names the tensor that depends on the picture; ``shape`` is its shape and ``table`` maps bytes to its
+    values. ``others`` are the tensors that do not depend on the picture. ``at``, ``short`` and ``long``: see
+    `Features`.
+    """
 
     pixels: str
     shape: tuple[int, ...]
@@ -66,7 +73,7 @@ class _Layout(msgspec.Struct, frozen=True, gc=False):
 
 
 class PictureEncoder:
-    """Turns encoded pictures into features with the model's own vision tower."""
+    """Computes features of encoded pictures with the model's own vision tower."""
 
     def __init__(self, model: Any, processor: Any, chat: ChatFormat, cache: FeatureCache) -> None:
         self._model = model
@@ -76,7 +83,8 @@ class PictureEncoder:
         self._layouts: dict[tuple[int, int], _Layout | None] = {}
 
     def features(self, pictures: Mapping[str, bytes]) -> dict[str, Features]:
-        """The features of encoded pictures (PNG) by id, all at once in memory whatever the cache's bound."""
+        """Returns the features of encoded pictures (PNG) by id. All are in memory at once, whatever the cache's
+        limit."""
         found: dict[str, Features] = {}
         missing: dict[tuple[int, int], list[tuple[str, Any]]] = {}
         for picture_id, data in pictures.items():
@@ -113,7 +121,7 @@ class PictureEncoder:
 
     @torch.no_grad()
     def _tower(self, inputs: Mapping[str, torch.Tensor], count: int) -> list[torch.Tensor]:
-        """One tensor (tokens x hidden) a picture."""
+        """Returns one tensor (tokens x hidden) for each picture."""
         device, dtype = self._model.device, self._model.dtype
         placed = {
             name: value.to(device, dtype if value.is_floating_point() else value.dtype)
@@ -129,7 +137,7 @@ class PictureEncoder:
         return [row.clone() for row in rows]
 
     def _process(self, picture: Any) -> tuple[dict[str, torch.Tensor], tuple[int, tuple[int, ...], tuple[int, ...]]]:
-        """The vision tower's inputs for one picture, and what becomes of its placeholder."""
+        """Returns the vision tower's inputs for one picture and the replacement of its placeholder (see `Features`)."""
         out = self._processor(
             text=[self._chat.prompt(_PROBE_TEXT)],
             images=[[picture]],
@@ -142,7 +150,7 @@ class PictureEncoder:
         return inputs, (at, tuple(short), tuple(long))
 
     def _layout(self, size: tuple[int, int]) -> _Layout | None:
-        """How to do without the processor for this size; None where it must be run for each picture."""
+        """Learns the layout of pictures of one size; None if the processor must run for each picture."""
         from PIL import Image
 
         probes = pixel_table.probes(size)

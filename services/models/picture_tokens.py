@@ -1,4 +1,4 @@
-"""How many tokens of a prompt a picture takes, by each family's own rules, without its processor."""
+"""Computes how many prompt tokens a picture takes by the rules of its model's family, without loading the processor."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,15 +8,17 @@ from typing import Any, cast
 from services.models.model_json import object_or_empty
 
 PROMPT_TOKENS = 64
-"""What an instruction with a few past actions, the chat template around it and an answer take beside the picture."""
+"""The least tokens beside the picture: an instruction with a few past actions, the chat template and an answer."""
 
 LISTED_TOKENS = 64
-"""What a list of the actions that a world allows takes at least."""
+"""The least tokens of a list of a world's admissible actions."""
 
 
 def picture_tokens(folder: Path, config: Mapping[str, Any], width: int, height: int) -> int | None:
-    """The tokens of one picture of `width` x `height` pixels, all of its placeholders included; None for a family, or
-    for settings of its processor, that this module does not know."""
+    """Returns the tokens of one picture of `width` x `height` pixels, with all of its placeholders.
+
+    None if this module does not know the family or the settings of its processor.
+    """
     said = object_or_empty(folder / "processor_config.json")
     own = said.get("image_processor")
     settings = {**(cast("dict[str, Any]", own) if isinstance(own, dict) else {}), **said}
@@ -34,7 +36,7 @@ def picture_tokens(folder: Path, config: Mapping[str, Any], width: int, height: 
 
 
 def _qwen(settings: Mapping[str, Any], config: Mapping[str, Any], width: int, height: int) -> int:
-    """A token for each square of merged patches, after the picture is brought between two numbers of pixels."""
+    """One token for each square of merged patches, after the picture is scaled to an allowed number of pixels."""
     unit = int(settings.get("patch_size", 14)) * int(settings.get("merge_size", 2))
     size = settings.get("size") or {}
     least = int(settings.get("min_pixels") or size.get("shortest_edge") or 56 * 56)
@@ -46,11 +48,11 @@ def _qwen(settings: Mapping[str, Any], config: Mapping[str, Any], width: int, he
     elif rows * columns * unit**2 < least:
         grow = math.sqrt(least / (height * width))
         rows, columns = (math.ceil(side * grow / unit) for side in (height, width))
-    return rows * columns + 2  # and where it begins and ends
+    return rows * columns + 2  # a begin and an end token
 
 
 def _llava_next(settings: Mapping[str, Any], config: Mapping[str, Any], width: int, height: int) -> int:
-    """The whole picture once, and once in tiles of the best of several forms, without what is padding there."""
+    """Tokens of the whole picture, and of its tiles in the best-fitting grid without padding."""
     vision = cast("dict[str, Any]", config["vision_config"])
     side, patch = int(vision["image_size"]), int(vision["patch_size"])
     across = side // patch
@@ -66,11 +68,11 @@ def _llava_next(settings: Mapping[str, Any], config: Mapping[str, Any], width: i
         rows -= 2 * ((rows - int(round(height * (columns / width), 7))) // 2)
     else:
         columns -= 2 * ((columns - int(round(width * (rows / height), 7))) // 2)
-    return across**2 + rows * columns + rows  # and a line break for each row
+    return across**2 + rows * columns + rows  # one newline token for each row
 
 
 def _idefics(settings: Mapping[str, Any], config: Mapping[str, Any], width: int, height: int) -> int:
-    """As many tokens for each tile, and for the whole; beside each what says which one it is."""
+    """The same number of tokens for each tile and for the whole picture, each with marker tokens around it."""
     vision = cast("dict[str, Any]", config["vision_config"])
     each = settings.get("image_seq_len")
     if each is None:

@@ -1,4 +1,4 @@
-"""Encoded pictures to pixels, whoever sent them: three plain formats, and no more pixels than a frame can have."""
+"""Decodes untrusted pictures: three formats only, and a limit on the number of pixels."""
 
 import io
 from typing import TYPE_CHECKING
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 PIXELS = 8192 * 8192
-"""The largest frame. A few bytes of a picture may stand for any number of pixels."""
+"""The largest frame in pixels, because a few bytes can encode a picture of any size."""
 
 
 def open_picture(data: bytes) -> "Image.Image":
-    """The picture with its size and format known and its pixels not decoded yet.
+    """Opens a picture, which gives its size and format, without decoding its pixels.
 
     Raises:
-        EngineError: it is no such picture, or too large.
+        EngineError: it is not a picture in one of `FORMATS`, or it is too large.
     """
     from PIL import Image
 
@@ -31,7 +31,7 @@ def open_picture(data: bytes) -> "Image.Image":
 
 
 def decode(data: bytes) -> "Image.Image":
-    """The picture in RGB. Raises `EngineError` as `open_picture` does, or where it is damaged."""
+    """Returns the picture in RGB. Raises `EngineError` as `open_picture` does, or if the data is damaged."""
     found = open_picture(data)
     try:
         return found.convert("RGB")

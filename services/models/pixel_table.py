@@ -1,7 +1,7 @@
-"""A picture processor as a table look-up, where it is one: learned from noise pictures and proven on others.
+"""Replaces a picture processor by a lookup table, learned from noise pictures, if the results are identical.
 
-Processors that neither resize nor rearrange map each byte of each channel to one number. Looking that up costs a
-fraction of running them. What is learned is used only if it reproduces further pictures to the bit.
+Processors that neither resize nor rearrange map each byte of each channel to one number, and a lookup costs a fraction
+of running them. A table is used only if it reproduces further pictures bit for bit.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ Bytes = NDArray[np.uint8]
 
 
 def probes(size: tuple[int, int], count: int = 3) -> list[Bytes]:
-    """Noise pictures of a size (width, height): for all but tiny sizes the first holds every byte in every channel."""
+    """Returns noise pictures of a size (width, height). Unless tiny, the first has every byte value in each channel."""
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8) for _ in range(count)]
 
 
 def learn(pictures: Sequence[Bytes], tensors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32] | None:
-    """The table (3 x 256) with which `apply` turns each picture into its tensor, or None where there is none.
+    """Returns the table (3 x 256) with which `apply` turns each picture into its tensor; None if no table does.
 
-    ``tensors`` are the processor's: any shape that ends in 3 x height x width and holds one picture.
+    ``tensors`` are the processor's outputs: any shape that ends in 3 x height x width and holds one picture.
     """
     table = np.zeros((3, 256), dtype=np.float32)
     for number, (picture, tensor) in enumerate(zip(pictures, tensors, strict=True)):
@@ -38,12 +38,12 @@ def learn(pictures: Sequence[Bytes], tensors: Sequence[NDArray[np.float32]]) -> 
 
 
 def apply(table: NDArray[np.float32], picture: Bytes) -> NDArray[np.float32]:
-    """The picture's tensor, 3 x height x width."""
+    """Returns the picture's tensor, 3 x height x width."""
     return np.stack([table[channel][picture[..., channel]] for channel in range(3)])
 
 
 def expansion(short: Sequence[int], long: Sequence[int]) -> tuple[int, list[int], list[int]]:
-    """What a processor did to a prompt's tokens: at which index which tokens became which others."""
+    """Returns how a processor changed a prompt's tokens: index, replaced tokens, new tokens."""
     ends = range(min(len(short), len(long)))
     at = next((i for i in ends if short[i] != long[i]), len(ends))
     after = next((i for i in ends if short[-1 - i] != long[-1 - i]), len(ends))

@@ -1,4 +1,4 @@
-"""Ends a child process when the process that started it dies, however that happens. Linux only; elsewhere a no-op."""
+"""Kills a child process when its parent process dies for any reason. Linux only; does nothing elsewhere."""
 
 import multiprocessing
 import os
@@ -6,18 +6,18 @@ import os
 from runtime.parent_death import die_with_parent
 
 VARIABLE = "SELU_ENGINE_PARENT"
-"""Set to its own process id by the process whose children are to follow it."""
+"""A process sets this to its own pid before it starts children that must die with it."""
 
 
 def lead_children() -> None:
-    """Asks the engine processes that this process will start to follow it."""
+    """Makes the engine processes that this process starts later die with it."""
     os.environ[VARIABLE] = str(os.getpid())
 
 
 def follow_parent() -> None:
-    """In a child that multiprocessing started below a leading process: die with the parent.
+    """Makes this multiprocessing child die with its parent, if the parent called `lead_children`.
 
-    The kernel watches the *thread* that started the child, so the leader starts children from a thread that it keeps.
+    The kernel watches the *thread* that started the child, so the parent must keep that thread.
     """
     leader = os.environ.get(VARIABLE)
     parent = multiprocessing.parent_process()

@@ -1,7 +1,7 @@
-"""A model folder's processor, also where torchvision is missing.
+"""Loads a model folder's processor, even if torchvision is missing.
 
-Qwen-VL's and SmolVLM2's processors have a part for videos that cannot be loaded without torchvision. Pictures do not
-need it, and torchvision does not go with every build of torch.
+The processors of Qwen-VL and SmolVLM2 have a video part that needs torchvision. Pictures do not need it, and not every
+build of torch has a matching torchvision.
 """
 
 import importlib.util
@@ -11,10 +11,10 @@ from typing import Any
 
 
 def load_processor(folder: Path) -> Any:
-    """As transformers' AutoProcessor; without torchvision, a processor that takes no videos.
+    """Loads the processor with transformers' AutoProcessor; without torchvision, one that takes no videos.
 
     Raises:
-        ImportError, OSError, ValueError: as AutoProcessor does, where that does not help either.
+        ImportError, OSError, ValueError: as AutoProcessor does, if the processor has no video part to leave out.
     """
     from transformers import AutoProcessor
 
@@ -28,7 +28,7 @@ def load_processor(folder: Path) -> Any:
 
 
 class _NoVideos:
-    """Stands where the part for videos would be, which one-picture prompts never call."""
+    """A placeholder for the video part, which prompts with one picture never call."""
 
     model_input_names: tuple[str, ...] = ()
 
@@ -53,7 +53,7 @@ def _without_videos(folder: Path, kind: Any) -> Any:
 
 
 def _kind(folder: Path) -> Any:
-    """The processor's class where it has a part for videos."""
+    """Returns the processor's class if it has a video part, else None."""
     import transformers
 
     files = ("processor_config.json", "preprocessor_config.json")

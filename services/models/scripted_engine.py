@@ -1,6 +1,6 @@
-"""A deterministic engine without any model: for tests of everything around models, and for the scripted profile.
+"""A deterministic engine without a model, for tests and for the scripted profile.
 
-Its adapters are folders with adapter_config.json and adapter_model.json holding {"skill": x}, x in [0, 1].
+Its adapters are folders with adapter_config.json and adapter_model.json, which holds {"skill": x}, x in [0, 1].
 """
 
 import hashlib
@@ -24,14 +24,14 @@ BASE_SKILL = 0.1
 
 
 class ScriptedAdapter(msgspec.Struct, frozen=True, kw_only=True):
-    """The weights file: ``skill`` 0 to 1. A ``mute`` adapter loads and answers nothing, so its canary fails."""
+    """The weights file. ``skill`` is in [0, 1]. A ``mute`` adapter gives empty answers, so its canary fails."""
 
     skill: float
     mute: bool = False
 
 
 class ScriptedEngine:
-    """Implements `engine.Engine`. ``latency`` is in seconds a request; up to ``max_in_flight`` wait at once."""
+    """Implements `engine.Engine`. ``latency`` is the seconds for a request; at most ``max_in_flight`` run at once."""
 
     def __init__(self, *, role: str, max_versions: int, max_in_flight: int = 64, latency: float = 0.0) -> None:
         self._versions = Versions(role, max_versions)
@@ -108,7 +108,7 @@ def _generate(request: Request, adapter: ScriptedAdapter) -> Generation:
 
 
 def _read(folder: Path) -> tuple[ScriptedAdapter, str]:
-    """The adapter in a folder and a digest of its files; AdapterRefused where they are missing or make no sense."""
+    """Returns a folder's adapter and a digest of its files. Raises AdapterRefused if they are missing or invalid."""
     try:
         config, weights = (folder / CONFIG).read_bytes(), (folder / WEIGHTS).read_bytes()
         json.loads(config)

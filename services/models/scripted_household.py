@@ -1,7 +1,7 @@
-"""What the scripted engine says: a small household policy whose errors fade with skill. No torch, no pixels.
+"""The scripted engine's answers: a small household policy that makes fewer errors with more skill. No torch, no pixels.
 
-It reads the texts that actor, critic and relabeler write. A picture's digest stands for what is in it: the same
-picture, prompt, skill and seed always give the same answer, and a state asked about in two ways is the same state.
+It parses the prompts of actor, critic and relabeler. It never decodes a picture; the digest stands for the content. The
+same picture, prompt, skill and seed always give the same answer, and two questions about one state agree.
 """
 
 import hashlib
@@ -43,11 +43,11 @@ _OBJECTS = {
 _PLACES = ("table", "counter", "fridge", "cabinet", "shelf", "drawer", "desk", "sofa", "bed")
 
 WORST, BEST = 0.35, 0.04
-"""Probability that one act or answer is wrong at skill 0 and at skill 1."""
+"""The probability that one action or answer is wrong, at skill 0 and at skill 1."""
 
 
 def answer(prompt: str, image_id: str, *, skill: float, seed: int, temperature: float) -> str:
-    """What a model of that skill (0 to 1) says to one of the prompts; "nothing" to a text it does not understand."""
+    """Returns the answer of a model with this skill (0 to 1) to a prompt; "nothing" if the prompt does not parse."""
     luck = _rng(image_id, prompt, f"{skill:.6f}", str(seed if temperature else 0))
     wrong = luck.random() < (WORST + (BEST - WORST) * skill) * (1 + 0.4 * min(temperature, 1.0))
     if found := _ACT.fullmatch(prompt):

@@ -1,4 +1,4 @@
-"""Whether a model server may be talked to: what goes there are pictures of what a robot sees, and a key."""
+"""Checks the URL and the key of a model server, because a robot's pictures and the key are sent there."""
 
 import os
 import re
@@ -10,18 +10,17 @@ from services.models.engine import ModelUnusable
 from services.settings import Model
 
 KEY_VARIABLE = "SELU_MODEL_KEY"
-"""The environment variable with the server's key; settings are written down, and keys are not."""
+"""The environment variable with the server's key; not a setting, because settings are written to files."""
 
 ROUTE = re.compile(r"/v1(/(models|(chat/)?completions|responses|embeddings))?/?$")
-"""What people copy behind a server's address: its version alone, or with one of its routes, the first group."""
+"""The part of a copied server address to strip: the API version alone, or with one of its routes (group 1)."""
 
 
 def server_key(environ: Mapping[str, str] = os.environ) -> str:
-    """The key, without the line's end that a file puts behind it and the "Bearer" that is sent before it; empty where
-    there is none.
+    """Returns the key without surrounding whitespace and a leading "Bearer"; empty if it is not set.
 
     Raises:
-        ModelUnusable: it is no key, since it could not be sent.
+        ModelUnusable: the key cannot be sent in an HTTP header.
     """
     key = environ.get(KEY_VARIABLE, "").strip().removeprefix("Bearer ").strip()
     if not (key.isascii() and key.isprintable()):
@@ -30,10 +29,10 @@ def server_key(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def check_server(settings: Model, environ: Mapping[str, str] = os.environ) -> str:
-    """The server's URL, where it is one that may be used.
+    """Returns the server's URL if it may be used.
 
     Raises:
-        ModelUnusable: it is none, or its answers and our pictures would pass a network unprotected.
+        ModelUnusable: the URL is invalid, or pictures and answers would cross a network unprotected.
     """
     url = settings.url
     if not url:

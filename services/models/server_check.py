@@ -1,7 +1,7 @@
-"""What an OpenAI-compatible server says about itself when it is first met, and why it may not do.
+"""Checks whether an OpenAI-compatible server can be used and can load adapters.
 
-Asked by the engine when it starts, and before that by all that starts a run, so that a server that cannot take adapters
-is refused before a round is played.
+The engine calls it when it starts; the commands that start a run call it before, so a server without adapters is
+refused before the first episode.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from services.models.http_client import HttpBroken, HttpClient, HttpFailed
 from services.models.server import KEY_VARIABLE, server_key
 
 ASK_SECONDS = 10.0
-"""How long a server may take to say which models it has. Nothing is computed for that."""
+"""How long the server may take to list its models, which needs no computation."""
 
 NO_KEY = frozenset({401, 407})
 NO_ROUTE = frozenset({403, 404, 405, 501})
-"""HTTP statuses of a server that does not let adapters be loaded, or does not know how."""
+"""HTTP statuses of a server that forbids loading adapters, or has no route for it."""
 
 LORA_REMEDY = (
     "start it with VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 in its environment and with --enable-lora (another server than "
@@ -28,22 +28,22 @@ LORA_REMEDY = (
 
 
 class Served(msgspec.Struct, frozen=True):
-    """A server's base model by the name it goes by there, and by its place where the server tells it."""
+    """A server's base model: its name there, and its path (``root``) if the server reports it."""
 
     name: str
     root: str = ""
 
     def is_called(self, model: str) -> bool:
-        """Whether it is this model of this package, as far as names tell."""
+        """Whether the name or the path is that of this packaged model."""
         return any(text and Path(text).name == model for text in (self.name, self.root))
 
 
 async def served_model(client: HttpClient) -> Served:
-    """The server's base model: the first that is no adapter.
+    """Returns the server's base model: the first listed model that is not an adapter.
 
     Raises:
-        ModelUnusable: what answers is no server that can be used, or refuses us.
-        HttpBroken, HttpFailed: nothing answers, or what answers is not ready.
+        ModelUnusable: it is not a usable OpenAI-compatible server, or it refuses the key.
+        HttpBroken, HttpFailed: nothing answers, or the server is not ready yet.
     """
     try:
         said = await client.call("/v1/models", seconds=ASK_SECONDS)
@@ -76,7 +76,7 @@ async def served_model(client: HttpClient) -> Served:
 
 
 def refusal(url: str, error: HttpFailed) -> str:
-    """Why a server that answered so will not do, and what to do; empty where it may do later."""
+    """Returns why a server with this error cannot be used, and the remedy; empty if the error may be temporary."""
     if error.status in NO_KEY or error.status == 403:
         wrong = f"does not take the key in {KEY_VARIABLE}" if server_key() else "wants a key"
         return f"the server at {url} {wrong} ({error}): set {KEY_VARIABLE} in the environment to the server's key"
@@ -91,10 +91,10 @@ def refusal(url: str, error: HttpFailed) -> str:
 
 
 async def check_adapters(client: HttpClient) -> None:
-    """Asks for an adapter without a name, which a server that loads adapters refuses for what it is.
+    """Checks that the server loads adapters: sends a load request without a name and looks at the kind of refusal.
 
     Raises:
-        ModelUnusable: the server loads none, with what to do.
+        ModelUnusable: the server cannot load adapters; the text names the remedy.
         HttpBroken: nothing answers.
     """
     nothing = {"lora_name": "", "lora_path": ""}
@@ -108,7 +108,7 @@ async def check_adapters(client: HttpClient) -> None:
                 f"the server at {client.url} loads no LoRA adapters at run time ({error}): {LORA_REMEDY}"
             ) from error
         return
-    try:  # one that takes anything
+    try:  # the server accepted the empty name: undo it
         await client.call("/v1/unload_lora_adapter", {"lora_name": ""}, seconds=ASK_SECONDS)
     except HttpFailed:
         return

@@ -1,7 +1,7 @@
-"""Keeps an engine's adapters in step with the mesh: what actor and critic have in common.
+"""Keeps an engine's adapters up to date with the mesh; the actor and the critic share it.
 
-New versions are loaded while requests run; an older one is let go when its slot is needed, and comes back if somebody
-names it again. Every answer is given by the version its request named.
+New versions are loaded while requests run. If all slots are in use, an older version is unloaded; it is loaded again
+when a request names it. Each answer comes from the version that its request names.
 """
 
 from collections import OrderedDict
@@ -28,15 +28,15 @@ from services.models.engine import (
 from services.patience import Changes
 
 FRAMES = 512
-"""Pictures kept in memory: critic and relabeler ask several questions about each."""
+"""Pictures kept in memory, because the critic and the relabeler ask several questions about each."""
 RELOADS = 5
-"""How often a request may find that its version has just been let go, before that is an error."""
+"""How often a request may find its version unloaded again before it fails."""
 
 _REFUSALS = (AdapterRefused, AdapterBroken, NotFound, BlobCorrupt)
 
 
 class Serving:
-    """An engine as the mesh knows it. Run `follow`; then `answer` may be called by many tasks at once."""
+    """Serves requests from the mesh with an engine. Run `follow`; then several tasks may call `answer` at once."""
 
     def __init__(self, service: Service, engine: Engine, role: Role, *, capacity: int) -> None:
         self._service = service
@@ -61,10 +61,10 @@ class Serving:
     # -- adapters
 
     async def follow(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Serves the newest adapter of the log, says it has started, and goes on with those to come.
+        """Loads the newest usable adapter of the log, reports that it has started, then loads each new adapter.
 
         Raises:
-            EngineDead: the engine must be started again.
+            EngineDead: the engine must be restarted.
         """
         mesh = self._service.mesh
         async with mesh.subscribe("adapters", start="start") as stream, anyio.create_task_group() as tasks:
@@ -80,7 +80,7 @@ class Serving:
                     await self._serve(adapter)
 
     def _note(self, message: object) -> Adapter | None:
-        """Takes an adapter in; returns it where it is one to serve."""
+        """Records an adapter message. Returns the adapter if it is promoted and of this role, else None."""
         if not isinstance(message, Adapter) or message.role != self._role:
             return None
         if not message.promoted:
@@ -91,7 +91,7 @@ class Serving:
         return message
 
     async def _serve(self, adapter: Adapter) -> bool:
-        """Loads a promoted adapter and says on the mesh how that went."""
+        """Loads a promoted adapter and publishes the result on ``swaps``. Returns whether it is served."""
         begun, before = anyio.current_time(), self._requests
         in_flight = sum(self._engine.in_flight.values())
         reason = None
@@ -102,7 +102,7 @@ class Serving:
         except _REFUSALS as error:
             reason = self._refused[adapter.version] = f"{type(error).__name__}: {error}"
         crash.at("swap.loaded")
-        in_flight += self._requests - before  # and those that came meanwhile
+        in_flight += self._requests - before  # add the requests that arrived while it was loaded
         swap = Swap(
             role=self._role, instance=self._service.instance, version=adapter.version, digest=adapter.digest,
             served=reason is None, seconds=anyio.current_time() - begun, in_flight=in_flight, reason=reason,
@@ -133,12 +133,12 @@ class Serving:
     # -- requests
 
     async def ready(self, version: int | None) -> int:
-        """The version that will answer: the newest for None, else the one named, once it is loaded.
+        """Waits until a version is loaded and returns it; ``None`` stands for the newest.
 
-        Waits for versions still to come: set a deadline around.
+        May wait for a version that is not published yet: the caller sets the deadline.
 
         Raises:
-            NotFound: it was refused and will never come.
+            NotFound: the version was refused, or cannot be loaded again.
         """
         named = self.newest if version is None else version
         while named not in self._engine.versions:
@@ -155,9 +155,9 @@ class Serving:
         return named
 
     async def answer(self, requests: Sequence[Request]) -> list[Generation]:
-        """Answers all, each by the version it names. Waits for versions as `ready` does.
+        """Answers all requests, each with the version that it names. Waits for versions as `ready` does.
 
-        If the engine dies this never returns: the process is about to end, and whoever asked is served by the next.
+        Does not return if the engine dies: the process then exits, and the next process serves the caller.
         """
         for _ in range(RELOADS):
             for version in sorted({request.version for request in requests}):
@@ -165,7 +165,7 @@ class Serving:
             self._requests += len(requests)
             try:
                 return self._counted(requests, await self._engine.generate(requests))
-            except UnknownVersion:  # let go between these two lines
+            except UnknownVersion:  # unloaded after `ready` returned
                 continue
             except EngineDead as death:
                 self._death = death
@@ -186,7 +186,7 @@ class Serving:
         raise await self._changes.until(lambda: self._death)
 
     async def frame(self, digest: Digest) -> bytes:
-        """The encoded picture of that digest. Raises `NotFound` or `BlobCorrupt`."""
+        """Returns the encoded picture with this digest. Raises `NotFound` or `BlobCorrupt`."""
         if digest in self._frames:
             self._frames.move_to_end(digest)
             return self._frames[digest]

@@ -1,4 +1,4 @@
-"""The headers of safetensors files: which tensors they hold, and whether all of their data is there."""
+"""Reads the headers of safetensors files: which tensors they hold, and whether all of the data is there."""
 
 import json
 import math
@@ -12,10 +12,10 @@ from services.models.engine import EngineError
 from services.models.model_json import Unreadable, first_bytes, read_object
 
 HEADER_BYTES = 1 << 28
-"""The largest header of a safetensors file, in bytes."""
+"""The largest accepted header of a safetensors file, in bytes."""
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-"""The weights in one file, and the list of which tensor is in which of several files."""
+"""File names: all weights in one file, and the index from tensors to shards."""
 
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
@@ -30,10 +30,10 @@ class Tensor(msgspec.Struct, frozen=True):
 
 
 def read_header(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file by name.
+    """Returns the tensors of a safetensors file by name.
 
     Raises:
-        Unreadable: it is no such file, or not all of it is there.
+        Unreadable: it is not a safetensors file, or it is incomplete.
     """
     size = int.from_bytes(first_bytes(file, 8), "little")
     try:
@@ -66,10 +66,10 @@ def _check_offsets(tensors: Mapping[str, Tensor]) -> None:
 
 
 def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all tensors in a model folder, from the headers alone.
+    """Returns the names and shapes of all tensors in a model folder, from the headers alone.
 
     Raises:
-        EngineError: a file that names the tensors cannot be read.
+        EngineError: a safetensors file's header cannot be read.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for file in sorted(folder.glob("*.safetensors")):
@@ -81,15 +81,17 @@ def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 class Weights(msgspec.Struct, kw_only=True):
-    """What a model folder has of weights: its tensors by name, and what is wrong with its files."""
+    """The tensors of a model folder by name, and the faults of its weight files."""
 
     tensors: dict[str, Tensor] = {}
     flaws: list[str] = []
 
 
 def read_weights(folder: Path) -> Weights:
-    """The headers of all files that a loader would read, and what is wrong with them: each file that is missing, cut
-    off or a stand-in, each tensor that the index promises and no file has."""
+    """Reads the headers of all files that a loader would read.
+
+    Reports each file that is missing, cut off or a pointer, and tensors that the index lists but no file holds.
+    """
     tensors: dict[str, Tensor] = {}
     flaws: list[str] = []
     promised: dict[str, str] = {}
@@ -116,7 +118,7 @@ def read_weights(folder: Path) -> Weights:
 
 
 def _promised(index: Path) -> dict[str, str]:
-    """The file of each tensor."""
+    """Returns the index: the file name of each tensor."""
     found: Any = read_object(index).get("weight_map")
     if not isinstance(found, dict) or not found:
         raise Unreadable("names no tensors (weight_map)")
@@ -128,13 +130,13 @@ def _promised(index: Path) -> dict[str, str]:
 
 
 def _loaded(folder: Path) -> list[str]:
-    """The safetensors files that hold a model: the one of that name, or the shards of one."""
+    """Returns the safetensors files of the model: `SINGLE`, or its shards."""
     names = [file.name for file in folder.glob("*.safetensors")]
     return [name for name in names if name == SINGLE or _place(name)]
 
 
 def _place(name: str) -> tuple[int, int] | None:
-    """Which shard of how many a file is by its name, e.g. model-00001-of-00002.safetensors."""
+    """Returns a shard's number and the number of shards from its name, e.g. model-00001-of-00002.safetensors."""
     parts = name.removesuffix(".safetensors").split("-")
     if len(parts) != 4 or parts[0] != "model" or parts[2] != "of" or not (parts[1].isdigit() and parts[3].isdigit()):
         return None
@@ -142,7 +144,7 @@ def _place(name: str) -> tuple[int, int] | None:
 
 
 def _unlisted(folder: Path, files: list[str]) -> Iterator[str]:
-    """What is wrong where no index says which tensor is where."""
+    """Reports faults of a folder without an index: no model file, a missing shard, or shards that need an index."""
     if SINGLE in files:
         return
     places = [place for name in files if (place := _place(name))]

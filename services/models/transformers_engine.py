@@ -1,4 +1,4 @@
-"""An engine on transformers and PEFT, for machines without vLLM: one thread, batch by batch, version by version."""
+"""An engine on transformers and PEFT for machines without vLLM. One thread runs one batch of one version at a time."""
 
 import asyncio
 import itertools
@@ -33,10 +33,10 @@ ANSWER_SECONDS = 600.0
 CLOSE_SECONDS = 10.0
 
 FEATURE_BYTES = 1 << 29
-"""Picture features kept in memory."""
+"""The most memory for cached picture features, in bytes."""
 
 WAITING = 10_000
-"""Requests that may wait. More are refused: their callers are far ahead of what this engine can do."""
+"""The most requests that may wait; more are refused."""
 
 
 class _Job(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +46,7 @@ class _Job(msgspec.Struct, frozen=True, gc=False):
 
 
 class TransformersEngine:
-    """Implements `engine.Engine`. Made by `start`."""
+    """Implements `engine.Engine`. Use `start` to create one."""
 
     def __init__(self, backbone: Backbone, *, thread: ThreadPoolExecutor, settings: Model, versions: Versions) -> None:
         self._backbone = backbone
@@ -68,7 +68,7 @@ class TransformersEngine:
 
     @classmethod
     async def start(cls, settings: Model, *, role: Role, max_versions: int, max_rank: int) -> "TransformersEngine":
-        """Loads the model and proves it with a canary."""
+        """Loads the model and checks it with a canary."""
         folder = await anyio.to_thread.run_sync(model_folder, settings)
         name = await anyio.to_thread.run_sync(base_model_name, folder)
         thread = ThreadPoolExecutor(1, thread_name_prefix="transformers")
@@ -178,7 +178,7 @@ class TransformersEngine:
             self._thread.submit(self._work)
 
     def _work(self) -> None:
-        """In the engine's thread: answers what waits, the largest batch that shares a version at a time."""
+        """Runs in the engine's thread: answers the waiting requests in batches that share a version."""
         while jobs := self._next_jobs():
             try:
                 with self._active(jobs[0].adapter):

@@ -1,4 +1,4 @@
-"""Which adapter versions can be named, and how many requests run on each: the bookkeeping all engines share."""
+"""Tracks the loaded adapter versions and the running requests of each; all engines use it."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ import anyio
 from services.models.engine import AdapterRefused, EngineError, Request, UnknownVersion
 
 DRAIN_SECONDS = 120.0
-"""How long `Versions.drain` waits for the requests that still use a version."""
+"""How long `Versions.drain` waits for the running requests of a version."""
 
 
 class Versions:
-    """Adapter versions of one role. A version's content is fixed for the engine's whole life: naming it again with
+    """The adapter versions of one role. A version keeps its content until the engine is closed: loading it with
     other content is refused, even after it was unloaded."""
 
     def __init__(self, role: str, capacity: int) -> None:
@@ -43,7 +43,7 @@ class Versions:
 
     @contextmanager
     def using(self, *versions: int) -> Iterator[None]:
-        """Counts requests, named by their versions, for as long as they run."""
+        """Counts one running request for each version given, while the context is open."""
         self._running.update(versions)
         try:
             yield
@@ -53,9 +53,10 @@ class Versions:
             self._finished = anyio.Event()
 
     def admit(self, version: int, content: str) -> bool:
-        """Whether `version` has to be loaded (False: it is loaded already, with this content).
+        """Whether `version` must be loaded; False if it is already loaded with this content.
 
-        Raises AdapterRefused where the version is 0, had other content before, or no slot is free.
+        Raises AdapterRefused if the version is below 1, had other content before, is being unloaded, or no slot is
+        free.
         """
         name = f"{self.role}@{version}"
         if version < 1:
@@ -76,9 +77,9 @@ class Versions:
         self._loaded.add(version)
 
     async def drain(self, version: int, seconds: float = DRAIN_SECONDS) -> None:
-        """Takes no new requests for `version` and waits until the running ones ended.
+        """Refuses new requests for `version` and waits until the running ones have ended.
 
-        Raises EngineError after `seconds`; the version can then be named again.
+        Raises EngineError after `seconds`; the version then stays loaded.
         """
         self._loaded.discard(version)
         self._draining.add(version)

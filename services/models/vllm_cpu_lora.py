@@ -1,10 +1,12 @@
-"""Makes vLLM's LoRA fast on CPU, and ties vLLM's processes to the process that started them.
+"""Makes vLLM's LoRA fast on CPU; also makes vLLM's processes die with the process that started them.
 
-vLLM calls `register` in each of its processes (entry point group ``vllm.general_plugins``). Its own CPU path copies the
-adapter's matrices once per token, and gives a request without an adapter, in a batch with others, the one in the last
-slot (index -1). Here the tokens of a batch are grouped by adapter, each group takes two dense matrix products a layer,
-and the parts of a fused layer (q, k, v; gate, up) share them: their A matrices lie side by side, their B matrices on a
-block diagonal. Results equal the original's up to the rounding of its intermediate sums.
+vLLM calls `register` in each of its processes (entry point group ``vllm.general_plugins``). vLLM's own CPU code copies
+the adapter's matrices once per token. In a mixed batch, it applies the adapter of the last slot (index -1) to requests
+without an adapter.
+
+Here the tokens of a batch are grouped by adapter, and each group takes two dense matrix products a layer. The parts of
+a fused layer (q, k, v; gate, up) share these products: their A matrices are concatenated, and their B matrices form a
+block diagonal. Results equal vLLM's up to the rounding of intermediate sums.
 """
 
 import inspect
@@ -22,14 +24,15 @@ _EXPECTED = {
     "add_lora_linear": ["self", "y", "x", "lora_a_stacked", "lora_b_stacked", "scale", "output_slices"],
     "update_metadata": ["self", "mapping", "lora_index_to_id", "max_loras", "vocab_size"],
 }
-"""The methods this replaces, with the parameters it relies on. Where a vLLM has others, nothing is replaced."""
+"""The replaced methods with the parameters that this module relies on. If vLLM's differ, nothing is replaced."""
 
 Group = tuple[int, torch.Tensor | None]
-"""An adapter's slot and the rows of the batch that use it; ``None`` stands for all rows."""
+"""An adapter's slot and the rows of the batch that use it; ``None`` means all rows."""
 
 
 def register() -> None:
-    """Called by vLLM in every process it starts. Replaces nothing on devices other than the CPU."""
+    """Called by vLLM in every process that it starts. On devices other than the CPU, only `vllm_idefics3` is
+    applied."""
     process_tie.follow_parent()
     from vllm.platforms import current_platform
 
@@ -48,7 +51,7 @@ def register() -> None:
 
 
 def install(wrapper: type[Any]) -> None:
-    """Replaces `wrapper`'s linear LoRA by the grouped form; the originals stay reachable in ``selu_originals``."""
+    """Replaces `wrapper`'s linear LoRA by the grouped form. The originals are kept in ``selu_originals``."""
     original_linear: Callable[..., Any] = wrapper.add_lora_linear
     original_update: Callable[..., Any] = wrapper.update_metadata
     original_init: Callable[..., None] = wrapper.__init__
@@ -104,7 +107,7 @@ def install(wrapper: type[Any]) -> None:
 
 
 def groups_of(indices: torch.Tensor) -> list[Group]:
-    """The batch's rows by adapter slot; rows with index -1 use none and are in no group."""
+    """Groups the batch's rows by adapter slot. Rows with index -1 use no adapter and are in no group."""
     slots = torch.unique(indices).tolist()
     if len(slots) == 1:
         return [] if slots[0] < 0 else [(slots[0], None)]
@@ -120,7 +123,7 @@ class _Packed:
     def __init__(
         self, a_stacked: tuple[torch.Tensor, ...], b_stacked: tuple[torch.Tensor, ...], slot: int, scale: float
     ) -> None:
-        self._a_stacked = a_stacked  # held, so that its id, which is the cache's key, stays its own
+        self._a_stacked = a_stacked  # its id is the cache's key; a reference keeps the id from being reused
         self._version = a_stacked[0]._version
         self.a = torch.cat([a[slot, 0] for a in a_stacked]).t()
         self.b = torch.block_diag(*(b[slot, 0] for b in b_stacked)).t()
@@ -128,13 +131,13 @@ class _Packed:
             self.b = self.b * scale
 
     def stale(self, a_stacked: tuple[torch.Tensor, ...]) -> bool:
-        """Whether an adapter was loaded or unloaded since. vLLM then writes to all parts of a layer, and torch counts
-        the writes to a tensor."""
+        """Whether an adapter was loaded or unloaded since. vLLM then writes to all parts of a layer, and torch
+        counts the writes to a tensor in ``_version``."""
         return self._a_stacked is not a_stacked or self._version != a_stacked[0]._version
 
 
 def _unlike(wrapper: type[Any]) -> str:
-    """What differs from the class this module knows; empty where nothing does."""
+    """Returns how the class differs from the one that this module expects; empty if it does not."""
     for name, expected in _EXPECTED.items():
         method = getattr(wrapper, name, None)
         found = list(inspect.signature(method).parameters)[: len(expected)] if method else []

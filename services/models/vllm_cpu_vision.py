@@ -1,4 +1,4 @@
-"""Gives vLLM's vision towers on CPU the faster kernels of `cpu_kernels`."""
+"""Installs the faster CPU kernels of `cpu_kernels` in vLLM's vision towers."""
 
 import inspect
 import logging
@@ -14,7 +14,7 @@ _EXPECTED = ["q", "k", "v", "scale", "enable_gqa"]
 
 
 def install() -> None:
-    """Replaces the attention and the tanh GELU of vLLM's models, where they are the ones known here."""
+    """Replaces the attention and the tanh GELU of vLLM's models, if they have the expected signatures."""
     _install_attention()
     from vllm.model_executor.layers import activation
 
@@ -37,7 +37,7 @@ def _install_attention() -> None:
 
 
 def dense_or(original: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """`original` for what is long, full precision or grouped; `dense_attention` for the rest."""
+    """Returns a function that calls `dense_attention` if `is_short` allows it, else `original`."""
 
     def apply_sdpa(
         q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float | None = None, enable_gqa: bool = False

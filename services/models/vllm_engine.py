@@ -1,4 +1,4 @@
-"""vLLM inside this process: its asynchronous engine, on CPU or CUDA, serving several adapter versions at once."""
+"""An engine on vLLM's AsyncLLM in this process, on CPU or CUDA, which serves several adapter versions at once."""
 
 import asyncio
 import itertools
@@ -27,22 +27,22 @@ from services.models.vllm_settings import build_engine, import_vllm, prepare_env
 from services.settings import Model
 
 START_SECONDS = 900.0
-"""Loading the model and compiling its kernels, on a cold machine with a large model."""
+"""The limit for loading the model and compiling its kernels, for a large model on a cold machine."""
 
 LOAD_SECONDS = 120.0
 ANSWER_SECONDS = 600.0
-"""After so long without an answer the engine counts as hung."""
+"""An engine that gives no answer for this long counts as hung."""
 
 CLOSE_SECONDS = 10.0
 CORE_SECONDS = 1.0
-"""How long the engine's own process may take to end before it is killed: it has nothing to save."""
+"""How long vLLM's engine process may take to exit before it is killed. It has no state to save."""
 
 
 class VllmEngine:
-    """Implements `engine.Engine`. Made by `start`.
+    """Implements `engine.Engine`. Use `start` to create one.
 
-    vLLM's own rules shape this: adapter names are immutable and their integer ids never used twice, since caches go by
-    them; adapter files stay until the version is unloaded, since vLLM reads an evicted adapter again from disk.
+    vLLM caches by an adapter's integer id, so an id is never used twice. It reads an evicted adapter from disk again,
+    so the adapter's files stay until the version is unloaded.
     """
 
     def __init__(self, engine: Any, *, thread: ThreadPoolExecutor, folder: Path, settings: Model, versions: Versions):
@@ -67,11 +67,11 @@ class VllmEngine:
 
     @classmethod
     async def start(cls, settings: Model, *, role: Role, max_versions: int, max_rank: int) -> "VllmEngine":
-        """Starts vLLM and proves it with a canary; takes seconds on a CPU, up to minutes on a cold GPU machine."""
+        """Starts vLLM and checks it with a canary. Takes seconds on a CPU and up to minutes on a cold GPU machine."""
         folder = await anyio.to_thread.run_sync(model_folder, settings)
         name = await anyio.to_thread.run_sync(base_model_name, folder)
         prepare_environment(settings)
-        # vLLM's processes follow the thread that starts them (see process_tie), so this one lives as long as they do.
+        # vLLM's processes die with the thread that starts them (see process_tie), so this thread outlives them.
         thread = ThreadPoolExecutor(1, thread_name_prefix="vllm")
         before = {child.pid for child in psutil.Process().children(recursive=True)}
         loop = asyncio.get_running_loop()
@@ -184,7 +184,7 @@ class VllmEngine:
         for scope in tuple(self._answering):
             scope.cancel()
         if handler := getattr(self._engine, "output_handler", None):
-            handler.cancel()  # else it reports the engine's orderly end as a crash
+            handler.cancel()  # otherwise it reports this shutdown as a crash
         stop = asyncio.get_running_loop().run_in_executor(self._thread, partial(self._engine.shutdown, CORE_SECONDS))
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             await asyncio.shield(stop)
@@ -196,7 +196,7 @@ class VllmEngine:
         shutil.rmtree(self._files, ignore_errors=True)
 
     def _take(self, folder: Path, copy: Path) -> AdapterFiles:
-        """Copies the adapter to where nobody else can change it, and checks the copy."""
+        """Copies the adapter to a private folder, so that no other process can change it, and checks the copy."""
         copy.mkdir(parents=True)
         for name in ("adapter_config.json", "adapter_model.safetensors"):
             if (folder / name).is_file():
@@ -204,7 +204,8 @@ class VllmEngine:
         return check_adapter(copy, max_rank=self._max_rank, base=self._shapes)
 
     async def _prove(self, lora: Any, version: int, files: AdapterFiles) -> None:
-        """Raises AdapterRefused unless the new adapter answers, with finite probabilities, and has an effect."""
+        """Raises AdapterRefused unless the new adapter answers with finite probabilities and changes the base model's
+        answer."""
         request = canary_request(version)
         try:
             with anyio.fail_after(CANARY_SECONDS):
@@ -273,7 +274,7 @@ def _hint(error: BaseException) -> str:
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that tells most: a dead engine before anything else."""
+    """Returns the most informative error of a group: EngineDead if there is one, else the first."""
     leaves: list[BaseException] = []
     waiting: list[BaseException] = [group]
     while waiting:

@@ -1,18 +1,18 @@
-"""A vLLM plugin: an Idefics3 picture that is not split into tiles is one patch, also in vLLM 0.25.
+"""A vLLM plugin that fixes Idefics3 pictures without tiles in vLLM 0.25: such a picture is one patch.
 
-There the count comes from transformers, which says none for a picture that is not split; the picture's pixels are then
-sliced away and the vision tower fails on an empty tensor. Later releases count at least one, and so does this one
-with the plugin. vLLM loads it in each of its processes through the entry point group ``vllm.general_plugins``.
+vLLM 0.25 takes the number of patches from transformers, which is 0 for a picture that is not split. It then slices the
+pixels away, and the vision tower fails on an empty tensor. Later releases and this plugin count at least one. vLLM
+loads the plugin in each of its processes through the entry point group ``vllm.general_plugins``.
 """
 
 from typing import Any
 
 RIGHT = "0.32"
-"""A release that counts right; the model's module, slow to import, is left alone from there on."""
+"""A release without the fault. From it on, the model's module is not imported, because that is slow."""
 
 
 def register() -> None:
-    """Mends vLLM's Idefics3 (and SmolVLM, which inherits it). Harmless twice, or where nothing is amiss."""
+    """Patches vLLM's Idefics3 (and SmolVLM, which inherits from it). Idempotent; later releases are left unchanged."""
     import vllm
     from packaging.version import Version
 

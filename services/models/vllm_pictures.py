@@ -1,9 +1,9 @@
-"""Skips the Hugging Face processor for pictures of a size it has seen, where that provably changes nothing.
+"""Skips the Hugging Face processor for pictures of a known size, if the result is provably the same.
 
-For small models that processor costs as much as the model. Where it neither resizes nor rearranges, a picture's tensor
-is a table look-up of its bytes, and all else (other tensors, placeholder tokens) is the same for every picture of that
-size. The table is learned from noise pictures put through the real processor, and used only if it then reproduces
-others of them to the bit; if not, or on a vLLM whose insides differ, pictures take vLLM's own way.
+For small models that processor costs as much as the model. If it neither resizes nor rearranges, a picture's tensor is
+a table lookup of its bytes, and everything else (other tensors, placeholder tokens) is the same for every picture of
+that size. The table is learned from noise pictures processed by the real processor, and is used only if it reproduces
+further ones bit for bit. If it does not, or if vLLM's internals differ, pictures take vLLM's own path.
 """
 
 import dataclasses
@@ -19,16 +19,16 @@ from services.models import pixel_table
 log = logging.getLogger(__name__)
 
 SIZES = 16
-"""Picture sizes learned about; pictures of further sizes take the slow way."""
+"""The most picture sizes with a table; pictures of further sizes take vLLM's own path."""
 
 _IMAGE = "image"
 
 
 class _Template(msgspec.Struct, frozen=True, gc=False):
-    """What vLLM makes of every picture of one size.
+    """vLLM's engine inputs for pictures of one size.
 
     ``pixels`` is the key of the tensor that holds the picture, channels first; ``table`` maps channel and byte to its
-    value. The prompt's placeholder tokens ``short``, ``at`` this index, become ``long``.
+    value. The prompt's placeholder tokens ``short`` at index ``at`` are replaced by ``long``.
     """
 
     rendered: dict[str, Any]
@@ -40,14 +40,14 @@ class _Template(msgspec.Struct, frozen=True, gc=False):
 
 
 class Pictures:
-    """Renders prompts with a picture into vLLM's own engine inputs."""
+    """Renders prompts with a picture to vLLM's engine inputs."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
         self._templates: dict[tuple[int, int], _Template | None] = {}
 
     def render(self, prompt_ids: list[int], picture: Any, picture_id: str) -> dict[str, Any]:
-        """What to give to ``AsyncLLM.generate``. ``prompt_ids`` have one unexpanded placeholder; ``picture`` is RGB."""
+        """Returns the input of ``AsyncLLM.generate``. ``prompt_ids`` have one unexpanded placeholder."""
         slow = {
             "prompt_token_ids": prompt_ids,
             "multi_modal_data": {_IMAGE: picture},
@@ -67,9 +67,9 @@ class Pictures:
     def _learn(self, size: tuple[int, int], prompt_ids: list[int]) -> _Template | None:
         try:
             if getattr(self._engine.renderer, "mm_processor_cache", None) is not None:
-                return None  # its two sides must see the same pictures in the same order
+                return None  # its two sides must receive the same pictures in the same order
             return self._probe(size, prompt_ids)
-        except Exception as error:  # vLLM's insides differ: nothing is lost but speed
+        except Exception as error:  # vLLM's internals differ: only speed is lost
             log.info("pictures of %s take the Hugging Face processor: %s", size, error)
             return None
 

@@ -1,4 +1,4 @@
-"""One request in vLLM's terms, and its answer in ours."""
+"""Converts requests to vLLM's parameters and vLLM's outputs to answers."""
 
 from typing import Any
 
@@ -10,19 +10,19 @@ from services.models.pictures import decode
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """``parameters`` are vLLM's SamplingParams; ``choice_tokens`` the single tokens of the choices, where they are."""
+    """``parameters`` are vLLM's SamplingParams; ``choice_tokens`` the choices' tokens if each choice is one token."""
 
     parameters: Any
     choice_tokens: tuple[int, ...] = ()
 
 
 def picture(request: Request) -> Any:
-    """The request's picture, decoded, as a PIL image in RGB."""
+    """Returns the request's picture as a PIL image in RGB."""
     return decode(request.image)
 
 
 def sampling(chat: ChatFormat, request: Request) -> Asked:
-    """Choices of one token each are allowed tokens of a single step; longer ones are a grammar."""
+    """Converts a request. Single-token choices become allowed tokens of one step; longer choices become a grammar."""
     from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
     common: dict[str, Any] = {
@@ -38,14 +38,14 @@ def sampling(chat: ChatFormat, request: Request) -> Asked:
     if all(len(tokens) == 1 for tokens in ids) and len(set(first)) == len(first):
         return Asked(SamplingParams(max_tokens=1, allowed_token_ids=list(first), logprobs=len(first), **common), first)
     spelled = [chat.choice(choice) for choice in request.choices]
-    # The grammar allows any spelling, byte by byte too; the end takes one more token.
+    # The grammar allows any tokenization, even one token for each byte; the end takes one more token.
     longest = max(len(choice.encode()) for choice in spelled) + 1
     choices = StructuredOutputsParams(choice=spelled)
     return Asked(SamplingParams(max_tokens=longest, logprobs=0, structured_outputs=choices, **common))
 
 
 def read_answer(chat: ChatFormat, request: Request, asked: Asked, output: Any) -> Generation:
-    """`output` is vLLM's RequestOutput of the finished request."""
+    """Converts vLLM's RequestOutput of a finished request to an answer."""
     said = output.outputs[0]
     tokens = list(said.token_ids)
     log_prob = sum(row[token].logprob for row, token in zip(said.logprobs or (), tokens, strict=False))

@@ -1,4 +1,4 @@
-"""What vLLM is started with: its environment, which it reads when imported, and its engine's arguments."""
+"""Builds vLLM's engine: its environment variables, which it reads at import, and its arguments."""
 
 import json
 import os
@@ -13,24 +13,24 @@ from services.settings import Model
 GIB = 1 << 30
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""The LoRA ranks that vLLM can be started for."""
+"""The values that vLLM accepts for max_lora_rank."""
 
 PICTURE_CACHE_GIB = 0.25
-"""Preprocessed pictures kept on each side of vLLM. Its own default of 4 GiB a side is host memory nobody asked for."""
+"""The size of vLLM's two caches of preprocessed pictures. The default of 4 GiB each takes too much host memory."""
 
 CPU_BATCH_TOKENS = 8192
-"""Tokens of one step on CPU. vLLM keeps as many tokens' worth of encoded pictures for the next question about them."""
+"""Tokens in one step on CPU. vLLM also caches encoded pictures up to this number of tokens, for the next question."""
 
 
 def prepare_environment(settings: Model) -> None:
-    """Sets what vLLM and its child processes read from the environment. Does not import it."""
+    """Sets the environment variables that vLLM and its child processes read. Does not import vLLM."""
     wanted = {
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         **user_variables(),
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork of a process with threads may hang
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # forking a process with threads may hang
     }
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
@@ -41,14 +41,17 @@ def prepare_environment(settings: Model) -> None:
 
 
 def import_vllm() -> None:
-    """Imports vLLM, which takes seconds. A call of its own, since something imported keeps its callers' variables
-    alive, and an engine among them would outlive its end."""
+    """Imports vLLM, which takes seconds.
+
+    It is a function of its own because an imported module keeps its callers' local variables alive; an engine among
+    them would never be freed.
+    """
     import vllm.engine.arg_utils
     import vllm.v1.engine.async_llm  # noqa: F401
 
 
 def build_engine(folder: Path, settings: Model, *, max_versions: int, max_rank: int) -> tuple[Any, str, str]:
-    """Starts vLLM, blocking. Returns its engine, version and device."""
+    """Starts vLLM; blocks. Returns the engine, its version and its device."""
     import vllm
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.platforms import current_platform
@@ -68,7 +71,7 @@ def build_engine(folder: Path, settings: Model, *, max_versions: int, max_rank: 
 def engine_arguments(
     folder: Path, settings: Model, *, max_versions: int, max_rank: int, on_cpu: bool
 ) -> dict[str, Any]:
-    """vLLM's engine arguments for these settings: in bfloat16, but on a CPU that would have to emulate it."""
+    """Returns vLLM's engine arguments for these settings: bfloat16, except on a CPU that would emulate it."""
     rank = next((rank for rank in RANKS if rank >= max_rank), None)
     if rank is None:
         raise EngineError(f"a LoRA rank of {max_rank} is more than vLLM serves; set a rank of at most {RANKS[-1]}")
@@ -95,12 +98,12 @@ def engine_arguments(
         arguments |= {
             "dtype": "bfloat16" if fast_bfloat16() else "float32",
             "enforce_eager": True,
-            "mm_processor_cache_gb": 0,  # see vllm_pictures: preparing a picture again is cheaper than keeping it
+            "mm_processor_cache_gb": 0,  # see vllm_pictures: processing a picture again is cheaper than caching it
             "kv_cache_memory_bytes": int(settings.cache_gib * GIB),
             "max_num_batched_tokens": max(CPU_BATCH_TOKENS, settings.max_model_len),
         }
         if settings.threads:
-            # Named by its path, vLLM takes it on CPU: the model then runs in the engine's own process, not in a third.
+            # vLLM accepts this executor on CPU if it is named by path. It runs the model in the engine's own process.
             arguments["distributed_executor_backend"] = "vllm.v1.executor.uniproc_executor.UniProcExecutor"
     else:
         arguments["gpu_memory_utilization"] = settings.gpu_memory
@@ -108,6 +111,6 @@ def engine_arguments(
 
 
 def _pictures_only(folder: Path) -> dict[str, int]:
-    """One picture a prompt; models that also take videos would otherwise reserve memory for them."""
+    """Limits prompts to one picture. Models that also take videos would otherwise reserve memory for them."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return {"image": 1, "video": 0} if "video_token_id" in config else {"image": 1}

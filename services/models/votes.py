@@ -1,4 +1,4 @@
-"""Self-consistency: one request sampled several times, and the answer that most of the samples gave. Pure."""
+"""Self-consistency: samples one request several times and takes the most frequent answer."""
 
 import hashlib
 import math
@@ -10,11 +10,11 @@ import msgspec
 from services.models.engine import Generation, Request
 
 TEMPERATURE = 1.0
-"""How votes on a request that asks for the likeliest answer are sampled."""
+"""The sampling temperature for a request whose own temperature is 0."""
 
 
 def ballots(request: Request, samples: int) -> list[Request]:
-    """The request ``samples`` times, each with a seed of its own; the request itself where one is enough."""
+    """Returns ``samples`` copies of the request, each with its own seed; the request itself if one is enough."""
     if samples <= 1:
         return [request]
     temperature = request.temperature or TEMPERATURE
@@ -24,14 +24,16 @@ def ballots(request: Request, samples: int) -> list[Request]:
 
 
 def _seed(request: Request, vote: int) -> int:
-    """31 bits, the same for the same question about the same picture."""
+    """Returns a 31-bit seed that depends on the request's seed, picture and prompt, and on the vote's number."""
     text = f"{request.seed or 0}/{request.image_id}/{request.prompt}/{vote}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def majority(request: Request, said: Sequence[Generation], without: Sequence[str] = ()) -> Generation:
-    """The commonest answer, the first of equally common ones; one in `without` only where all are. Between two choices
-    the votes give its log-odds, each counted with half a vote more, and a tie is the second choice."""
+    """Returns the most frequent answer, the first one in a tie. Answers in `without` count only if there are no others.
+
+    With two choices, the votes give the log-odds (half a vote is added to each), and a tie is the second choice.
+    """
     said = [one for one in said if _normal(one.text) not in without] or said
     if len(said) == 1:
         return said[0]

@@ -1,7 +1,7 @@
-"""Which GPU a Unity player draws on: one of those in CUDA_VISIBLE_DEVICES.
+"""Chooses the GPU on which a Unity player renders: one of those in CUDA_VISIBLE_DEVICES.
 
-CUDA, nvidia-smi and Vulkan each count the GPUs of a machine in an order of their own, and players know only Vulkan's.
-A `Card` is a GPU as nvidia-smi counts it; its UUID tells which one it is in the other orders.
+CUDA, nvidia-smi and Vulkan number a machine's GPUs in different orders, and players use Vulkan's. A `Card` is a GPU in
+nvidia-smi's order; its UUID identifies it in the other orders.
 """
 
 import itertools
@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 TOOL_SECONDS = 20.0
-"""How long nvidia-smi and vulkaninfo may take."""
+"""The time limit of nvidia-smi and vulkaninfo."""
 
 
 class Card(msgspec.Struct, frozen=True):
-    """``uuid`` is as nvidia-smi writes it, "GPU-..."; ``parts`` are the UUIDs of its MIG devices."""
+    """A GPU. ``uuid`` is as nvidia-smi prints it, "GPU-..."; ``parts`` are the UUIDs of its MIG devices."""
 
     index: int
     name: str
@@ -28,9 +28,9 @@ class Card(msgspec.Struct, frozen=True):
 
 
 def visible(environ: Mapping[str, str]) -> list[str] | None:
-    """The devices that CUDA_VISIBLE_DEVICES names, None where it is not set.
+    """Returns the devices in CUDA_VISIBLE_DEVICES; None if it is not set.
 
-    As CUDA reads it: the list ends before the first entry that is none, such as -1, and an empty text names none.
+    Parsed as CUDA does: the list ends before the first invalid entry, such as -1, and an empty value means no devices.
     """
     text = environ.get("CUDA_VISIBLE_DEVICES")
     if text is None:
@@ -41,9 +41,9 @@ def visible(environ: Mapping[str, str]) -> list[str] | None:
 
 
 def card_of(device: str, cards: Sequence[Card]) -> int | None:
-    """The index that nvidia-smi gives to the GPU of a device of CUDA_VISIBLE_DEVICES; None where that is not known.
+    """Returns nvidia-smi's index of the GPU of a CUDA_VISIBLE_DEVICES entry; None if it is unknown.
 
-    A number is taken for nvidia-smi's own, which it is with CUDA_DEVICE_ORDER=PCI_BUS_ID or among GPUs of one kind.
+    A number is taken as nvidia-smi's index, which is right with CUDA_DEVICE_ORDER=PCI_BUS_ID or for GPUs of one kind.
     """
     if device.isdigit():
         return int(device) if not cards or int(device) < len(cards) else None
@@ -53,8 +53,8 @@ def card_of(device: str, cards: Sequence[Card]) -> int | None:
 
 
 def chosen(option: int, environ: Mapping[str, str]) -> list[int]:
-    """The GPUs, by nvidia-smi's index, that players may draw on: the ``option`` where it is not -1, else those that
-    CUDA_VISIBLE_DEVICES names. Empty leaves it to the player."""
+    """Returns nvidia-smi's indices of the GPUs that players may use: ``option`` unless it is -1, else those in
+    CUDA_VISIBLE_DEVICES. If empty, the player chooses."""
     if option >= 0:
         return [option]
     devices = visible(environ) or []
@@ -63,7 +63,7 @@ def chosen(option: int, environ: Mapping[str, str]) -> list[int]:
 
 
 class Place:
-    """The place of one player on the GPU ``card``, or None where the player is to choose. Kept until it is closed."""
+    """One player's reservation on the GPU ``card``, held until `close`. If ``card`` is None, the player chooses."""
 
     def __init__(self, cards: Sequence[int]) -> None:
         self.card: int | None = cards[0] if cards else None
@@ -77,12 +77,12 @@ class Place:
 
 
 def _least_used(cards: Sequence[int]) -> tuple[int, socket.socket | None]:
-    """The GPU with the fewest players of this machine, and what counts this one among them while it is open."""
+    """Returns the GPU with the fewest players on this machine, and a socket that counts this player while open."""
     for number in range(1024):
         for card in cards:
             held = socket.socket(socket.AF_UNIX)
             try:
-                held.bind(f"\0selu-player-on-gpu-{card}-{number}")  # a name without a file: gone with its holder
+                held.bind(f"\0selu-player-on-gpu-{card}-{number}")  # an abstract name: freed when the process ends
                 return card, held
             except OSError:
                 held.close()
@@ -90,23 +90,23 @@ def _least_used(cards: Sequence[int]) -> tuple[int, socket.socket | None]:
 
 
 def device_arguments(card: int | None) -> tuple[str, ...]:
-    """What tells a Unity player to draw on a GPU."""
+    """Returns the command-line arguments that make a Unity player render on a GPU."""
     return () if card is None else ("-force-device-index", str(vulkan_index(card)))
 
 
 def vulkan_index(card: int) -> int:
-    """Vulkan's number of a GPU; nvidia-smi's own where one of the two programs that tell is missing."""
+    """Returns Vulkan's index of a GPU; nvidia-smi's own index if nvidia-smi or vulkaninfo gives none."""
     uuid = next((one.uuid for one in installed() if one.index == card), None)
     return vulkan_order().get((uuid or "").removeprefix("GPU-"), card)
 
 
 def installed() -> tuple[Card, ...]:
-    """All NVIDIA GPUs of this machine; none where nvidia-smi does not run."""
+    """Returns all NVIDIA GPUs of this machine; none if nvidia-smi cannot run."""
     return read_cards(_said("nvidia-smi", "-L"))
 
 
 def read_cards(text: str) -> tuple[Card, ...]:
-    """The GPUs that `nvidia-smi -L` lists, each with its MIG devices."""
+    """Parses the output of `nvidia-smi -L`: the GPUs, each with its MIG devices."""
     cards: list[Card] = []
     for line in text.splitlines():
         if found := re.match(r"GPU (\d+): (.*?) \(UUID: (GPU-[\w-]+)\)", line):
@@ -117,7 +117,7 @@ def read_cards(text: str) -> tuple[Card, ...]:
 
 
 def vulkan_order() -> dict[str, int]:
-    """Vulkan's number of each GPU by its UUID without "GPU-"; empty where vulkaninfo does not run."""
+    """Returns Vulkan's index of each GPU by its UUID without "GPU-"; empty if vulkaninfo cannot run."""
     return read_vulkan(_said("vulkaninfo"))
 
 

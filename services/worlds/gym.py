@@ -1,7 +1,7 @@
-"""Any world as a Gymnasium environment: text actions, first-person frames, no reward.
+"""Wraps any world as a Gymnasium environment: text actions, first-person frames, no reward.
 
-A world's truth stays out of it: rewards are 0, nothing ends an episode but "done" and the step limit, and infos hold
-only what the actor may know.
+The ground truth is not exposed: rewards are 0, only "done" and the step limit end an episode, and infos hold only the
+actor's inputs.
 """
 
 import string
@@ -18,16 +18,16 @@ from services.worlds.returned import WrongReturn, as_frame, as_reset, as_step, n
 from services.worlds.world import Frame, Observation, World
 
 ACTION_CHARS = 64
-"""The longest action text."""
+"""The most characters of an action's text."""
 ID = "selu/World-v0"
 
 
 class WorldEnv(gymnasium.Env[Frame, str]):
-    """Wraps a world, which it closes at the end.
+    """A Gymnasium environment on a world; `close` closes the world.
 
     Observations are the world's frames (height x width x 3, uint8). Infos have ``instruction``, ``admissible`` and
-    ``error``. ``render`` gives the third-person view. `reset` takes options ``episode``, a world's own seed instead
-    of one drawn from the environment's, and ``task``, a `Task` or its fields.
+    ``error``. ``render`` returns the third-person view. `reset` takes two options: ``episode``, the world's seed
+    (otherwise drawn from the environment's generator), and ``task``, a `Task` or its fields.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 2}  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -37,7 +37,7 @@ class WorldEnv(gymnasium.Env[Frame, str]):
             raise ValueError(f"render_mode is {render_mode!r}: use 'rgb_array' or None")
         self.world, self.render_mode = world, render_mode
         self.action_space = spaces.Text(ACTION_CHARS, charset=string.ascii_letters + string.digits + " ")
-        _, first = as_reset(world.reset(None, 0), world)  # only a frame tells its shape
+        _, first = as_reset(world.reset(None, 0), world)  # a world reports its frame size only through a frame
         self.observation_space = spaces.Box(0, 255, first.frame.shape, np.uint8)
         self._instruction = ""
 
@@ -63,7 +63,7 @@ class WorldEnv(gymnasium.Env[Frame, str]):
         self.world.close()
 
     def _frame(self, seen: Observation, where: str) -> Frame:
-        """Raises WrongReturn for a frame of another size than the first: an environment's observations have one."""
+        """Returns the frame. Raises WrongReturn if its shape is not that of the observation space."""
         wanted = self.observation_space.shape
         if seen.frame.shape != wanted:
             sizes = ["x".join(map(str, shape)) for shape in (seen.frame.shape, wanted or ())]
@@ -78,11 +78,11 @@ class WorldEnv(gymnasium.Env[Frame, str]):
 
 
 def make(world: str = "household", render_mode: str | None = "rgb_array", **options: Any) -> WorldEnv:
-    """A world's environment, by the world's name and options."""
+    """Makes the environment of a world from the world's name and options."""
     return WorldEnv(load_world(world, **options), render_mode=render_mode)
 
 
 def register() -> None:
-    """Makes worlds known to `gymnasium.make` as "selu/World-v0"."""
+    """Registers worlds with `gymnasium.make` as "selu/World-v0"."""
     if ID not in gymnasium.registry:
         gymnasium.register(ID, entry_point=make)

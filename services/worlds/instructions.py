@@ -1,4 +1,4 @@
-"""The instructions that actions carry out: "pick up mug" is "pick up the mug". Language only, no world's rules."""
+"""Maps actions to the instructions that they carry out, e.g. "pick up mug" to "pick up the mug". Uses language only."""
 
 import re
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class Carried(msgspec.Struct, frozen=True):
 
 
 def normal(text: str) -> str:
-    """An action or answer in lower case, with single spaces and without closing punctuation."""
+    """Returns an action or answer in lower case, with single spaces and without closing punctuation."""
     return " ".join(text.lower().split()).rstrip(" .!")
 
 
@@ -29,18 +29,18 @@ def without_article(text: str) -> str:
 
 
 def named(action: str, phrase: str) -> str | None:
-    """What kind of object an action is about that opens with the phrase."""
+    """Returns the kind of object after the phrase at the start of an action; None if the action starts differently."""
     text = normal(action)
     return kind_of(without_article(text[len(phrase) + 1 :])) if text.startswith(phrase + " ") else None
 
 
 def done_to(verb: str, thing: str) -> Task:
-    """The instruction to do what the verb says to a thing; for verbs that place nothing."""
+    """Returns the instruction to apply a verb to an object, for verbs without a target."""
     return Task(id=f"{verb}:{thing}", instruction=f"{VERBS[verb].phrase} the {thing}", verb=verb, object=thing)
 
 
 def carried(action: str) -> Task | None:
-    """The instruction that an action carries out if the world lets it, None where it is none's."""
+    """Returns the instruction that an action carries out if the world accepts it; None if there is none."""
     for verb in VERBS.values():
         if verb.placed:
             if found := _PUT.fullmatch(normal(action)):
@@ -55,7 +55,7 @@ def carried(action: str) -> Task | None:
 
 
 def carried_out(actions: Sequence[str]) -> list[Carried]:
-    """Every instruction that some of the actions carry out, once, in the order of the last such action."""
+    """Returns each instruction that the actions carry out, once, ordered by the last action for each."""
     last: dict[str, Carried] = {}
     for act, action in enumerate(actions):
         if task := carried(action):
@@ -65,9 +65,9 @@ def carried_out(actions: Sequence[str]) -> list[Carried]:
 
 
 def as_offered(action: str, offered: Sequence[str]) -> str:
-    """An action in the words in which a world offers it: the names of things may be written in another way.
+    """Returns the admissible action that equals this one up to spelling; the action itself if there is none.
 
-    Only spaces between words, hyphens, underscores and articles may differ; else the action is returned as it is.
+    Only spaces between words, hyphens, underscores and articles may differ.
     """
     if action in offered or _bare(action) in map(_bare, offered):
         return action
@@ -76,5 +76,5 @@ def as_offered(action: str, offered: Sequence[str]) -> str:
 
 
 def _bare(action: str) -> str:
-    """An action without its articles."""
+    """Returns an action without its articles."""
     return re.sub(r" (?:the|a|an) ", " ", normal(action))

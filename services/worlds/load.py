@@ -1,4 +1,4 @@
-"""Worlds by name."""
+"""Makes worlds by name."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -14,18 +14,18 @@ _WORLDS: dict[str, str] = {
     "household": "services.worlds.household.world:Household",
     "virtualhome": "services.worlds.virtualhome.load:virtualhome",
 }
-"""Where each world's class is. A world is imported when it is asked for: a simulator may be heavy or not installed."""
+"""Module and factory of each world, imported on request, because a simulator may be large or not installed."""
 
 
 def options_type(name: str) -> type[msgspec.Struct]:
-    """The struct whose fields are the options of a world of this name."""
+    """Returns the struct whose fields are the options of the world of this name."""
     return import_module(f"services.worlds.{name}.options").Options
 
 
 def load_world(world: str | settings.World, **options: Any) -> World:
-    """Makes a world from its name and options, or from the settings' section, whose options win over ``options``.
+    """Makes a world from its name and options, or from the settings section, whose options override ``options``.
 
-    Raises ValueError for a name or an option there is not.
+    Raises ValueError for an unknown name or option.
     """
     if isinstance(world, settings.World):
         world, options = world.name, {**options, **world.options}

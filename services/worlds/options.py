@@ -1,4 +1,4 @@
-"""What the options of worlds have in common: read by name, and complaints that say what there is; tasks of users."""
+"""Shared handling of world options and task files: converts values by name and explains errors."""
 
 import re
 import shlex
@@ -22,13 +22,13 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 Listed = Annotated[str, Meta(extra=LISTED)]
-"""A list that is written with commas, or as a list."""
+"""A list option: comma-separated text, or a list."""
 
 
 def convert_options(given: Mapping[str, Any], kind: type[T], world: str) -> T:
-    """The options of a ``world`` by name. Raises ValueError that names the option, what is wrong and what there is.
+    """Converts the options of a ``world``. Raises ValueError that names the option, the fault and the allowed values.
 
-    A number for an option that takes text is that text, and a list for one with commas is written so.
+    A number for a text option becomes text, and a list for a `Listed` option is joined with commas.
     """
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     unknown = sorted(set(given) - set(fields))
@@ -46,13 +46,13 @@ def convert_options(given: Mapping[str, Any], kind: type[T], world: str) -> T:
 
 
 def _as_text(value: Any, kind: Any) -> Any:
-    """A number for an option that takes text alone, as that text."""
+    """Converts a number to text if the option accepts only text."""
     text = kind is str or (get_origin(kind) is Annotated and get_args(kind)[0] is str)
     return str(value) if text and isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def parts(text: str) -> list[str]:
-    """The parts of a list that is written with commas, single spaces in them."""
+    """Splits comma-separated text; whitespace inside a part becomes single spaces."""
     return [part for part in (" ".join(piece.split()) for piece in text.split(",")) if part]
 
 
@@ -60,8 +60,7 @@ _RANGE = re.compile(r"(?P<first>[0-9]{1,9})(?:\s*-\s*(?P<last>[0-9]{1,9}))?")
 
 
 def number_range(text: str, most: int) -> range | None:
-    """The numbers that "7" or "3-7" means; None for any other text, and where one is larger than ``most``. A range is
-    not counted out before it is known to be short."""
+    """Returns the numbers in "7" or "3-7"; None for any other text, or if a number is larger than ``most``."""
     found = _RANGE.fullmatch(text.strip())
     if found is None:
         return None
@@ -71,7 +70,7 @@ def number_range(text: str, most: int) -> range | None:
 
 
 def command_words(text: str, option: str) -> list[str]:
-    """A command line in words, its program by an absolute path. Raises ValueError for one that cannot be run."""
+    """Splits a command line and makes its program's path absolute. Raises ValueError if the program cannot be run."""
     try:
         program, *arguments = shlex.split(text) or [""]
     except ValueError as error:
@@ -83,7 +82,7 @@ def command_words(text: str, option: str) -> list[str]:
 
 
 class WrittenTask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One ``[[task]]`` of a person's TOML file. Without an ``instruction`` it is made from the rest."""
+    """One ``[[task]]`` of a user's TOML file. Without ``instruction``, it is made from the other fields."""
 
     verb: str
     object: Annotated[str, Meta(min_length=1)]
@@ -95,7 +94,7 @@ W = TypeVar("W", bound=WrittenTask)
 
 
 def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
-    """The tasks of a file, with one of these verbs each. Raises ValueError that says which one is wrong, and how."""
+    """Reads the tasks of a file, each with one of ``verbs``. Raises ValueError that names the invalid task and why."""
     file = given_path(name)
     try:
         read = read_toml(file)
@@ -123,7 +122,7 @@ def read_task_file(name: str, kind: type[W], verbs: Collection[str]) -> list[W]:
 
 
 def _written(table: Any, kind: type[W], number: int) -> W:
-    """One task of a file. Raises ValueError that names the task, the key, and what there is."""
+    """Converts one task of a file. Raises ValueError that names the task, the key and the allowed keys."""
     if not isinstance(table, dict):
         raise ValueError(f"task {number} is no table: begin it with [[task]]")
     given = cast("dict[str, Any]", table)
@@ -146,13 +145,13 @@ def _written(table: Any, kind: type[W], number: int) -> W:
 
 
 def verb_named(name: str) -> str:
-    """The verb that a name or phrase means: "Pick" and "pick up" are "pick"; any other text as it is."""
+    """Returns the verb for a name or phrase: "Pick" and "pick up" give "pick". Any other text is returned unchanged."""
     wanted = spelled(name)
     return next((verb.name for verb in VERBS.values() if wanted in (verb.name, spelled(verb.phrase))), name)
 
 
 def check_task(verb: str, target: str | None, verbs: Collection[str]) -> None:
-    """Raises ValueError for a verb there is not, and for a target where none belongs."""
+    """Raises ValueError for an unknown verb, and for a target that is missing or not allowed."""
     if verb not in verbs:
         raise ValueError(f"there is no verb {verb!r} here{did_you_mean(verb, verbs)}: use one of {', '.join(verbs)}")
     if (verb == "put") != (target is not None):
@@ -160,5 +159,5 @@ def check_task(verb: str, target: str | None, verbs: Collection[str]) -> None:
 
 
 def task_id(verb: str, object: str, target: str | None = None) -> str:
-    """E.g. "put:apple:fridge": the same for every world and seed."""
+    """Returns e.g. "put:apple:fridge", which is the same for every world and seed."""
     return ":".join(part for part in (verb, object, target) if part)

@@ -1,4 +1,4 @@
-"""The questions about object states in several wordings: the one that models here were taught, and paraphrases."""
+"""Templates of the questions about object states: the wording used in pretraining, and paraphrases."""
 
 import msgspec
 
@@ -8,8 +8,8 @@ PLAIN = "plain"
 
 
 class Phrasing(msgspec.Struct, frozen=True):
-    """``closed`` asks whether an object is in a state, ``which`` what object is; ``holding`` and ``sitting`` are about
-    the robot, ``where`` about an object's place."""
+    """One wording. ``closed`` asks whether an object is in a state, ``which`` asks for the object in a state.
+    ``holding`` and ``sitting`` ask about the robot, ``where`` about an object's place."""
 
     closed: str
     which: str
@@ -62,16 +62,16 @@ PHRASINGS: dict[str, Phrasing] = {
         "Where do you see the {object}?",
     ),
 }
-"""By name; "plain" is the wording of pretraining and of the method."""
+"""Wordings by name; "plain" is the wording of pretraining and of the method."""
 
 
 def closed(verb: str, object: str, phrasing: str = PLAIN) -> str:
-    """Whether the object is in the state that the verb brings about."""
+    """Returns the question whether the object is in the state that the verb brings about."""
     return PHRASINGS[phrasing].closed.format(object=object, state=VERBS[verb].state)
 
 
 def which(verb: str, phrasing: str = PLAIN) -> str:
-    """Which object is in the state that the verb brings about; for verbs of the robot's own state, what it has so."""
+    """Returns the question which object is in the verb's state; for "pick" and "sit", what the robot has or sits on."""
     words = PHRASINGS[phrasing]
     own = {"pick": words.holding, "sit": words.sitting}
     return own[verb] if verb in own else words.which.format(state=VERBS[verb].state)

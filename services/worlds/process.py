@@ -1,8 +1,8 @@
-"""A blocking simulator in a process of its own: every call has a deadline, and whoever misses it is killed.
+"""Runs a blocking simulator in its own process. Every call has a deadline, and a simulator that misses it is killed.
 
-The simulator's process leads a process group with all that the simulator starts (a Unity player, say). It ends when its
-world is closed, when a call fails or takes too long, and when the process that uses it is gone, however it went.
-POSIX only: it inherits descriptors and leads a process group.
+The process leads a process group with everything that the simulator starts (e.g. a Unity player). It ends when its
+world is closed, when a call fails or times out, and when the parent process dies for any reason. POSIX only, because it
+inherits descriptors and leads a process group.
 """
 
 import os
@@ -28,13 +28,13 @@ from services.worlds.process_frames import PLACES, SharedFrames, nameless
 from services.worlds.world import Frame, Observation, Truth, WorldError
 
 TERM_SECONDS = 3.0
-"""How long a simulator may go on tidying up after it was asked to end, in seconds."""
+"""How long a simulator may take to exit after it was asked to, in seconds."""
 
 R = TypeVar("R", bound=wire.Reply)
 
 
 class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
-    """The longest that each call may take, in seconds. ``start`` is the making of the simulator, at its first reset."""
+    """The time limits of calls, in seconds. ``start`` covers making the simulator, at its first reset."""
 
     start: float = 180.0
     reset: float = 60.0
@@ -42,16 +42,16 @@ class Deadlines(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def longest(self) -> float:
-        """The most that one call into a `ProcessWorld` takes, with the killing of the simulator."""
+        """The longest time that one call of a `ProcessWorld` takes, including killing the simulator."""
         return self.start + max(self.reset, self.step) + 2 * TERM_SECONDS
 
 
 class ProcessWorld:
-    """A `World` whose simulator, made by ``target`` ("module:factory") from ``options``, lives in another process.
+    """A `World` whose simulator runs in another process, made by ``target`` ("module:factory") with ``options``.
 
-    Making it starts nothing: the first `reset` does, and so does the first after a failure. All methods raise
-    `WorldError` where the simulator failed, died or was killed at its deadline; ValueError and RuntimeError are the
-    world's own refusals, after which it lives on. `kill` may be called from any thread, also while a call is waiting.
+    The process starts at the first `reset`, and again at the first `reset` after a failure. All methods raise
+    `WorldError` if the simulator failed, crashed or missed its deadline. They raise ValueError and RuntimeError if the
+    world refuses the call; it keeps running then. `kill` may be called from any thread, even during a call.
     """
 
     def __init__(self, name: str, target: str, options: dict[str, Any], deadlines: Deadlines) -> None:
@@ -90,18 +90,18 @@ class ProcessWorld:
         self._end()
 
     def kill(self) -> None:
-        """Ends the simulator wherever it stands, and for good."""
+        """Ends the simulator at once. The world cannot be used again."""
         with self._lock:
             self._killed = True
         self._end()
 
     @property
     def pid(self) -> int | None:
-        """The simulator's process and process group, None where none runs."""
+        """The simulator's process id, which is also its process group; None if none is running."""
         return self._living.process.pid if self._living else None
 
     def _start(self) -> "_Living":
-        with self._lock:  # against a kill that would find nothing to kill yet
+        with self._lock:  # excludes a concurrent kill, which would not see the new process
             if self._killed:
                 raise WorldError(f"{self.name} was given up")
             self._living = _Living(self.name)
@@ -148,7 +148,7 @@ class ProcessWorld:
 
 
 class _Living:
-    """A running simulator process with its socket, its frames, its lifeline and its scratch folder."""
+    """A running simulator process with its socket, shared frames, lifeline pipe and scratch folder."""
 
     def __init__(self, name: str) -> None:
         self.scratch = Path(tempfile.mkdtemp(prefix="selu-world-"))
@@ -157,7 +157,7 @@ class _Living:
         end, self.lifeline = os.pipe()
         passed = (theirs.fileno(), end, *self.frames.descriptors)
         try:
-            # TMPDIR: whatever a killed simulator leaves behind is in one place.
+            # TMPDIR: temporary files of a killed simulator are all in the scratch folder.
             self.process = subprocess.Popen(
                 (sys.executable, "-m", "services.worlds.process_child", name, *map(str, passed)),
                 pass_fds=passed, start_new_session=True, stdin=subprocess.DEVNULL,
@@ -175,7 +175,7 @@ class _Living:
         self._finish = weakref.finalize(self, _finish, self.process, ours, self.frames, self.lifeline, self.scratch)
 
     def end(self) -> int | None:
-        """Ends the process and all it started. Returns its exit code, negative for a signal."""
+        """Ends the process and everything it started. Returns its exit code, negative for a signal."""
         self._finish()
         return self.process.returncode
 
@@ -183,9 +183,9 @@ class _Living:
 def _finish(
     process: "subprocess.Popen[bytes]", ours: socket.socket, frames: SharedFrames, lifeline: int, scratch: Path
 ) -> None:
-    reaped = process.returncode is not None  # perhaps long ago: its number may be somebody else's by now
+    reaped = process.returncode is not None  # then the kernel may have given its pid to another process
     with suppress(OSError):
-        ours.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits on it, which closing would not
+        ours.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits on the socket; close would not
     ours.close()
     frames.close()
     os.close(lifeline)

@@ -1,9 +1,9 @@
-"""The process a `ProcessWorld` starts: makes the simulator, does what it is told, and takes all it started with it.
+"""The program of a `ProcessWorld`'s process: makes the simulator, answers requests, and ends with all its children.
 
     python -m services.worlds.process_child NAME SOCKET LIFELINE FRAME...
 
-All but the name are inherited descriptors. When the lifeline's other end closes, this process ends at once, even
-where the simulator's code is stuck in a call.
+SOCKET, LIFELINE and FRAME are inherited descriptors. When the other end of the lifeline pipe closes, this process ends
+at once, even if the simulator's code is stuck in a call.
 """
 
 import importlib
@@ -25,14 +25,14 @@ from services.worlds.world import Frame, Observation, World, WorldError
 
 
 def end(code: int) -> None:
-    """Ends what this process started, so that nothing of it is left as a zombie, and then itself."""
+    """Ends all descendants of this process, so none is left as a zombie, and exits."""
     end_all(descendants())
     shutil.rmtree(tempfile.gettempdir(), ignore_errors=True)
     os._exit(code)
 
 
 class Simulator:
-    """Answers requests, one after another; a reply's frame is in the shared memory before it is sent."""
+    """Answers requests one at a time. A reply's frame is in the shared memory before the reply is sent."""
 
     def __init__(self, frames: SharedFrames) -> None:
         self._frames = frames

@@ -1,7 +1,6 @@
-"""Memory without a name that two processes share: a frame goes through it with one copy, that of who lays it there.
+"""Anonymous shared memory for frames between two processes: a frame is copied once, by its writer.
 
-Nothing of it can be left behind: the kernel takes it back when the last process that holds its descriptor is gone,
-however that went. POSIX only, like the processes it is for.
+The memory cannot leak: the kernel frees it when the last process with its descriptor ends. POSIX only.
 """
 
 import fcntl
@@ -18,26 +17,26 @@ from numpy.typing import NDArray
 from services.worlds.world import Frame
 
 MAX_BYTES = 256 << 20
-"""The largest frame: 8192 x 8192 fits."""
+"""The largest frame; 8192 x 8192 fits."""
 
 PLACES = 3
-"""A frame being looked at, the next one, and one for whoever collects them."""
+"""The number of slots: the current frame, the next one, and one for a caller that keeps frames."""
 
 
 def nameless() -> int:
-    """The descriptor of new memory, empty. It is not inherited unless it is passed on."""
-    if not hasattr(os, "memfd_create"):  # elsewhere than on Linux: a file that is nowhere
+    """Returns the descriptor of new, empty shared memory. Child processes inherit it only if it is passed on."""
+    if not hasattr(os, "memfd_create"):  # not Linux: use an unlinked file
         descriptor, path = tempfile.mkstemp()
         os.unlink(path)  # noqa: PTH108
         return descriptor
     descriptor = os.memfd_create("selu-frame", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    # Who reads memory that was taken back under it is killed; so that no side can do that to the other:
+    # Reading memory after the other process shrank it would raise SIGBUS, so shrinking is sealed off.
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     return descriptor
 
 
 class SharedFrame:
-    """Memory for one frame. Owns its descriptor until `close`, which may come from any thread; else not thread-safe."""
+    """Memory for one frame. Owns its descriptor until `close`, which any thread may call; otherwise not thread-safe."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -47,11 +46,11 @@ class SharedFrame:
 
     @property
     def free(self) -> bool:
-        """Whether nobody holds what was lent, or a view into it, any more."""
+        """Whether no array that `lend` returned, and no view of one, is still referenced."""
         return self._lent is None or self._lent() is None
 
     def put(self, frame: Frame) -> None:
-        """Lays a frame down. Raises ValueError for one that is too large, OSError where there is no memory."""
+        """Copies a frame into the memory. Raises ValueError if it is too large, OSError if there is no memory."""
         if frame.nbytes > MAX_BYTES:
             raise ValueError(f"a frame of {frame.nbytes} bytes, where {MAX_BYTES} is the most")
         if frame.nbytes > self._bytes.size:
@@ -60,7 +59,8 @@ class SharedFrame:
         np.copyto(self._bytes[: frame.nbytes].reshape(frame.shape), frame)
 
     def lend(self, height: int, width: int) -> Frame:
-        """The frame that lies here, itself. Raises ValueError or OSError where none of that size can be."""
+        """Returns the frame in the memory without a copy. Raises ValueError or OSError if it has no frame of that
+        size."""
         count = height * width * 3
         if min(height, width) < 1 or count > self._bytes.size:
             size = os.fstat(self.descriptor).st_size
@@ -70,7 +70,7 @@ class SharedFrame:
         mapped = self._map
         if mapped is None:  # another thread has closed it since
             raise ValueError("the memory was closed")
-        whole = np.frombuffer(mapped, np.uint8, count)  # numpy keeps this very array alive for all views into it
+        whole = np.frombuffer(mapped, np.uint8, count)  # numpy keeps this array alive while a view exists
         self._lent = weakref.ref(whole)
         return whole.reshape(height, width, 3)
 
@@ -88,16 +88,16 @@ class SharedFrame:
     def _unmap(self) -> None:
         self._bytes = np.empty(0, np.uint8)
         if self._map is not None:
-            with suppress(BufferError):  # somebody still holds a frame in it: gone when that is
+            with suppress(BufferError):  # a frame in it is still referenced: unmapped when that is freed
                 self._map.close()
         self._map = None
 
 
 class SharedFrames:
-    """The few places of one simulator's frames. Whoever asks for a frame says in which `place` it shall be laid.
+    """The frame slots of one simulator. The caller that requests a frame names the slot (`place`) for it.
 
-    A frame that was taken is its taker's for good: its place is not used again before the taker lets go of it. Where
-    that is so of all places, the last one is, whose frames are taken as copies.
+    A returned frame stays valid: its slot is not reused while the frame is referenced. If all other slots are in use,
+    the last slot is used, and its frames are returned as copies.
     """
 
     def __init__(self, descriptors: Iterable[int]) -> None:
@@ -109,15 +109,15 @@ class SharedFrames:
 
     @property
     def place(self) -> int:
-        """The first place that is free."""
+        """The index of the first free slot."""
         return next(number for number, slot in enumerate(self._slots) if slot.free)
 
     def put(self, place: int, frame: Frame) -> None:
-        """As `SharedFrame.put`."""
+        """Like `SharedFrame.put`."""
         self._slots[place].put(frame)
 
     def take(self, place: int, height: int, width: int) -> Frame:
-        """As `SharedFrame.lend`."""
+        """Like `SharedFrame.lend`, but copies frames of the last slot."""
         frame = self._slots[place].lend(height, width)
         return frame.copy() if place == len(self._slots) - 1 else frame
 

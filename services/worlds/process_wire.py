@@ -1,4 +1,4 @@
-"""What a world and its simulator's process say to each other: msgpack with a length before it; frames go beside it."""
+"""The messages between a world and its simulator's process: length-prefixed msgpack. Frames are in shared memory."""
 
 import select
 import socket
@@ -13,30 +13,30 @@ from protocols.messages import Task
 from services.worlds.world import Truth
 
 MAX_BYTES = 64 << 20
-"""The largest message."""
+"""The largest message, in bytes."""
 
 BUFFER_BYTES = 64 << 10
-"""What is read at once: more than most messages."""
+"""The initial size of the receive buffer, larger than most messages."""
 
 _LENGTH = struct.Struct("!I")
 
 
 class Pixels(msgspec.Struct, frozen=True, kw_only=True):
-    """A frame, ``height`` x ``width`` x 3 bytes, RGB, row by row; it lies where it was asked for."""
+    """The size of a frame in shared memory: ``height`` x ``width`` x 3 bytes, RGB, row by row."""
 
     height: int
     width: int
 
 
 class Make(msgspec.Struct, frozen=True, tag=True):
-    """``target`` is "module:factory", called with ``options``."""
+    """Make the simulator: call ``target`` ("module:factory") with ``options``."""
 
     target: str
     options: dict[str, Any]
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """A request whose answer shows a frame; ``place`` is where to lay it."""
+    """Base class of requests whose reply has a frame; ``place`` is the slot for it."""
 
     place: int
 
@@ -51,11 +51,11 @@ class Step(Look, frozen=True, kw_only=True, tag=True):
 
 
 class View(Look, frozen=True, kw_only=True, tag=True):
-    """The third-person view."""
+    """Request for the third-person view."""
 
 
 class Know(msgspec.Struct, frozen=True, tag=True):
-    """The truth."""
+    """Request for the ground truth."""
 
 
 class Close(msgspec.Struct, frozen=True, tag=True):
@@ -98,14 +98,14 @@ class Closed(msgspec.Struct, frozen=True, tag=True):
 
 
 class Refused(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The world lives on, but not with this request."""
+    """The world refused the request and keeps running."""
 
     kind: Literal["ValueError", "RuntimeError"]
     text: str
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The simulator is lost."""
+    """The simulator failed and its process exits."""
 
     text: str
 
@@ -117,7 +117,7 @@ _decoder = msgspec.msgpack.Decoder(Request | Reply)
 
 
 class Channel:
-    """One side of a socket pair over which requests and replies alternate. Owns the socket."""
+    """One side of a socket pair on which requests and replies alternate. Owns the socket."""
 
     def __init__(self, side: socket.socket) -> None:
         side.setblocking(False)
@@ -128,7 +128,7 @@ class Channel:
         self._buffer = bytearray(BUFFER_BYTES)
 
     def send(self, message: Request | Reply, until: float | None = None) -> None:
-        """Raises TimeoutError at ``until`` (monotonic seconds), OSError where the other side is gone."""
+        """Sends a message. Raises TimeoutError at ``until`` (monotonic seconds), OSError if the peer is gone."""
         body = bytearray(_LENGTH.size)
         _encoder.encode_into(message, body, _LENGTH.size)
         _LENGTH.pack_into(body, 0, len(body) - _LENGTH.size)
@@ -141,7 +141,10 @@ class Channel:
             self._wait(self._writable, until)
 
     def receive(self, until: float | None = None) -> Any:
-        """The next message. Raises TimeoutError, EOFError where the other side is gone, MsgspecError for nonsense."""
+        """Returns the next message.
+
+        Raises TimeoutError at ``until``, EOFError if the peer is gone, MsgspecError for invalid data.
+        """
         got, end = 0, _LENGTH.size
         while got < end:
             self._wait(self._readable, until)

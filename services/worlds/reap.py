@@ -1,4 +1,4 @@
-"""Ends processes so that nothing of them stays behind: no zombie, and no lock file of an X display of theirs."""
+"""Ends processes completely: leaves no zombies, and no lock files of their X displays."""
 
 import os
 import subprocess
@@ -9,19 +9,19 @@ from contextlib import suppress
 import psutil
 
 TIDY_SECONDS, GONE_SECONDS = 1.0, 1.0
-"""How long processes may tidy up after they were asked to end, and how long killed ones may take to be gone."""
+"""How long processes may take to exit after SIGTERM, and after SIGKILL."""
 _POLL_SECONDS = 0.005
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:
-    """All that a process, by default this one, has started, and what those have."""
+    """Returns all descendants of a process, by default of this one."""
     with suppress(psutil.Error):
         return psutil.Process(pid).children(recursive=True)
     return []
 
 
 def end_all(processes: Sequence[psutil.Process]) -> None:
-    """Asks all of them to end, and kills those that do not."""
+    """Sends SIGTERM to all processes and kills those that do not exit."""
     for process in processes:
         with suppress(psutil.Error):
             process.terminate()
@@ -33,7 +33,7 @@ def end_all(processes: Sequence[psutil.Process]) -> None:
 
 
 def end_family(process: "subprocess.Popen[bytes]") -> None:
-    """Ends a process that this one has started, and all that it started."""
+    """Ends a child process and all of its descendants."""
     family = descendants(process.pid) if process.poll() is None else []
     with suppress(OSError):
         process.terminate()
@@ -46,7 +46,7 @@ def end_family(process: "subprocess.Popen[bytes]") -> None:
 
 
 def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    """Reaps those that end. Returns those that live on after so long."""
+    """Reaps processes as they exit. Returns those that are still running after ``seconds``."""
     until = time.monotonic() + seconds
     while (processes := [one for one in processes if _lives(one)]) and time.monotonic() < until:
         time.sleep(_POLL_SECONDS)
@@ -54,7 +54,7 @@ def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Pr
 
 
 def _lives(process: psutil.Process) -> bool:
-    with suppress(ChildProcessError):  # it is somebody else's to reap
+    with suppress(ChildProcessError):  # another process must reap it
         os.waitpid(process.pid, os.WNOHANG)
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

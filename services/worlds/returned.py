@@ -1,8 +1,8 @@
-"""What a world returned, checked in the one place that all its users call; frames as RGB in uint8.
+"""Validates the values that a world returns, for all callers of a world, and normalises frames to RGB in uint8.
 
-What can only mean one thing and loses nothing is put right: a grey picture, one with an opaque alpha channel, one with
-its channels first, one in other numbers. All else raises `WrongReturn`, whose text says what was returned from where,
-and what is wanted.
+Frames are converted if this is unambiguous and lossless: grey pictures, an opaque alpha channel, channels first, other
+number types. Anything else raises `WrongReturn`, whose text gives the value, the method that returned it, and what is
+allowed.
 """
 
 from typing import Any, NoReturn, cast
@@ -17,22 +17,22 @@ from protocols.messages import Task
 from services.worlds.world import Frame, Observation, Truth, WorldError
 
 SMALLEST = 4
-"""Pixels along a frame's side. With fewer, a side may be taken for the three channels."""
+"""The least height and width of a frame, in pixels. A shorter side could be mistaken for the channels."""
 PIXELS = 8192 * 8192
-"""The largest frame, as for the models that look at it."""
+"""The largest frame, in pixels; equal to the limit of the models' picture decoder."""
 WANTED = f"a frame is height x width x 3, RGB, uint8, from {SMALLEST} x {SMALLEST} to {PIXELS:,} pixels"
 _PLAIN = {"1": "L", "L": "L", "P": "RGB", "RGB": "RGB", "RGBA": "RGBA", "LA": "RGBA"}
-"""Modes of PIL's pictures that say what their pixels mean, and what each is read as."""
+"""PIL modes whose pixels have a fixed meaning, and the mode to which each is converted."""
 _NEAR = 1e-3
-"""How far a value of 0..1 may be from a 255th, in 255ths, and still be one: single precision is."""
+"""How far a value of 0..1 may be from a multiple of 1/255, in units of 1/255 (an error of single precision)."""
 
 
 class WrongReturn(WorldError):
-    """A world returned something else than a world may."""
+    """A world returned a value that its interface does not allow."""
 
 
 def as_reset(value: Any, world: object) -> tuple[Task, Observation]:
-    """What `World.reset` returned."""
+    """Validates the value that `World.reset` returned."""
     if not isinstance(value, tuple | list) or len(cast("tuple[Any, ...]", value)) != 2:
         _refuse(world, "reset", _shown(value), "it returns a Task and an Observation")
     task, observation = cast("tuple[Any, Any]", value)
@@ -47,7 +47,7 @@ def as_reset(value: Any, world: object) -> tuple[Task, Observation]:
 
 
 def as_step(value: Any, world: object) -> tuple[Observation, bool, bool]:
-    """What `World.step` returned."""
+    """Validates the value that `World.step` returned."""
     if not isinstance(value, tuple | list) or len(cast("tuple[Any, ...]", value)) != 3:
         _refuse(world, "step", _shown(value), "it returns an Observation, terminated and truncated")
     observation, *ends = cast("tuple[Any, Any, Any]", value)
@@ -73,7 +73,7 @@ def as_observation(value: Any, world: object, where: str) -> Observation:
 
 
 def as_truth(value: Any, world: object) -> Truth:
-    """What `World.truth` returned."""
+    """Validates the value that `World.truth` returned."""
     if not isinstance(value, Truth):
         _refuse(world, "truth", _shown(value), "a Truth belongs there")
     success, satisfied = cast(Any, value.success), cast(Any, value.satisfied)
@@ -86,10 +86,10 @@ def as_truth(value: Any, world: object) -> Truth:
 
 
 def as_frame(value: Any, world: object, where: str) -> Frame:
-    """A picture from ``where``: height x width x 3, RGB, uint8. Pixels that are right already are not copied."""
+    """Converts a picture that ``where`` returned to height x width x 3, RGB, uint8. Copies only if needed."""
     try:
         array = _array(value)
-    except Exception as error:  # whatever a foreign type raises when it is to become numbers
+    except Exception as error:  # a foreign type may raise any error when it is converted to an array
         _refuse(world, where, f"{_shown(value)} as a frame", f"it cannot be read as a picture ({error}); {WANTED}")
     said = f"a frame of {array.dtype} and shape {'x'.join(map(str, array.shape)) or 'of one value'}"
     if array.dtype == object or array.ndim not in (2, 3):
@@ -120,19 +120,19 @@ def _array(value: Any) -> NDArray[Any]:
             raise ValueError(f"a picture in PIL's mode {value.mode}")
         see_through = value.mode == "P" and "transparency" in value.info
         return np.asarray(value.convert("RGBA" if see_through else _PLAIN[value.mode]))
-    if type(value).__module__.partition(".")[0] == "torch":  # also one on a GPU, or that gradients go through
+    if type(value).__module__.partition(".")[0] == "torch":  # it may be on a GPU or require gradients
         value = value.detach().cpu()
-    return np.asarray(value)  # of numpy's own subclasses, some behave otherwise: a matrix is never of three dimensions
+    return np.asarray(value)  # drops subclasses: a numpy matrix cannot have three dimensions
 
 
 def _channels_last(array: NDArray[Any]) -> NDArray[Any]:
-    """The picture with its channels last, where they can only be first."""
+    """Moves the channels to the last axis if they can only be the first one."""
     first = array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4)
     return np.moveaxis(array, 0, 2) if first else array
 
 
 def _in_bytes(array: NDArray[Any]) -> tuple[NDArray[Any], str]:
-    """The values as uint8, or why they cannot be without guessing or rounding."""
+    """Returns the values as uint8, or the reason why this needs guessing or rounding."""
     kind = array.dtype.kind
     if kind not in "iuf" or array.dtype == np.uint16:
         return array, "its values are no brightness from 0 to 255"
@@ -166,7 +166,7 @@ def _text(value: Any, what: str, world: object, where: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value in a few words."""
+    """Describes a value briefly, for error texts."""
     if value is None:
         return "None"
     text = repr(value) if isinstance(value, bool | int | float | str) else ""

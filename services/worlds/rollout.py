@@ -1,6 +1,6 @@
-"""Plays one episode: the world's frames go to the actor, the actor's words go back to the world.
+"""Plays one episode: sends the world's frames to the actor and the actor's actions to the world.
 
-The simulator collects with it and the evaluator measures with it, so that both see the same kind of episode.
+The simulator collects episodes with it and the evaluator measures with it, so both run episodes in the same way.
 """
 
 import hashlib
@@ -21,26 +21,27 @@ from services.worlds.world import Truth, WorldError
 
 
 class Mesh(Caller, Protocol):
-    """What an episode needs of the mesh client."""
+    """The part of the mesh client that an episode uses."""
 
     async def put_blob(self, data: bytes) -> Digest: ...
 
 
 DONE = "done"
-"""The actor's own end of an episode."""
+"""The action with which the actor ends an episode."""
 
 REFINING_TEMPERATURE, REFINING_SAMPLES = 1.0, 8
-"""How an actor whose "done" was not believed tries another action: the commonest other one of so many samples."""
+"""The temperature and number of samples for another action after a rejected "done"; the most frequent one is taken."""
 
 Believes = Callable[[Task, Digest], Awaitable[bool]]
-"""Whether the critic sees a task done in a third-person frame."""
+"""Returns whether the critic judges the task as done in the third-person frame with this digest."""
 
 
 class Pilot(msgspec.Struct, frozen=True, kw_only=True):
-    """How an episode is acted: by one actor version from first to last. ``seed_of`` gives a step's sampling seed.
+    """The settings of an episode: the actor version that plays all of it, its sampling, and its limits.
 
-    Of several ``samples`` of an action the commonest is taken. Where ``believes`` is given it must agree with a "done";
-    while it does not, another action is sampled, ``refinements`` times an episode at most (Self-Refine).
+    ``seed_of`` returns the sampling seed of a step. With several ``samples``, the most frequent action is taken. If
+    ``believes`` is given, it must confirm a "done"; while it does not, another action is sampled, at most
+    ``refinements`` times an episode (Self-Refine).
     """
 
     version: int
@@ -55,12 +56,12 @@ class Pilot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sampling_seed(episode: str, step: int) -> int:
-    """The seed (31 bits) by which the actor samples one step: an episode played again takes the same actions."""
+    """Returns the seed (31 bits) with which the actor samples one step; a replayed episode takes the same actions."""
     return int.from_bytes(hashlib.sha256(f"{episode}/{step}".encode()).digest()[:4], "big") >> 1
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):
-    """An episode that has ended. ``truth`` is for audit and measurement only: nothing that learns may look at it."""
+    """A finished episode. ``truth`` is only for audits and measurements: training must not read it."""
 
     task: Task
     steps: tuple[Step, ...]
@@ -71,7 +72,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RolloutFailed(Exception):
-    """The world or the actor failed for good in the middle of an episode. ``steps`` are those that were taken."""
+    """The world or the actor failed during an episode. ``steps`` are the steps taken before."""
 
     def __init__(self, cause: str, task: Task | None, steps: tuple[Step, ...]) -> None:
         super().__init__(cause)
@@ -80,7 +81,7 @@ class RolloutFailed(Exception):
 
 
 class _ActorFailed(Exception):
-    """The actor cannot answer this episode, or answered as another version than the one it is pinned to."""
+    """The actor cannot answer, or answered with another version than the one requested."""
 
 
 OnStep = Callable[[Task, int, Step], Awaitable[None]]
@@ -98,14 +99,14 @@ async def play(
     on_step: OnStep | None = None,
     hold: Callable[[], Awaitable[None]] | None = None,
 ) -> Rollout:
-    """Runs an episode to the actor's own "done" or the step limit; the truth about the goal never ends it.
+    """Plays an episode until the actor's "done" or the step limit; the ground truth about the goal never ends it.
 
-    ``counts`` gains "answers", "answers_wrong_version", "answers_failed" and "refined", the actions tried instead of a
-    "done". ``hold`` is awaited when the world is ready and before the actor is first asked.
+    ``counts`` gains "answers", "answers_wrong_version", "answers_failed" and "refined" (actions sampled instead of a
+    "done"). ``hold`` is awaited after the world's reset and before the first call of the actor.
 
     Raises:
-        RolloutFailed: the world failed or hung, or the actor gave no usable answer however often it was asked.
-        Unavailable, Busy: there is no actor to ask; that is no failure of this episode.
+        RolloutFailed: the world failed or hung, or the actor gave no usable answer in all tries.
+        Unavailable, Busy: no actor is available; the episode itself has not failed.
     """
     begun = anyio.current_time()
     given, steps = task, list[Step]()
@@ -115,7 +116,7 @@ async def play(
         given, seen = await world.reset(task, seed)
         if hold is not None:
             await hold()
-        await mesh.put_blob(seen.picture.png)  # after the hold, which is long: a frame nobody names is let go in time
+        await mesh.put_blob(seen.picture.png)  # after `hold`, which may take long: blobs without references are evicted
         for index in range(pilot.max_steps):
             history = tuple(step.action for step in steps)
             action = await _ask(mesh, episode, given, seen, history, index, pilot, counts)
@@ -156,7 +157,7 @@ async def play(
 
 
 async def _believed(mesh: Mesh, world: ThreadedWorld, task: Task, pilot: Pilot) -> bool:
-    """Whether the critic agrees that the task is done now; without a critic it is."""
+    """Whether the critic confirms that the task is done now; true without a critic."""
     if pilot.believes is None:
         return True
     now = await world.look()

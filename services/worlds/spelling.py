@@ -1,4 +1,4 @@
-"""Compares names in any spelling, and suggests names for a misspelt one."""
+"""Compares names regardless of spelling, and suggests names for a misspelt one."""
 
 import difflib
 import re
@@ -9,23 +9,23 @@ _NUMBERED = re.compile(r"(?P<kind>.*[^\s_\-\d])[\s_-]+\d+")
 
 
 def spelled(name: str) -> str:
-    """What all spellings of a name have in common: "TV stand", "tv_stand" and "TVStand" give "tvstand"."""
+    """Returns the normal form of a name's spellings: "TV stand", "tv_stand" and "TVStand" give "tvstand"."""
     return _GAP.sub("", name.lower())
 
 
 def spaced(name: str) -> str:
-    """A name in lower case with single spaces between its words: "tv_stand" gives "tv stand"."""
+    """Returns a name in lower case with single spaces between words: "tv_stand" gives "tv stand"."""
     return " ".join(_GAP.sub(" ", name.lower()).split())
 
 
 def kind_of(name: str) -> str:
-    """What a thing is, without the number that tells it from its like: "coffee_table 2" gives "coffee table"."""
+    """Returns an object's kind, without its number: "coffee_table 2" gives "coffee table"."""
     found = _NUMBERED.fullmatch(name)
     return spaced(found["kind"] if found else name)
 
 
 def mentions(text: str, name: str) -> bool:
-    """Whether a text has the name among its words, however either is written."""
+    """Whether a text contains the name as whole words, regardless of spelling."""
     wanted, words = spelled(name), _GAP.sub(" ", text.lower()).split()
     if not wanted:
         return False
@@ -41,12 +41,12 @@ def mentions(text: str, name: str) -> bool:
 
 
 def task_key(id: str) -> str:
-    """What the ids of one task have in common, however its object and target are written."""
+    """Returns a key that is the same for all spellings of a task id's object and target."""
     return ":".join(map(spelled, id.split(":")))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Up to three known names that are close to this one, as the end of a sentence; empty where none is."""
+    """Returns a suggestion of up to three similar known names, to append to a sentence; empty if there is none."""
     names = {spelled(one): one for one in known}
     wanted = spelled(name)
     near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.7)

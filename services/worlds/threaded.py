@@ -1,4 +1,5 @@
-"""A blocking world seen from an event loop: every call in a worker thread, with a deadline, pictures encoded there."""
+"""Runs a blocking world from an event loop: each call in a worker thread, with a deadline. Also encodes frames
+there."""
 
 import io
 import os
@@ -21,18 +22,18 @@ from services.worlds.world import Frame, Observation, TaskRefused, Truth, World,
 T = TypeVar("T")
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
-"""World calls running at once in this process. More would only share the same cores."""
+"""The most world calls that run at once in this process. More would only compete for the same cores."""
 
 
 class Picture(msgspec.Struct, frozen=True):
-    """An encoded frame (PNG) and its name."""
+    """An encoded frame (PNG) and its digest."""
 
     png: bytes
     digest: Digest
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """An observation with its frame encoded."""
+    """An observation whose frame is encoded."""
 
     picture: Picture
     admissible: tuple[str, ...]
@@ -40,7 +41,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(frame: Frame) -> Picture:
-    """The frame as PNG. Matching runs alone is quicker than zlib's quickest level, and smaller on rendered frames."""
+    """Encodes the frame as PNG. Run-length matching is faster than zlib's level 1, and smaller on rendered frames."""
     out = io.BytesIO()
     Image.fromarray(frame).save(out, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     png = out.getvalue()
@@ -48,19 +49,19 @@ def encode(frame: Frame) -> Picture:
 
 
 class ThreadedWorld:
-    """One world with one episode at a time. One that failed or hung is given up, and the next `reset` makes another.
+    """One world that runs one episode at a time. After a failure or a hang, the next `reset` makes another world.
 
-    `seconds` bounds every call into a world of this process; one in a process of its own keeps its own deadlines.
-    All methods raise `WorldError`, whatever the world raised. `failures` counts those since an episode last came to its
-    end. A `reset` that the world refuses with a ValueError, because it cannot offer the task, raises `TaskRefused` and
-    leaves the world as it is; `refusals` counts those since then.
+    `seconds` limits each call of a world in this process; a `ProcessWorld` has its own deadlines. All methods raise
+    `WorldError`, whatever the world raised. `failures` counts errors since the last completed episode. If the world
+    refuses a `reset` with ValueError, because it cannot offer the task, `reset` raises `TaskRefused` and keeps the
+    world; `refusals` counts these since the last completed episode.
     """
 
     def __init__(self, make: Callable[[], World], *, seconds: float, limiter: anyio.CapacityLimiter) -> None:
         self._make = make
         self._seconds = seconds
         self._limiter = limiter
-        self._alone = anyio.CapacityLimiter(1)  # a thread that only waits for another process takes nobody's place
+        self._alone = anyio.CapacityLimiter(1)  # for a ProcessWorld, whose thread only waits
         self._world: World | None = None
         self._last: tuple[Frame, Picture] | None = None
         self.failures = self.refusals = 0
@@ -76,7 +77,7 @@ class ThreadedWorld:
             except ValueError as error:
                 raise TaskRefused(str(error)) from error
             given, observation = as_reset(returned, world)
-            if made and not isinstance(world, ProcessWorld):  # rather now than when an episode was played
+            if made and not isinstance(world, ProcessWorld):  # finds faults before an episode is played
                 as_frame(world.third_person(), world, "third_person")
                 as_truth(world.truth(), world)
             return given, self._see(observation)
@@ -91,24 +92,24 @@ class ThreadedWorld:
         return await self._run(step, self._running())
 
     async def look(self) -> Picture:
-        """The third-person view of now."""
+        """Returns the current third-person view."""
         return await self._run(self._view, self._running())
 
     async def end(self) -> tuple[Picture, Truth]:
-        """The last third-person frame, and the world's truth for whoever may look at it."""
+        """Returns the last third-person frame and the ground truth, and resets `failures` and `refusals`."""
         ended = await self._run(lambda world: (self._view(world), as_truth(world.truth(), world)), self._running())
         self.failures = self.refusals = 0
         return ended
 
     async def close(self) -> None:
-        """Ends the world; what it says on its way is of no interest any more."""
+        """Closes the world and ignores its errors."""
         if self._world is not None:
             with suppress(WorldError):
                 await self._run(lambda world: world.close(), self._world)
             self._world = None
 
     def kill(self) -> None:
-        """Ends a world in a process of its own wherever it stands; any other is only let go."""
+        """Kills a `ProcessWorld`; any other world is only dropped."""
         world, self._world = self._world, None
         if isinstance(world, ProcessWorld):
             world.kill()
@@ -150,7 +151,7 @@ class ThreadedWorld:
         return Seen(picture=picture, admissible=observation.admissible, error=observation.error)
 
     def _encode(self, frame: Frame) -> Picture:
-        """Refused actions leave the view as it was: the same frame is encoded once."""
+        """Encodes a frame. Returns the last picture if the frame is unchanged, as after a refused action."""
         last = self._last
         if last is None or last[0].shape != frame.shape or not (last[0] == frame).all():
             last = self._last = (frame.copy(), encode(frame))

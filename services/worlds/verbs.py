@@ -1,15 +1,15 @@
-"""The verbs of embodied instructions and the object states they bring about: what critic and relabeler ask about.
+"""The verbs of instructions and the object states that they bring about; critic and relabeler ask about these states.
 
-A `Verb` is language, not a world's rule: it says how an instruction is phrased and which question about the picture
-would tell whether it was carried out (paper section 4.2: "what is the agent holding?", "is X open?").
+A `Verb` describes language, not a world's rules: the phrase of an instruction, and the question about the picture that
+tells whether it was carried out (paper section 4.2: "what is the agent holding?", "is X open?").
 """
 
 import msgspec
 
 
 class Verb(msgspec.Struct, frozen=True, kw_only=True):
-    """``phrase`` opens the instruction. Exactly one of ``state`` (an adjective the object then has) and ``which`` (a
-    question whose answer is the object) describes the goal, or neither: then the answer to "Where is the X?" does."""
+    """``phrase`` starts the instruction. The goal is described by ``state`` (an adjective that the object then has)
+    or by ``which`` (a question whose answer is the object); if both are None, by the answer to "Where is the X?"."""
 
     name: str
     phrase: str

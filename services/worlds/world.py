@@ -1,4 +1,4 @@
-"""What a world is: Gymnasium's signature, plus what following instructions in it needs. See `load_world`."""
+"""The interface of a world: Gymnasium's reset and step, and methods for instruction following. See `load_world`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -14,10 +14,10 @@ Frame = NDArray[np.uint8]
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """What the actor may know: its first-person view, the high-level actions it could try, and the last refusal.
+    """What the actor receives: its first-person view, the admissible actions, and the refusal of its last action.
 
-    ``admissible`` never tells which action is right or whether the goal holds; it is empty where a world leaves the
-    actor to find out by itself. ``error`` is what the world said when it refused the last action.
+    ``admissible`` never reveals which action is right or whether the goal holds. It is empty if the world lists no
+    actions. ``error`` is the world's text for the refusal of the last action.
     """
 
     frame: Frame
@@ -26,7 +26,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Truth(msgspec.Struct, frozen=True, kw_only=True):
-    """The world's own knowledge of how an episode went. For audit only: it must never reach learning.
+    """The simulator's ground truth about an episode. Only for audits: it must never reach training.
 
     ``satisfied`` are the ids of all tasks whose goal holds now.
     """
@@ -36,18 +36,19 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorldError(Exception):
-    """The simulator failed (died, hung, answered nonsense). The episode is lost; the world may be started again."""
+    """The simulator failed: it crashed, hung or returned invalid data. The episode is lost; a reset restarts the
+    world."""
 
 
 class TaskRefused(WorldError):
-    """The world cannot offer the episode its task. The episode is lost; the world is as good as before."""
+    """The world cannot offer the episode its task. The episode is lost, but the world still works."""
 
 
 class World(Protocol):
-    """One simulator with one episode at a time. Blocking, and not thread-safe: its caller serialises.
+    """One simulator that runs one episode at a time. Blocking and not thread-safe: the caller serialises the calls.
 
-    A world never ends an episode by itself for success: `step` returns terminated only after the action "done",
-    truncated only at the step limit. Nothing but `truth` depends on the goal.
+    Success never ends an episode: `step` returns terminated only after the action "done", and truncated only at the
+    step limit. Nothing but `truth` depends on the goal.
     """
 
     name: str
@@ -55,29 +56,31 @@ class World(Protocol):
     def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
         """Starts an episode. The same seed gives the same episode; ``task=None`` draws the task from the seed.
 
-        Raises ValueError where the world cannot offer the task; it can be reset again then.
+        Raises ValueError if the world cannot offer the task; the world can be reset again afterwards.
         """
         ...
 
     def step(self, action: str) -> tuple[Observation, bool, bool]:
-        """Tries an action given as text, e.g. "pick up the apple".
+        """Runs an action given as text, e.g. "pick up the apple".
 
-        Returns the observation, terminated and truncated. An action the world cannot parse or refuses changes nothing
-        and comes back as `Observation.error`.
+        Returns the observation, terminated and truncated. An action that the world cannot parse or refuses changes
+        nothing, and the reason is in `Observation.error`.
         """
         ...
 
     def third_person(self) -> Frame:
-        """The view that shows agent and objects, for the critic."""
+        """Returns the view that shows the agent and the objects, for the critic."""
         ...
 
-    def truth(self) -> Truth: ...
+    def truth(self) -> Truth:
+        """Returns the ground truth about the current state. Only audits and measurements may use it."""
+        ...
 
     def close(self) -> None: ...
 
 
 class WorldFactory(Protocol):
-    """How a world is made from settings; one factory call per simulator instance."""
+    """Makes a world from its options; called once for each simulator."""
 
     def __call__(self, **settings: Any) -> World: ...
 
@@ -89,7 +92,7 @@ SEED_STARTS: Mapping[str, int] = {
     "heldout_judge": 600_000_000,
     "train": 1_000_000_000,
 }
-"""The first seed of each split, by default. A split ends where the next one starts."""
+"""The default first seed of each split. A split ends where the next one starts."""
 
 _RUN, _ROUND = 10_000_000, 10_000
 
@@ -97,11 +100,11 @@ _RUN, _ROUND = 10_000_000, 10_000
 def seeds(
     split: str, count: int, *, run_seed: int = 0, round: int = 0, starts: Mapping[str, int] = SEED_STARTS
 ) -> Sequence[int]:
-    """Episode seeds of a split, disjoint between splits, runs and rounds.
+    """Returns the episode seeds of a split, disjoint between splits, runs and rounds.
 
-    ``train`` seeds depend on the run's seed and the round; ``dev`` and ``heldout`` are the same for every run, so that
-    all methods and seeds are measured on the same tasks. ``starts`` moves the splits. Raises ValueError for an unknown
-    split and for seeds that would reach into another split, run or round.
+    ``train`` seeds depend on the run's seed and the round. ``dev`` and ``heldout`` seeds are the same for every run, so
+    all methods and seeds are measured on the same tasks. ``starts`` overrides the first seeds. Raises ValueError for an
+    unknown split and for seeds that would overlap another split, run or round.
     """
     if split not in SEED_STARTS:
         raise ValueError(f"unknown split {split!r}: use {', '.join(sorted(SEED_STARTS))}")

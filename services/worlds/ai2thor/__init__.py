@@ -1,17 +1,17 @@
-"""AI2-THOR through its released client: Unity's rooms behind the household's language.
+"""AI2-THOR through its released client: Unity's rooms with the household's action language.
 
-    options      what can be set, validated
-    types        the object types that there are
-    names        object types as lower-case words, and which object a text means
-    actions      action texts, read; which THOR action each is, and which metadata flags allow it
-    release      where the package keeps the players that it has fetched
-    start        the client's Controller, started so that a dead or hanging player is noticed
-    player       the life of one Unity player: steps, refusals, checks that an answer is its own
-    navigation   "find X": interactable poses, else walking
-    camera       the third-person view that keeps the agent and what it last acted on in the picture
-    tasks        instructions from what a scene affords, task files, which goals hold
-    simulator    all of it as a `services.worlds.world.World`, blocking, in a process of its own
-    world        that process, as the mesh uses it
+    options      the world's options, validated
+    types        the object types
+    names        object types as lower-case words, and the object that a name refers to
+    actions      parses action texts; the THOR action of each act, and the metadata flags that allow it
+    release      the path of a player that the package has downloaded
+    start        starts the client's Controller and detects a player that crashes or hangs
+    player       one Unity player: steps, refusals, and checks that a reply belongs to this player
+    navigation   "find X": teleports to interactable poses, or walks
+    camera       the third-person view of the agent and the object that it last acted on
+    tasks        instructions from a scene's affordances, task files, and goal checks
+    simulator    implements `services.worlds.world.World`; blocking, runs in its own process
+    world        starts that process for the mesh
 
-`ai2thor` itself is imported when a player is started and nowhere else.
+`ai2thor` is imported only when a player is started.
 """

@@ -1,6 +1,6 @@
-"""Action texts, read: "find apple", "put apple in fridge", "done"; and which THOR action each act is.
+"""Parses action texts ("find apple", "put apple in fridge", "done") and maps each act to a THOR action.
 
-The flags are those of the objects' metadata. They tell what an object is good for, never what a goal wants.
+The flags are those of the objects' metadata. They describe what an object can be used for, never a goal.
 """
 
 import re
@@ -12,14 +12,14 @@ import msgspec
 from services.worlds.ai2thor.names import Thing, words
 
 DONE = "done"
-"""The actor's own end of the episode."""
+"""The action with which the actor ends an episode."""
 
 
 class Act(msgspec.Struct, frozen=True, kw_only=True):
-    """How an act is said, the THOR action it is, and which objects it is for.
+    """An act's phrase, its THOR action, and the objects that it applies to.
 
-    ``needs`` is a flag the object must have; ``state`` is what must (True) or must not (False) hold of it already for
-    the act to be worth listing. ``says`` are further arguments.
+    ``needs`` is a flag that the object must have. ``state`` is a flag and the value it must have for the act to be
+    listed. ``says`` are further arguments of the THOR action.
     """
 
     phrase: str
@@ -64,12 +64,12 @@ INSIDE = frozenset(
     ("bathtub", "bathtub basin", "bowl", "box", "coffee machine", "cup", "garbage can", "laundry hamper", "mug", "pan",
      "pot", "sink", "sink basin", "toaster", "vase")
 )  # fmt: skip
-"""Receptacles that things go into although they have no door."""
+"""Receptacles without a door that objects are put in."""
 HOLLOW = INSIDE | frozenset(("cabinet", "drawer", "fridge", "microwave", "safe"))
-"""All receptacles that things go into."""
+"""All receptacles that objects are put in; on others they are put on."""
 
 SHELL = frozenset(("floor", "wall", "ceiling", "room decor", "undefined"))
-"""What a room consists of: nothing to be acted on."""
+"""Object types that make up the room and cannot be acted on."""
 
 _TEXT = re.compile(
     r"(?P<phrase>{}) (?:the |a |an )?(?P<object>.+?)"
@@ -81,7 +81,7 @@ _BY_PHRASE = {act.phrase: name for name, act in ACTS.items()}
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """An act on an object; ``target`` is where it is put, ``liquid`` what it is filled with."""
+    """An act on an object; ``target`` is the receptacle, ``liquid`` the liquid to fill in."""
 
     act: str
     object: str
@@ -90,7 +90,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_action(text: str) -> Action | None:
-    """The action a text names, articles and case aside, or None where it names none. "done" is no action."""
+    """Parses an action text, ignoring articles and case; None if it is not an action. "done" is not one."""
     found = _TEXT.fullmatch(" ".join(text.lower().rstrip(" .!").split()))
     if found is None:
         return None
@@ -105,9 +105,9 @@ def preposition(receptacle: Thing) -> str:
 
 
 def admissible(things: Sequence[Thing]) -> tuple[str, ...]:
-    """The acts that the flags of what is seen and held allow, each object by its name, and finding anything.
+    """Returns the acts that the flags of visible and held objects allow, and "find" for all objects.
 
-    Whether an act would be refused (out of reach, no room, still on) is for the actor to find out.
+    Acts that THOR may refuse (out of reach, no room, still on) are included: the actor has to find that out.
     """
     held = next((thing for thing in things if thing["isPickedUp"]), None)
     found: dict[str, None] = {}

@@ -1,4 +1,4 @@
-"""Where the third-person view is taken from: a place inside the room that shows the agent and what it acts on."""
+"""Chooses the pose of the third-person camera: inside the room, with the agent and its object in view."""
 
 import math
 from collections.abc import Sequence
@@ -10,21 +10,22 @@ from services.worlds.ai2thor.navigation import Spot
 from services.worlds.ai2thor.player import Pose
 
 HEIGHT = 0.9
-"""How far above the agent's centre the camera is, in metres: above heads and tables, below ceilings."""
+"""The camera's height above the agent's centre, in metres: above heads and tables, below ceilings."""
 AHEAD = 1.0
-"""What the agent is shown with where it acts on nothing: the floor this far ahead of it, in metres."""
+"""If the agent acts on nothing, the camera shows it with the floor this far ahead of it, in metres."""
 BEST = 1.9
-"""The distance from the middle between agent and object that shows both well, in metres."""
+"""The best distance from the midpoint between agent and object, in metres."""
 CLOSEST = 0.8
-"""How near the camera may come to the agent or the object, in metres."""
+"""The least distance from the camera to the agent or the object, in metres."""
 APART = 12.0
-"""Agent and object must be this many degrees apart, else one hides the other."""
+"""The least angle between agent and object in degrees; below it, one hides the other."""
 BEHIND = 1.4
-"""The distance of the camera behind the agent's back, in metres."""
+"""The camera's distance behind the agent's back, in metres."""
 
 
 def placed(agent: Pose, object: Spot | None, spots: Sequence[Spot], *, where: str, fov: float) -> Pose:
-    """The camera's pose, ``horizon`` being its pitch. ``spots`` are where the agent could stand, so inside the room."""
+    """Returns the camera's pose; ``horizon`` is its pitch. ``spots`` are the agent's reachable positions in the
+    room."""
     yaw = math.radians(agent["rotation"])
     if object is None:
         object = {"x": agent["x"] + AHEAD * math.sin(yaw), "y": agent["y"], "z": agent["z"] + AHEAD * math.cos(yaw)}
@@ -48,7 +49,8 @@ def placed(agent: Pose, object: Spot | None, spots: Sequence[Spot], *, where: st
 
 
 def _costs(places: NDArray[np.float64], agent: Spot, object: Spot, middle: Spot, fov: float) -> NDArray[np.float64]:
-    """How bad each place is: one of the two out of the picture or before the other is worse than any distance."""
+    """Returns the cost of each place: penalties for a distance other than `BEST`, for being closer than `CLOSEST`,
+    for one of the two hiding the other, and for an angle too wide for the picture."""
     to_agent, to_object, to_middle = (
         np.array((point["x"], point["z"])) - places for point in (agent, object, middle)
     )  # fmt: skip

@@ -1,6 +1,6 @@
-"""Objects by their names: THOR's types as lower-case words, and which type or object of a scene a text means.
+"""Names of objects: THOR's types as lower-case words, and the type or object of a scene that a name refers to.
 
-Metadata is read as it comes from the player: one mapping an object, with THOR's own keys.
+Metadata is used as the player returns it: one mapping for each object, with THOR's own keys.
 """
 
 import re
@@ -16,16 +16,16 @@ Thing = Mapping[str, Any]
 """An object's metadata."""
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-"""Where a word begins in a type: also after an abbreviation, so that TVStand is TV and Stand."""
+"""Word boundaries in a type's name, also after an abbreviation: TVStand is TV and Stand."""
 _ID = re.compile(r"\b([A-Z]\w+)(?:\|[\w.+-]+)+")
 _NUMBERED = re.compile(r"(?P<kind>.*?)[\s_-]*(?P<number>\d+)")
 _PIECES = {"Sliced": "sliced", "Cracked": "cracked"}
-"""What an object's pieces are called after the act: AppleSliced, EggCracked."""
+"""Suffixes of the types of an object's pieces (AppleSliced, EggCracked), and their words."""
 
 
 @lru_cache(maxsize=1024)
 def words(type: str) -> str:
-    """A type in words: "CoffeeMachine" is "coffee machine", "TVStand" "tv stand", "AppleSliced" "sliced apple"."""
+    """Returns a type in words: "CoffeeMachine" gives "coffee machine", "TVStand" gives "tv stand"."""
     for suffix, adjective in _PIECES.items():
         if type.endswith(suffix) and type != suffix:
             return f"{adjective} {words(type.removesuffix(suffix))}"
@@ -36,24 +36,24 @@ _TYPES: dict[str, str] = {spelled(form): type for type in TYPES for form in (typ
 
 
 def type_of(name: str) -> str | None:
-    """The type that a name means however it is written, also that of "apple sliced"; None where THOR has none."""
+    """Returns the type that a name in any spelling refers to, including "apple sliced"; None if THOR has none."""
     return _TYPES.get(spelled(name))
 
 
 @lru_cache(maxsize=1024)
 def called(name: str) -> str:
-    """The one name of what a person or an actor names: "TVStand", "tv_stand" and "tvstand" are the "tv stand"."""
+    """Returns the canonical name of an object's name: "TVStand", "tv_stand" and "tvstand" give "tv stand"."""
     type = type_of(name) or name.strip()
     return words(type) if re.fullmatch(r"[A-Za-z0-9]+", type) else spaced(type)
 
 
 def readable(text: str) -> str:
-    """A message of the player with its object ids turned into words."""
+    """Returns a message of the player with object ids replaced by words."""
     return " ".join(_ID.sub(lambda found: words(found[1]), text).split())
 
 
 def by_name(things: Iterable[Thing]) -> dict[str, list[Thing]]:
-    """All objects under their names, those of a name in the order of their ids."""
+    """Groups all objects by name; objects with one name are ordered by id."""
     named: dict[str, list[Thing]] = defaultdict(list)
     for thing in things:
         named[words(thing["objectType"])].append(thing)
@@ -64,9 +64,9 @@ def by_name(things: Iterable[Thing]) -> dict[str, list[Thing]]:
 
 
 def meant(things: Sequence[Thing], name: str, suits: Callable[[Thing], bool] = lambda _: True) -> Thing | None:
-    """The object a name means: "mug 2" is the second of its kind; "mug" the best of them, None where there is none.
+    """Returns the object that a name refers to: "mug 2" is the second of its kind, "mug" the best one. None if absent.
 
-    The best suits the act, is seen, and is the nearest of those; equal ones are told apart by their ids.
+    The best object suits the act, then is visible, then is the nearest; ties are broken by id.
     """
     if same := named(things, name):
         return min(same, key=lambda thing: (not suits(thing), not thing["visible"], thing["distance"]))
@@ -78,7 +78,7 @@ def meant(things: Sequence[Thing], name: str, suits: Callable[[Thing], bool] = l
 
 
 def named(things: Iterable[Thing], name: str) -> list[Thing]:
-    """The objects of one name, however that is written, in the order of their ids."""
+    """Returns the objects with a name in any spelling, ordered by id."""
     wanted = spelled(called(name))
     same = [thing for thing in things if spelled(words(thing["objectType"])) == wanted]
     return sorted(same, key=lambda thing: thing["objectId"])

@@ -1,4 +1,4 @@
-"""Getting to an object: the poses from which it can be handled, and walking there where those cannot be had."""
+"""Moves the agent to an object: teleports it to a pose from which the object can be handled, or else walks."""
 
 import math
 from collections import deque
@@ -8,22 +8,22 @@ from services.worlds.ai2thor.names import Thing, words
 from services.worlds.ai2thor.player import Player, Pose, Refusal
 
 NEAR = 1.0
-"""The distance to an object that is best for looking at it, in metres."""
+"""The best distance for looking at an object, in metres."""
 POSITIONS, TRIES = 24, 5
-"""How many standing places around an object are asked about, and how many poses are tried."""
+"""The number of positions near an object that are queried, and of poses that are tried."""
 TURNS = tuple(float(yaw) for yaw in range(0, 360, 45))
 LOOKS = (-30.0, 0.0, 30.0, 60.0)
 STEPS = 120
-"""The longest walk, in steps of the grid."""
+"""The longest walk, in grid steps."""
 
 Spot = dict[str, float]
-"""``x``, ``y``, ``z``."""
+"""A position: ``x``, ``y``, ``z``."""
 Cell = tuple[int, int]
-"""A spot on the grid of the walk."""
+"""A position on the walking grid."""
 
 
 def reachable(player: Player) -> list[Spot]:
-    """Where the agent can stand, in the player's order; empty where the player cannot tell."""
+    """Returns the positions where the agent can stand, in the player's order; empty if the player reports none."""
     try:
         return list(player.ask("GetReachablePositions") or ())
     except Refusal:
@@ -31,7 +31,7 @@ def reachable(player: Player) -> list[Spot]:
 
 
 def find(player: Player, thing: Thing, spots: Sequence[Spot]) -> None:
-    """Brings the agent before an object. What is shut away is looked for at what holds it. Raises Refusal."""
+    """Moves the agent in front of an object, or of the closed receptacle that holds it. Raises Refusal."""
     thing = _outermost_closed(player, thing)
     refused = ""
     for pose in _poses(player, thing, spots)[:TRIES]:
@@ -46,7 +46,7 @@ def find(player: Player, thing: Thing, spots: Sequence[Spot]) -> None:
 
 
 def _outermost_closed(player: Player, thing: Thing) -> Thing:
-    """The closed receptacle in which a thing is, or the thing itself where none is closed."""
+    """Returns the outermost closed receptacle that holds the object; the object itself if none is closed."""
     around, found = {thing["objectId"]}, thing
     queue = list(thing["parentReceptacles"] or ())
     while queue:
@@ -61,7 +61,7 @@ def _outermost_closed(player: Player, thing: Thing) -> Thing:
 
 
 def _poses(player: Player, thing: Thing, spots: Sequence[Spot]) -> list[Pose]:
-    """Poses from which the thing can be handled, the best first."""
+    """Returns poses from which the object can be handled, the best first."""
     at = _centre(thing)
     near = sorted(spots, key=lambda spot: abs(_flat(spot, at) - NEAR))[:POSITIONS]
     arguments = {"positions": near} if near else {}
@@ -76,13 +76,13 @@ def _poses(player: Player, thing: Thing, spots: Sequence[Spot]) -> list[Pose]:
 
 
 def _awkwardness(pose: Pose, at: Spot) -> tuple[float, float, float, float]:
-    """How far a pose is from looking straight at a point from the best distance; ties are broken by its place."""
+    """Returns a sort key: how far a pose is from facing a point at the best distance. Ties are broken by position."""
     away = abs(_turn(pose["rotation"], _bearing(pose, at))) / 45 + abs(pose["horizon"] - _pitch(pose, at)) / 30
     return (round(away + abs(_flat(pose, at) - NEAR), 3), pose["x"], pose["z"], pose["rotation"])
 
 
 def _walk(player: Player, thing: Thing, spots: Sequence[Spot]) -> None:
-    """Steps along the grid to the reachable place nearest to the thing, and looks at it."""
+    """Walks along the grid to the reachable position nearest to the object, and turns to it."""
     at, grid = _centre(thing), player.options.grid
     cells = {_cell(spot, grid): spot for spot in spots}
     here = min(cells, key=lambda cell: _flat(cells[cell], player.pose))
@@ -103,7 +103,7 @@ def _face(player: Player, yaw: float) -> None:
 
 
 def _path(here: Cell, goal: Cell, cells: Container[Cell]) -> list[Cell]:
-    """The cells after the first on a shortest way. Raises Refusal where there is none."""
+    """Returns the cells of a shortest path, without the first. Raises Refusal if there is none."""
     before: dict[Cell, Cell | None] = {here: None}
     queue = deque([here])
     while queue:
@@ -137,19 +137,19 @@ def _flat(a: Spot, b: Spot) -> float:
 
 
 def _bearing(a: Spot, b: Spot) -> float:
-    """The yaw that faces b from a: 0 along z, clockwise, in degrees."""
+    """Returns the yaw from a to b in degrees: 0 along z, clockwise."""
     return math.degrees(math.atan2(b["x"] - a["x"], b["z"] - a["z"])) % 360
 
 
 EYES = 0.675
-"""The agent's eyes above its position, in metres."""
+"""The height of the agent's eyes above its position, in metres."""
 
 
 def _pitch(pose: Spot, at: Spot) -> float:
-    """How far down one looks from a pose at a point, in degrees."""
+    """Returns the downward angle from a pose to a point, in degrees."""
     return math.degrees(math.atan2(pose["y"] + EYES - at["y"], max(_flat(pose, at), 1e-3)))
 
 
 def _turn(from_: float, to: float) -> float:
-    """The shorter turn between two yaws, right being positive."""
+    """Returns the shorter turn between two yaws; positive is to the right."""
     return (to - from_ + 180) % 360 - 180

@@ -1,4 +1,4 @@
-"""What can be set of the AI2-THOR world, validated before any player is started."""
+"""The options of the AI2-THOR world, validated before a player is started."""
 
 import os
 import re
@@ -23,7 +23,7 @@ from services.worlds.options import (
 from services.worlds.spelling import did_you_mean, spelled
 
 ROOMS = {"kitchen": 1, "living room": 201, "bedroom": 301, "bathroom": 401}
-"""The number of the first of each room type's 30 scenes."""
+"""The first scene number of each room type; each type has 30 scenes."""
 
 _PLAN = r"(?:floor[ _]?plan[ _]?)?"
 _NUMBERS = re.compile(rf"{_PLAN}(?P<first>\d+)(?:\s*-\s*{_PLAN}(?P<last>\d+))?(?:_physics)?", re.IGNORECASE)
@@ -34,7 +34,7 @@ Degrees = Annotated[float, Meta(ge=20, le=120)]
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set of AI2-THOR."""
 
-    # The formatter would give each argument of a type a line of its own.
+    # Otherwise the formatter puts each argument of a type on its own line.
     # fmt: off
     platform: Annotated[Literal["CloudRendering", "Linux64"], doc(
         'Build of the player that the package ai2thor fetches: "CloudRendering" renders through Vulkan without a '
@@ -130,7 +130,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def scene_names(self) -> tuple[str, ...]:
-        """All scenes, in the order given. Raises ValueError for one there is not."""
+        """All scenes, in the order given. Raises ValueError for an unknown scene."""
         names = dict.fromkeys(scene for part in parts(self.scenes) for scene in scenes_of(part))
         if not names:
             raise ValueError("option 'scenes' of ai2thor is empty: name scenes or room types")
@@ -142,7 +142,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def written_tasks(self) -> list[SceneTask]:
-        """Raises ValueError for a file that cannot be used."""
+        """The tasks of the task file. Raises ValueError if the file cannot be used."""
         tasks = read_task_file(self.tasks, SceneTask, OFFERED) if self.tasks else []
         for number, task in enumerate(tasks, 1):
             try:
@@ -154,7 +154,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def read_options(options: dict[str, Any]) -> Options:
-    """The options given by name. Raises ValueError that names the option, what is wrong and what there is."""
+    """Converts options by name. Raises ValueError that names the option, the fault and the allowed values."""
     read = convert_options(options, Options, "ai2thor")
     _ = read.scene_names, read.written_tasks
     verbs = read.verb_names
@@ -165,7 +165,7 @@ def read_options(options: dict[str, Any]) -> Options:
 
 
 def _check_drawing(read: Options) -> None:
-    """Raises ValueError where no player could start, or it would draw nothing."""
+    """Raises ValueError if no player could start or render."""
     if read.headless:
         raise ValueError(
             "option 'headless' of ai2thor is true: the package then starts its player without graphics, which sends no "
@@ -187,7 +187,7 @@ def _check_drawing(read: Options) -> None:
 
 
 def scenes_of(part: str) -> list[str]:
-    """The scenes a part of the list means."""
+    """Returns the scenes that one part of the list stands for."""
     first = next(
         (number for room, number in ROOMS.items() if spelled(part) in (spelled(room), f"{spelled(room)}s")), None
     )

@@ -1,4 +1,4 @@
-"""One Unity player behind ai2thor's Controller: its steps, its refusals, its end, and whether an answer is its own."""
+"""One Unity player behind ai2thor's Controller: sends actions, and checks that replies belong to this player."""
 
 import signal
 import subprocess
@@ -16,17 +16,17 @@ from services.worlds.reap import end_family
 from services.worlds.world import Frame, WorldError
 
 POSITION, ANGLE = 0.05, 1.0
-"""How far, in metres and degrees, a pose may be from the one asked for and still count as it."""
+"""Tolerances, in metres and degrees, for a pose to count as the requested one."""
 Pose = dict[str, Any]
 """``x``, ``y``, ``z``, ``rotation`` (yaw), ``horizon`` (pitch, down is positive), ``standing``."""
 
 
 class Refusal(Exception):
-    """The player would not do it, and says why in words."""
+    """The player refused an action; the text says why, in words."""
 
 
 class Player:
-    """One player with one scene at a time. Every method but `close` raises `WorldError` where the player failed."""
+    """One player with one scene at a time. All methods but `close` raise `WorldError` if the player failed."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -43,11 +43,11 @@ class Player:
     def _started(self, process: "subprocess.Popen[bytes] | None", server: Any) -> None:
         self._process, self._server = process, server
 
-    # -- what is known
+    # -- state
 
     @property
     def things(self) -> list[Thing]:
-        """The metadata of all objects of the scene."""
+        """The metadata of all objects in the scene."""
         return self._meta["objects"]
 
     @property
@@ -65,10 +65,10 @@ class Player:
     def thing(self, id: str) -> Thing | None:
         return next((thing for thing in self.things if thing["objectId"] == id), None)
 
-    # -- what can be done
+    # -- actions
 
     def reset(self, scene: str) -> None:
-        """Loads a scene as it comes: nothing is held, no third-person camera is there."""
+        """Loads a scene in its initial state: the agent holds nothing, and there is no third-person camera."""
         with self._failing(f"resetting to {scene}"):
             event = self.controller.reset(scene)
             self._scene = self.controller.normalize_scene(scene)
@@ -76,22 +76,22 @@ class Player:
         self._accept(event, f"reset to {scene}", moved=True)
 
     def do(self, action: str, **arguments: Any) -> None:
-        """Carries an action out. Raises Refusal where the player would not."""
+        """Runs an action. Raises Refusal if the player refuses it."""
         self._accept(self._step(action, arguments), action, moved=False)
 
     def ask(self, action: str, **arguments: Any) -> Any:
-        """The answer to an action that changes nothing. Raises Refusal."""
+        """Returns the result of an action that changes nothing. Raises Refusal."""
         event = self._step(action, arguments)
         self._meta = event.metadata
         return event.metadata["actionReturn"]
 
     def go(self, action: str, **arguments: Any) -> None:
-        """Carries out an action that may move the agent. Raises Refusal."""
+        """Runs an action that may move the agent. Raises Refusal."""
         self._expected = None
         self._accept(self._step(action, arguments), action, moved=True)
 
     def teleport(self, pose: Pose) -> None:
-        """Puts the agent somewhere. Raises Refusal where it has no room there."""
+        """Puts the agent at a pose. Raises Refusal if there is no room."""
         event = self._step("TeleportFull", pose)
         self._expected = None
         if off := _difference(self._pose_of(event.metadata), pose):
@@ -99,7 +99,7 @@ class Player:
         self._accept(event, "TeleportFull", moved=True)
 
     def view(self, pose: Pose, fov: float) -> Frame:
-        """What is seen from a pose (here ``horizon`` is pitch), the agent in the picture. Adds the camera if needed."""
+        """Renders the scene with the agent from a pose (here ``horizon`` is pitch). Adds the camera if needed."""
         where = {
             "position": {axis: pose[axis] for axis in "xyz"},
             "rotation": {"x": pose["horizon"], "y": pose["rotation"], "z": 0.0},
@@ -124,7 +124,7 @@ class Player:
         return self._copied(frames[0])
 
     def close(self) -> None:
-        """Ends the player and leaves nothing of it behind."""
+        """Ends the player, its children, and the client's server."""
         process, self._process = self._process, None
         server, self._server = self._server, None
         if process is not None:
@@ -132,7 +132,7 @@ class Player:
         if server is not None:
             let_go(server)
 
-    # -- what comes back
+    # -- replies
 
     def _step(self, action: str, arguments: dict[str, Any]) -> Any:
         try:
@@ -148,7 +148,7 @@ class Player:
 
     @contextmanager
     def _failing(self, what: str) -> Iterator[None]:
-        """Turns whatever the client raises into the failure or the refusal that it means."""
+        """Converts the client's exceptions to WorldError or Refusal."""
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -156,7 +156,7 @@ class Player:
         except ValueError as error:
             if what.startswith(("starting", "resetting")) or self._dead():
                 raise self._failure(what, error) from error
-            # The client raises for actions the player does not know or whose arguments it cannot use.
+            # The client raises ValueError for unknown actions and unusable arguments.
             raise Refusal(readable(str(error))) from None
         except Exception as error:
             raise self._failure(what, error) from error
@@ -167,7 +167,7 @@ class Player:
     def _failure(self, what: str, error: BaseException) -> WorldError:
         process = self._process
         if process is not None and process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):  # its end may be a moment behind that of its pipe
+            with suppress(subprocess.TimeoutExpired):  # its exit may follow shortly after its pipe closed
                 process.wait(timeout=0.2)
         code = process.poll() if process else None
         self.close()
@@ -182,7 +182,7 @@ class Player:
         return WorldError(f"the player failed while {what}: {type(cause).__name__}: {said}{hint}")
 
     def _accept(self, event: Any, what: str, *, moved: bool) -> None:
-        """Takes an answer as this player's own, or raises WorldError."""
+        """Stores a reply's metadata and frame. Raises WorldError if the reply cannot be this player's."""
         meta, before = event.metadata, self._meta
         if meta["sceneName"] not in (self._scene, self._scene.removesuffix("_physics")):
             raise self._foreign(what, f"it is of scene {meta['sceneName']}, not {self._scene}")
@@ -206,7 +206,7 @@ class Player:
         return {**agent["position"], "rotation": agent["rotation"]["y"], "horizon": agent["cameraHorizon"]}
 
     def _copied(self, frame: Any) -> Frame:
-        """A frame of our own: the client's is a mirrored view into its buffers, and may have an alpha channel."""
+        """Copies a frame: the client's is a mirrored view into its buffers and may have an alpha channel."""
         wanted = (self.options.height, self.options.width)
         if frame is None or frame.shape[:2] != wanted or frame.shape[2] not in (3, 4):
             self.close()
@@ -216,7 +216,7 @@ class Player:
 
 
 def _difference(said: Pose, asked: Pose) -> str:
-    """How two poses differ beyond what is tolerated; empty where they do not. Height is the player's own business."""
+    """Returns how two poses differ beyond the tolerance; empty if they do not. Height is ignored."""
     for axis in "xz":
         if axis in asked and abs(said[axis] - asked[axis]) > POSITION:
             return f"{axis} is {said[axis]:.2f} and not {asked[axis]:.2f}"
@@ -227,5 +227,5 @@ def _difference(said: Pose, asked: Pose) -> str:
 
 
 def _same(frame: Frame, before: Frame) -> bool:
-    """Whether a frame repeats the one before. Empty views, of one colour, cannot be told apart."""
+    """Whether a frame equals the previous one. False for a frame of a single colour, which says nothing."""
     return np.array_equal(frame, before) and bool((frame != frame[0, 0]).any())

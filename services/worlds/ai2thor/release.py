@@ -1,4 +1,4 @@
-"""Where the ai2thor package keeps the Unity players that it has fetched."""
+"""Finds the Unity players that the ai2thor package has downloaded."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,8 @@ PLATFORMS = ("CloudRendering", "Linux64")
 
 
 def fetched(platform: str, home: Path | None = None) -> Path | None:
-    """The program of the release that the installed package was built for, or None where it is not there yet."""
-    from ai2thor._builds import COMMIT_ID  # alone: it draws nothing else in
+    """Returns the player program for the installed package's build; None if it is not downloaded."""
+    from ai2thor._builds import COMMIT_ID  # this module alone imports nothing else of the package
 
     folder = (home or Path.home()) / ".ai2thor" / "releases" / f"thor-{platform}-{COMMIT_ID}"
     program = folder / folder.name

@@ -1,4 +1,4 @@
-"""AI2-THOR as a blocking `World`, its player in this process's care. It runs in a process of its own: see `world`."""
+"""AI2-THOR as a blocking `World`, with the player as a child process. It runs in its own process: see `world`."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -20,14 +20,15 @@ from services.worlds.spelling import did_you_mean
 from services.worlds.world import Frame, Observation, Truth
 
 SCENES_TRIED = 12
-"""How many scenes are looked at for one that offers the episode a task."""
+"""The most scenes that are loaded to find one that offers the episode a task."""
 
 
 class Simulator:
-    """One player with one episode at a time. Keyword arguments are those of `Options`; making it starts the player.
+    """One player that runs one episode at a time. Keyword arguments are those of `Options`; making it starts the
+    player.
 
-    Any text is a step, also one that is refused. An episode ends by "done" or the step limit; a step after its end,
-    or before the first `reset`, raises RuntimeError. All methods raise `WorldError` where the player failed.
+    Every `step` counts, even with text that is refused. An episode ends with "done" or at the step limit. A step after
+    the end or before the first `reset` raises RuntimeError. All methods raise `WorldError` if the player failed.
     """
 
     name = "ai2thor"
@@ -46,7 +47,7 @@ class Simulator:
         self._ended = True
 
     def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
-        """Starts the episode of a seed. Raises ValueError where the scenes do not offer the task."""
+        """Starts the episode of a seed. Raises ValueError if no scene offers the task."""
         self._task = None
         rng = random.Random(f"ai2thor/{seed}")
         self._task = self._begin(task, rng)
@@ -73,11 +74,12 @@ class Simulator:
         return self._observe(error), done, truncated
 
     def third_person(self) -> Frame:
-        """The agent with the object it acted on last, never with the goal's as such."""
+        """Shows the agent with the object that it last acted on, independently of the goal."""
         self._running()
         options, thing = self._options, self.player.thing(self._last or "")
         if thing is not None:
-            self._at = None if thing["isPickedUp"] else thing["position"]  # else it went to pieces where it was
+            # If the object broke into pieces and is gone, its last position is still used.
+            self._at = None if thing["isPickedUp"] else thing["position"]
         at = self._at
         pose = placed(self.player.pose, at, self._spots, where=options.camera, fov=options.camera_fov)
         return self.player.view(pose, options.camera_fov)
@@ -93,7 +95,7 @@ class Simulator:
     # -- the start of an episode
 
     def _begin(self, wanted: Task | None, rng: random.Random) -> Task:
-        """Loads a scene that offers the task, or one that affords any."""
+        """Loads a scene that offers the task; without a task, a scene that offers any."""
         if wanted is None and self._written:
             written = rng.choice(self._written)
             scenes = scenes_of(str(written.scene)) if written.scene else self._scenes
@@ -110,7 +112,7 @@ class Simulator:
         raise ValueError(f"none of {', '.join(scenes)} offers a task for {', '.join(options.verb_names)}")
 
     def _offered(self, task: Task, scenes: Sequence[str], rng: random.Random) -> Task:
-        """The task under this world's own names. Raises ValueError where none of the scenes has what it needs."""
+        """Returns the task with this world's object names. Raises ValueError if no scene has the objects it needs."""
         target = called(task.target) if task.target else None
         task = msgspec.structs.replace(
             task, id=task_id(task.verb, called(task.object), target), object=called(task.object), target=target
@@ -132,7 +134,7 @@ class Simulator:
     def _load(self, scene: str, rng: random.Random) -> None:
         self.player.reset(scene)
         if self._options.shuffle:
-            with suppress(Refusal):  # then things stay where the scene has them
+            with suppress(Refusal):  # then objects keep the scene's positions
                 self.player.do(
                     "InitialRandomSpawn", randomSeed=rng.randrange(1 << 30), forceVisible=False,
                     numPlacementAttempts=5, placeStationary=True,
@@ -146,12 +148,12 @@ class Simulator:
             try:
                 self.player.teleport({**spot, "rotation": yaw, "horizon": 0.0, "standing": True})
             except Refusal:
-                return  # the scene's own start is as good
+                return  # keep the scene's initial pose
 
     # -- actions
 
     def _act(self, action: Action) -> None:
-        """Carries out one action of the actor's. Raises Refusal."""
+        """Runs one action of the actor. Raises Refusal."""
         player, act = self.player, ACTS[action.act]
         handed = action.act in ("put", "drop")
         thing = self._meant(action.object, _held if handed else act.suits)

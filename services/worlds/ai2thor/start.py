@@ -1,7 +1,7 @@
-"""Starts ai2thor's Controller so that a player which dies or hangs is noticed, and never replaced in secret.
+"""Starts ai2thor's Controller, detects a player that crashes or hangs, and never silently replaces a player.
 
-The client talks over two named pipes, without a timeout of its own, under which it would spin on a dead player; or over
-HTTP. Whoever uses this keeps the deadlines of all but the start from another process (`services.worlds.process`).
+The client communicates over two named pipes or over HTTP. With pipes it has no usable timeout: it would spin on a
+crashed player. The caller enforces all deadlines but the start's from another process (`services.worlds.process`).
 """
 
 import os
@@ -24,17 +24,17 @@ _CLOSE_SECONDS = 2.0
 """How long the thread that listens for a player may take to end."""
 
 Started = Callable[["subprocess.Popen[bytes] | None", Any], None]
-"""Told the player's process and the client's server as soon as there are any."""
+"""Called with the player's process and the client's server as soon as they exist."""
 
 
 def start_controller(options: Options, started: Started) -> Any:
-    """A Controller whose player has loaded its first scene. Raises whatever the client raises.
+    """Returns a Controller whose player has loaded its first scene. Also raises the client's own exceptions.
 
     Raises:
-        WorldError: the player took longer than ``start_seconds``; it was killed.
+        WorldError: the player did not start within ``start_seconds`` and was killed.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package warns of its own escapes and open log files
+        warnings.simplefilter("ignore")  # the package causes warnings about string escapes and open log files
         from ai2thor.controller import Controller
         from ai2thor.fifo_server import FifoServer
         from ai2thor.wsgi_server import WsgiServer
@@ -44,17 +44,17 @@ def start_controller(options: Options, started: Started) -> Any:
         watchers: list[threading.Thread] = []
 
         class Once(Controller):
-            """A Controller that never starts a second player: the first one's state would be lost unnoticed."""
+            """A Controller that never starts a second player, because the first one's state would be lost silently."""
 
             def start(self, *args: Any, **kwargs: Any) -> Any:
                 if served:
-                    self.server: Any = served[0]  # which the client has dropped, and wants at exit
+                    self.server: Any = served[0]  # the client has dropped it, but uses it at exit
                     raise WorldError("the player crashed")
-                self.server_start_timeout: Any = None  # with one, a dead player would be read from in a busy loop
+                self.server_start_timeout: Any = None  # a timeout makes the client spin on a crashed player
                 return super().start(*args, **kwargs)
 
             def unity_command(self, *args: Any, **kwargs: Any) -> list[str]:
-                # The client would run vulkaninfo, fail without it, and trust what it found on another machine.
+                # The client would run vulkaninfo, fail without it, and trust a result from another machine.
                 card, self.gpu_device = self.gpu_device, None
                 command: list[str] = super().unity_command(*args, **kwargs)
                 self.gpu_device: Any = card
@@ -80,11 +80,11 @@ def start_controller(options: Options, started: Started) -> Any:
         kind = FifoServer if options.server == "fifo" else WsgiServer
         place = Place(chosen(options.gpu, os.environ))
         arguments = _arguments(options, place)
-        # With it set, the client would take its first entry, and refuses what is no number.
+        # If it is set, the client uses its first entry and fails if that is not a number.
         hidden = os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         try:
             controller: Any = Once(server_class=kind, server_timeout=None, **arguments)
-            controller.place = place  # which is kept as long as the player
+            controller.place = place  # keeps the reservation as long as the player
             return controller
         except Exception as error:
             if late.is_set():
@@ -110,7 +110,7 @@ def _arguments(options: Options, place: Place | None = None) -> dict[str, Any]:
         arguments["gpu_device"] = card
     display = options.display or os.environ.get("DISPLAY", "")
     if options.executable:
-        # A player that draws without a display is not disturbed by one that is not there.
+        # A player that renders without a display ignores a display that does not exist.
         return {**arguments, "local_executable_path": options.executable, "x_display": display or ":0"}
     if display and options.platform == "Linux64":
         arguments["x_display"] = display
@@ -118,10 +118,10 @@ def _arguments(options: Options, place: Place | None = None) -> dict[str, Any]:
 
 
 def _watch(server: Any, seconds: float, ready: threading.Event, late: threading.Event) -> None:
-    """Kills a player that is not ``ready`` in time, and sees to it that the client notices a dead one.
+    """Kills a player that is not ``ready`` in time, and makes the client notice a player that has exited.
 
-    Opening a named pipe waits for its other side, which a dead player will never open: it is opened in its place. The
-    client then reads the end of the pipe, and says that the player has exited.
+    Opening a named pipe blocks until the other side opens it, which an exited player never does. This function opens it
+    instead; the client then reads the end of the pipe and reports that the player has exited.
     """
     process, until = server.unity_proc, time.monotonic() + seconds
     while process.poll() is None:
@@ -140,12 +140,12 @@ def _watch(server: Any, seconds: float, ready: threading.Event, late: threading.
 
 
 def _hear_errors(server: Any) -> None:
-    """Makes the client's HTTP server say at once what it could not read; it would leave its user waiting."""
+    """Makes the client's HTTP server raise request errors at once; otherwise its caller would keep waiting."""
     receive, loop = server.receive, server.wsgi_server.serve_forever
 
     @server.app.errorhandler(Exception)
     def unread(error: Exception) -> Any:
-        if getattr(error, "code", None) == 403:  # a player's of somebody else: it has another token
+        if getattr(error, "code", None) == 403:  # the request of another client's player, which has another token
             return error
         with suppress(queue.Full):
             server.request_queue.put_nowait(error)
@@ -154,7 +154,7 @@ def _hear_errors(server: Any) -> None:
     def heard(*args: Any, **kwargs: Any) -> Any:
         event = receive(*args, **kwargs)
         if isinstance(event, Exception):
-            server.stopped = True  # nobody waits for a last word
+            server.stopped = True  # no stop message is to be sent
             raise event
         return event
 
@@ -163,16 +163,16 @@ def _hear_errors(server: Any) -> None:
 
 
 def let_go(server: Any) -> None:
-    """Closes what the server of a dead player holds: two pipes and their folder, or a port and its thread."""
+    """Closes the server of an exited player: two pipes and their folder, or a port and its thread."""
     if server.server_type == "FIFO":
         for pipe in (server.client_pipe, server.server_pipe):
             with suppress(OSError, AttributeError):
                 pipe.close()
         server.tmp_dir.cleanup()
         return
-    server.stopped = True  # the client would want to send it something at exit
+    server.stopped = True  # otherwise the client sends it a message at exit
     with suppress(queue.Full):
-        server.response_queue.put_nowait({})  # its thread may be waiting for an action
+        server.response_queue.put_nowait({})  # its thread may wait for an action
     if server.started:
         stop = threading.Thread(target=server.wsgi_server.shutdown, daemon=True)
         stop.start()

@@ -1,4 +1,4 @@
-"""Tasks: drawn from what a scene affords, or read from a person's file; and which goals hold in a scene's metadata."""
+"""Tasks drawn from a scene's affordances or read from a task file, and the goals that hold in a scene's metadata."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -15,8 +15,8 @@ from services.worlds.verbs import VERBS
 
 
 class Goal(msgspec.Struct, frozen=True):
-    """``needs``: the flag of objects that the verb is for. It is reached where ``state`` is ``value`` for one object of
-    the kind, or for ``all`` of them."""
+    """A verb's goal. ``needs`` is the flag of objects that the verb applies to. The goal holds if ``state`` is
+    ``value`` for one object of the kind, or for ``all`` of them."""
 
     needs: str
     state: str
@@ -40,7 +40,7 @@ GOALS = {
 }
 PUT = "put"
 OFFERED = (*GOALS, PUT)
-"""The verbs that tasks can have."""
+"""The verbs of tasks."""
 
 _PIECES = {"sliced ": "slice", "cracked ": "break"}
 
@@ -56,11 +56,11 @@ _PLACES: dict[str, str] = {
     "SoapBar": f"{_SURFACES} SinkBasin",
     "Book": f"{_SURFACES} Bed Sofa Dresser",
 }
-"""Where things may be put for tasks: pairs that THOR's own rules of placement allow. Anything goes on a table."""
+"""Receptacles for the objects of "put" tasks, as THOR's placement rules allow them. Tables accept any object."""
 
 
 class SceneTask(WrittenTask, frozen=True, kw_only=True):
-    """A task as a person writes it. Without a ``scene`` it is for any of the option's."""
+    """A task in a task file. Without a ``scene``, any of the option's scenes may be used."""
 
     scene: str | int | None = None
 
@@ -76,15 +76,15 @@ class SceneTask(WrittenTask, frozen=True, kw_only=True):
         )  # fmt: skip
 
     def check_names(self, *, known: bool) -> None:
-        """Raises ValueError for an object or target that is none of THOR's types; where those of the player may not be
-        ``known``, only for one that looks like a misspelt type."""
+        """Raises ValueError for an object or target that is not a THOR type. If the player's types may differ (not
+        ``known``), only names similar to a type are refused."""
         for name in filter(None, (self.object, self.target)):
             if type_of(name) is None and ((near := did_you_mean(name, map(words, TYPES))) or known):
                 raise ValueError(f"AI2-THOR has no object {name!r}{near}; any spelling of its object types will do")
 
 
 def make_task(verb: str, thing: Thing, receptacle: Thing | None = None) -> Task:
-    """The task with its id and instruction, e.g. "put the apple in the fridge"."""
+    """Returns the task with its id and instruction, e.g. "put the apple in the fridge"."""
     object = words(thing["objectType"])
     instruction, target = f"{VERBS[verb].phrase} the {object}", None
     if receptacle is not None:
@@ -94,7 +94,7 @@ def make_task(verb: str, thing: Thing, receptacle: Thing | None = None) -> Task:
 
 
 def draw_tasks(things: Sequence[Thing], scene: str, verbs: Iterable[str], count: int, seed: int) -> list[Task]:
-    """A scene's tasks: for each verb it affords, up to ``count`` objects or pairs, drawn once for all its episodes."""
+    """Draws a scene's tasks: up to ``count`` objects or pairs for each verb. All episodes of a scene share them."""
     tasks: list[Task] = []
     for verb in verbs:
         rng = random.Random(f"ai2thor/tasks/{seed}/{scene}/{verb}")
@@ -104,7 +104,7 @@ def draw_tasks(things: Sequence[Thing], scene: str, verbs: Iterable[str], count:
 
 
 def choose(tasks: Sequence[Task], holding: Sequence[str], rng: random.Random) -> Task | None:
-    """One of the tasks whose goal does not hold yet, every verb as likely as any other."""
+    """Returns a task whose goal does not hold yet; each verb is equally likely. None if there is none."""
     open_tasks = [task for task in tasks if task.id not in holding]
     if not open_tasks:
         return None
@@ -113,12 +113,12 @@ def choose(tasks: Sequence[Task], holding: Sequence[str], rng: random.Random) ->
 
 
 def offers(things: Sequence[Thing], task: Task) -> bool:
-    """Whether the scene has what the task is about, good for its verb."""
+    """Whether the scene has the task's objects, with the flags that the verb needs."""
     return not lacks(things, task)
 
 
 def lacks(things: Sequence[Thing], task: Task) -> str:
-    """What a scene does not have of what the task is about, good for its verb; empty where it has all."""
+    """Returns the object that the task needs and the scene lacks; empty if it has all."""
     needs = "pickupable" if task.verb == PUT else GOALS[task.verb].needs
     if not any(thing[needs] for thing in named(things, task.object)):
         return task.object
@@ -128,7 +128,7 @@ def lacks(things: Sequence[Thing], task: Task) -> str:
 
 
 def satisfied(things: Sequence[Thing]) -> tuple[str, ...]:
-    """The ids of all tasks whose goal holds, sorted."""
+    """Returns the ids of all tasks whose goal holds, sorted."""
     ids: set[str] = set()
     kinds = {thing["objectId"]: words(thing["objectType"]) for thing in things}
     for name, same in by_name(things).items():
@@ -147,7 +147,7 @@ def satisfied(things: Sequence[Thing]) -> tuple[str, ...]:
 
 
 def _fitting(things: Sequence[Thing], verb: str) -> list[Thing]:
-    """The first object of each kind that the verb is for."""
+    """Returns the first object of each kind that the verb applies to."""
     return [same[0] for _, same in sorted(by_name(things).items()) if all(one[GOALS[verb].needs] for one in same)]
 
 

@@ -1,4 +1,4 @@
-"""The object types of AI2-THOR 5: what the objects of its scenes can be."""
+"""The object types of AI2-THOR 5."""
 
 _NAMES = """
 AlarmClock AluminumFoil Apple AppleSliced ArmChair BaseballBat BasketBall Bathtub BathtubBasin Bed Blinds Book Boots
@@ -15,4 +15,4 @@ WateringCan Window WineBottle Ceiling Door Doorframe Doorway Floor RoomDecor Wal
 """
 
 TYPES = tuple(_NAMES.split())
-"""As the metadata's ``objectType`` has them; the last eight are what a room consists of."""
+"""Values of the metadata's ``objectType``; the last eight are parts of a room."""

@@ -1,11 +1,11 @@
-"""Action texts, read and written: "find apple", "pick up apple", "put apple in fridge", "done"."""
+"""Parses and formats action texts: "find apple", "pick up apple", "put apple in fridge", "done"."""
 
 import re
 
 import msgspec
 
 DONE = "done"
-"""The actor's own end of the episode."""
+"""The action with which the actor ends an episode."""
 
 PHRASES = {
     "find": "find",
@@ -20,7 +20,7 @@ PHRASES = {
     "off": "turn off",
     "sit": "sit on",
 }
-"""How each act is said. ``on`` and ``off`` are the two acts of the verb "toggle"."""
+"""The phrase of each act. ``on`` and ``off`` are the two acts of the verb "toggle"."""
 
 _WORDS = re.compile(
     r"(?P<phrase>{}) (?:the |a |an )?(?P<object>\w+)(?: (?:in|into|on|onto) (?:the |a |an )?(?P<target>\w+))?".format(
@@ -31,7 +31,7 @@ _ACTS = {phrase: act for act, phrase in PHRASES.items()}
 
 
 class Action(msgspec.Struct, frozen=True):
-    """An act on an object; ``target`` is where it is put, for "put" only."""
+    """An act on an object; ``target`` is the receptacle, for "put" only."""
 
     act: str
     object: str
@@ -39,7 +39,7 @@ class Action(msgspec.Struct, frozen=True):
 
 
 def parse_action(text: str) -> Action | None:
-    """The action a text names, articles and case aside, or None where it names none. "done" is no action."""
+    """Parses an action text, ignoring articles and case; None if it is not an action. "done" is not one."""
     found = _WORDS.fullmatch(" ".join(text.lower().rstrip(" .!").split()))
     if found is None or (found["phrase"] == "put") != (found["target"] is not None):
         return None

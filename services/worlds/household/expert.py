@@ -1,4 +1,4 @@
-"""A scripted demonstrator and random acts: for source demonstrations and measurements, never for what learns."""
+"""A scripted demonstrator and random acts, for source demonstrations and measurements. Learning must not use them."""
 
 import random
 
@@ -12,7 +12,7 @@ _ACT = {"open": "open", "close": "close", "break": "break", "slice": "slice", "t
 
 
 def expert_action(state: State, rules: Rules, task: Task) -> str:
-    """The shortest way on towards the task under rules believed to hold; "done" once it does."""
+    """Returns the next action of the shortest way to the goal under the assumed rules; "done" if the goal holds."""
     if holds(state, task):
         return DONE
     thing = _thing(state, task.object)
@@ -55,7 +55,7 @@ def _take(state: State, rules: Rules, thing: Thing) -> str:
 
 
 def possible_actions(state: State) -> tuple[str, ...]:
-    """Every act on the things of the room that their types allow, whether it would be refused now or not."""
+    """Returns all acts that the types of the room's objects allow, even those that would be refused now."""
     actions: list[str] = []
     for thing in state.things:
         can, name = thing.kind.affordances, thing.name
@@ -72,7 +72,7 @@ def possible_actions(state: State) -> tuple[str, ...]:
 
 
 def random_action(state: State, rng: random.Random) -> str:
-    """An act a careless demonstrator might try, mostly an ordinary one."""
+    """Returns a random act, weighted towards common ones."""
     thing = rng.choice(state.things)
     can, name = thing.kind.affordances, thing.name
     actions = [f"find {name}"] * 2

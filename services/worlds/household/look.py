@@ -1,6 +1,6 @@
-"""How one episode looks: palette, proportions, hinges, camera, light and decoration.
+"""The appearance of one episode: palette, proportions, hinges, camera, light and decoration.
 
-Every range slides with ``shift`` from the source's (0) towards the unknown household's (1), which lies mostly outside.
+With ``shift``, each range moves from the source's (0) to the unknown household's (1), which lies mostly outside it.
 """
 
 import colorsys
@@ -55,11 +55,11 @@ COLORS: dict[str, Color] = {
 
 _FIXED = random.Random("household/unknown/palette")
 _UNKNOWN = {name: (_FIXED.uniform(0.06, 0.16) * _FIXED.choice((-1, 1)), _FIXED.uniform(0.72, 1.05)) for name in KINDS}
-"""The unknown household's own palette: a turn of hue and a gain of value for each type, the same in all episodes."""
+"""The unknown household's palette: a hue turn and a value gain for each type, the same in all episodes."""
 
 
 class Decor(msgspec.Struct, frozen=True):
-    """Something on the wall; ``x`` 0..1 along it, ``y`` units above the floor."""
+    """A decoration on the wall; ``x`` 0..1 along it, ``y`` units above the floor."""
 
     what: Literal["picture", "window", "clock", "plant", "garland"]
     x: float
@@ -68,9 +68,10 @@ class Decor(msgspec.Struct, frozen=True):
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
-    """``hinge`` and ``side`` are -1 (left) or 1: where doors hang, where the robot stands. ``zoom`` scales the view,
-    ``drop`` lowers it (pixels at 128), ``tilt`` turns it (degrees). ``gain`` is the light's colour, ``noise`` the
-    sensor's standard deviation in grey levels, ``glare`` where along the wall it is brightest."""
+    """``hinge`` and ``side`` are -1 (left) or 1: the side of doors' hinges, and the side on which the robot stands.
+    ``zoom`` scales the view, ``drop`` lowers it (pixels at 128), ``tilt`` turns it (degrees). ``gain`` is the
+    light's colour, ``noise`` the sensor's standard deviation in grey levels, ``glare`` the brightest place along the
+    wall."""
 
     seed: int
     colors: dict[str, Color]
@@ -92,14 +93,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def turn(color: Color, hue: float, saturation: float = 1.0, value: float = 1.0) -> Color:
-    """The colour with its hue turned (1 is the full circle), its saturation and value multiplied."""
+    """Returns the colour with its hue turned (1 is the full circle), and its saturation and value multiplied."""
     h, s, v = colorsys.rgb_to_hsv(color[0] / 255, color[1] / 255, color[2] / 255)
     r, g, b = colorsys.hsv_to_rgb((h + hue) % 1, min(1, s * saturation), min(1, v * value))
     return int(255 * r), int(255 * g), int(255 * b)
 
 
 def draw_look(seed: int, domain: str, shift: float, names: tuple[str, ...], room: str) -> Look:
-    """The look of an episode with these things in it."""
+    """Draws the appearance of an episode with these objects."""
     rng = random.Random(f"household/look/{domain}/{seed}")
 
     def slide(source: tuple[float, float], unknown: tuple[float, float]) -> float:

@@ -1,4 +1,4 @@
-"""What can be set of the household, validated, and the episodes it draws with that."""
+"""The household's options, validated, and the episodes drawn with them."""
 
 import random
 from typing import Annotated, Any, Literal
@@ -15,16 +15,16 @@ from services.worlds.household.vocabulary import MAX_FIXTURES, MAX_SMALLS
 from services.worlds.options import convert_options
 
 SHIFTS: dict[Domain, float] = {"source": 0.0, "unknown": 0.3}
-"""How far each domain looks from the source, unless set."""
+"""The default visual shift from the source for each domain."""
 
 Rule = bool | Literal["random", "domain"]
-"""Whether a rule holds: always or never, drawn for each episode, or as the domain has it."""
+"""Whether a rule holds: always or never, drawn for each episode, or as in the domain."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set of the household."""
 
-    # The formatter would give each argument of a type a line of its own.
+    # Otherwise the formatter puts each argument of a type on its own line.
     # fmt: off
     domain: Annotated[Domain, doc(
         '"unknown" is the household to learn; "source" is the one that the micro models were pretrained on.'
@@ -72,7 +72,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return SHIFTS[self.domain] if self.shift == "domain" else self.shift
 
     def draw(self, seed: int, task: Task | None = None) -> Episode:
-        """The episode of a seed under these options. Raises ValueError where the task cannot be had."""
+        """Returns the episode of a seed under these options. Raises ValueError if the task cannot be offered."""
         episode = draw_episode(seed, self.domain, task=task, n_fixtures=self.n_fixtures, n_smalls=self.n_smalls)
         drawn = draw_rules(random.Random(f"household/rules/{seed}"))
         return replace(episode, rules=Rules(**{name: self._rule(name, drawn, episode.rules) for name in NAMES}))
@@ -85,5 +85,5 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def read_options(options: dict[str, Any]) -> Options:
-    """The options given by name. Raises ValueError that names the option, what is wrong and what there is."""
+    """Converts options by name. Raises ValueError that names the option, the fault and the allowed values."""
     return convert_options(options, Options, "the household")

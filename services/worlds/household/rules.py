@@ -1,4 +1,4 @@
-"""Which preconditions hold in a household: the dynamics that an actor new to it has to find out."""
+"""The preconditions that hold in a household: dynamics that an actor must learn."""
 
 import random
 from collections.abc import Mapping
@@ -7,10 +7,10 @@ import msgspec
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """Each rule demands an act of its own before another; where it does not hold, the world does that by itself.
+    """Each rule requires an act before another one. Without the rule, the world does the first act automatically.
 
-    ``navigate_first``: find a thing before acting on it. ``open_first``: open a container before taking from it or
-    putting into it. ``hold_to_break``: hold what is to break. ``knife_to_slice``: hold the knife to slice.
+    ``navigate_first``: find an object before acting on it. ``open_first``: open a container before taking from it or
+    putting into it. ``hold_to_break``: hold the object to break. ``knife_to_slice``: hold the knife to slice.
     """
 
     navigate_first: bool = True
@@ -21,7 +21,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 NAMES = Rules.__struct_fields__
 UNKNOWN = Rules()
-"""The unknown household's rules: in each, the option that is rarer in the source or costs an act more."""
+"""The unknown household's rules: each is the value that is rarer in the source or costs one more act."""
 
 SOURCE_SHARES: Mapping[str, float] = {
     "navigate_first": 0.65,
@@ -29,7 +29,7 @@ SOURCE_SHARES: Mapping[str, float] = {
     "hold_to_break": 0.3,
     "knife_to_slice": 0.3,
 }
-"""Share of source episodes in which each rule holds."""
+"""The share of source episodes in which each rule holds."""
 
 
 def draw_rules(rng: random.Random, shares: Mapping[str, float] = SOURCE_SHARES) -> Rules:

@@ -1,8 +1,8 @@
-"""The two views of a state, as frames: what the robot sees, and what somebody watching it sees.
+"""Renders the two views of a state: the robot's own, and an observer's.
 
-The room is one strip per view: a background, and over it a column for each fixture with what lies in, on and before
-it. A column is drawn again only when something in it changed, and a frame is a window on the strip at the robot's
-place, with the robot (or its hand and knees) before it.
+Each view has one strip for the room: a background, and over it a column for each fixture with the objects in, on and
+before it. A column is redrawn only when something in it changed. A frame is a window on the strip at the robot's
+position, with the robot (or its hand and knees) in front.
 """
 
 import math
@@ -27,18 +27,19 @@ from services.worlds.household.tasks import Episode
 from services.worlds.world import Frame
 
 PITCH = 92.0
-"""Units between fixtures; each draws within half of it to either side."""
+"""Units between fixtures; each fixture draws within half of it to either side."""
 SMALL = 1.1
-"""How much larger than true small things are drawn."""
+"""The scale at which small objects are drawn, relative to their true size."""
 _ART = {**STORAGE, **FURNITURE}
 _SMALL_ART = {**FOOD, **THINGS}
 _SEATS = {"sofa": (0.0, 34.0), "bed": (1.0, 36.0), "chair": (0.0, 46.0), "toilet": (0.0, 38.0)}
-"""Where the robot sits on each, in units from its foot."""
+"""The robot's seat on each fixture, in units from the fixture's foot."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures for a frame 128 pixels wide. ``scale``: pixels a unit; ``foot`` and ``horizon``: rows of the fixtures'
-    feet and of where the floor begins; ``floor``: spots before a fixture where the robot stands on the left."""
+    """Layout of a frame 128 pixels wide. ``scale``: pixels per unit; ``foot`` and ``horizon``: rows of the fixtures'
+    feet and of the floor's edge; ``floor``: positions on the floor before a fixture, if the robot stands on the
+    left."""
 
     scale: float
     foot: float
@@ -49,17 +50,17 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 FIRST = View(scale=1.06, foot=106, horizon=97, floor=((34, -15), (7, -15), (-20, -15)))
 THIRD = View(scale=0.59, foot=80, horizon=75, floor=((29, -15), (0, -15), (-29, -15)))
 _STAND = (33.0, 126.0)
-"""Where the robot stands in the third-person view: pixels from the middle, and its feet's row."""
+"""The robot's position in the third-person view: pixels from the middle, and the row of its feet."""
 _ROBOT = 0.56
-"""Pixels a unit of the standing robot, who is nearer than the fixtures."""
+"""Pixels per unit of the standing robot, which is nearer than the fixtures."""
 _LOW = 15.0
-"""How many pixels the robot's eye goes down when it sits."""
+"""How many pixels the robot's eye moves down when it sits."""
 
 
 class Scene:
     """Draws the states of one episode. ``names`` are its fixtures in order; frames are ``size`` x ``size`` pixels.
 
-    One thread at a time: it keeps what it drew.
+    Not thread-safe, because it caches drawings.
     """
 
     def __init__(self, look: Look, names: tuple[str, ...], room: str, size: int = 128) -> None:
@@ -71,7 +72,7 @@ class Scene:
         self._noise = _noise(size, look.seed % 8) * np.float32(look.noise)
 
     def first_person(self, state: State) -> Frame:
-        """What the robot sees: size x size x 3."""
+        """Returns the robot's view: size x size x 3."""
         strip, look = self._first, self.look
         window = strip.window(state, low=_LOW if state.seated else 0.0)
         b = strip.brush(window, strip.middle, strip.row(128), strip.pixel)
@@ -82,7 +83,7 @@ class Scene:
         return self._finish(window, strip)
 
     def third_person(self, state: State) -> Frame:
-        """The robot in the room, as somebody before it sees it: size x size x 3."""
+        """Returns an observer's view of the robot in the room: size x size x 3."""
         strip, look = self._third, self.look
         window = strip.window(state)
         if state.seated:
@@ -115,14 +116,14 @@ class Scene:
 
 
 def make_scene(episode: Episode, shift: float, size: int = 128) -> Scene:
-    """The scene of an episode, as it looks at that visual shift (0..1)."""
+    """Returns the scene of an episode at a visual shift (0..1)."""
     names = tuple(thing.name for thing in episode.state.things)
     look = draw_look(episode.seed, episode.domain, shift, names, episode.room)
     return Scene(look, tuple(thing.name for thing in episode.state.fixtures), episode.room, size)
 
 
 class _Strip:
-    """One view's room, wide enough for a window at every fixture, with ``pad`` pixels around for turning it."""
+    """One view's room, wide enough for a window at every fixture, with ``pad`` pixels around it for tilting."""
 
     def __init__(
         self, look: Look, names: tuple[str, ...], room: str, view: View, side: int, extra: float, *, smooth: bool
@@ -144,20 +145,20 @@ class _Strip:
         self._drawn: list[tuple[Thing, ...] | None] = [None] * len(names)
 
     def row(self, y: float) -> float:
-        """The row in a window of a row in a 128-pixel frame."""
+        """Converts a row of a 128-pixel frame to a row of the window."""
         return self.pad + y * self.pixel
 
     def brush(self, image: NDArray[np.uint8], x0: float, y0: float, sx: float, sy: float | None = None) -> Brush:
         return Brush(image, x0, y0, sx, sy, edge=self.edge, smooth=self.smooth)
 
     def carry(self, held: Thing | None) -> Callable[[Brush], None] | None:
-        """Draws what the hand holds."""
+        """Returns a function that draws the held object; None if the hand is empty."""
         if held is None:
             return None
         return lambda b: _SMALL_ART[held.name](b, held, self.look.colors[held.name])
 
     def window(self, state: State, low: float = 0.0) -> NDArray[np.uint8]:
-        """A copy of the part of the strip around the robot's place, ``low`` pixels (of 128) further down."""
+        """Returns a copy of the strip around the robot's position, ``low`` pixels (of 128) further down."""
         span = self.side + 2 * self.pad
         left = state.location * self.pitch
         for i in range(len(self.names)):
@@ -212,7 +213,7 @@ def _vignette(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _light(size: int, gain: tuple[float, float, float], glare: float) -> NDArray[np.float32]:
-    """What every pixel is multiplied by: the light's colour, brighter towards where it comes from."""
+    """Returns the factor of each pixel: the light's colour, brighter towards its source."""
     vignette, across = _vignette(size)
     light = vignette + np.float32(0.05 - 0.1 * glare) * across
     return np.stack([light * np.float32(part) for part in gain], axis=2).astype(np.float32)

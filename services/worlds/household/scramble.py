@@ -1,4 +1,4 @@
-"""Arbitrary states of a room, so that source pictures show every state of everything."""
+"""Draws arbitrary states of a room, so that source pictures show every state of every object."""
 
 import random
 
@@ -8,7 +8,7 @@ from services.worlds.household.state import HAND, State
 
 
 def scramble(state: State, rng: random.Random) -> State:
-    """The same things in arbitrary states: opened, lit, broken, sliced, on the floor, one in hand, the robot seated."""
+    """Returns the same objects in random states: open, on, broken, sliced, on the floor, in hand; robot seated."""
     state = replace(state, location=rng.randrange(len(state.fixtures)), seated=False)
     for thing in state.things:
         can = thing.kind.affordances

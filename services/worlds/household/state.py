@@ -1,4 +1,4 @@
-"""The household's state and its transitions. Pure: `act` returns the next state, or the same one and why not."""
+"""The household's state and its transitions. Pure: `act` returns the next state, or the same state and a refusal."""
 
 from collections.abc import Callable
 
@@ -10,13 +10,14 @@ from services.worlds.household.rules import Rules
 from services.worlds.household.vocabulary import FLOOR_ROOM, KINDS, Kind
 
 HAND = -1
-"""The place of what the robot holds."""
+"""The position of the held object."""
 
 
 class Thing(msgspec.Struct, frozen=True, kw_only=True):
-    """One object. ``at`` is the index of its fixture (a fixture's own) or HAND; ``floor``: it lies before that fixture.
+    """One object. ``at`` is its fixture's index (for a fixture, its own) or HAND. ``floor``: it lies before the
+    fixture.
 
-    ``slot`` is its own spot there, so that no two things ever hide each other.
+    ``slot`` is its own spot there, so objects never hide each other.
     """
 
     name: str
@@ -34,8 +35,8 @@ class Thing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True):
-    """``things`` are the fixtures in their order along the wall, then the small objects. ``location`` is the index of
-    the fixture the robot stands at, or sits on where ``seated``."""
+    """``things`` are the fixtures in their order along the wall, then the small objects. ``location`` is the index
+    of the fixture at which the robot stands, or on which it sits if ``seated``."""
 
     things: tuple[Thing, ...]
     location: int
@@ -60,22 +61,22 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
         return thing.at in (HAND, self.location)
 
     def container(self, thing: Thing) -> Thing | None:
-        """The closed fixture the thing is shut away in, if any."""
+        """Returns the closed fixture that holds the object, if any."""
         if thing.at == HAND or thing.floor or thing.kind.fixed:
             return None
         fixture = self.things[thing.at]
         return fixture if "contain" in fixture.kind.affordances and not fixture.open else None
 
     def in_view(self, thing: Thing, span: int = 1) -> bool:
-        """Whether the picture shows it: not shut away, and held or at most ``span`` fixtures off."""
+        """Whether the picture shows the object: not in a closed fixture, and held or at most ``span`` fixtures away."""
         return self.container(thing) is None and (thing.at == HAND or abs(thing.at - self.location) <= span)
 
     def there(self, at: int, *, floor: bool = False) -> tuple[Thing, ...]:
-        """The small objects in or on fixture ``at``, or on the floor before it."""
+        """Returns the small objects in or on fixture ``at``, or on the floor before it."""
         return tuple(t for t in self.things if t.at == at and t.floor == floor and not t.kind.fixed)
 
     def free_slot(self, at: int, *, floor: bool = False) -> int | None:
-        """The first free spot in or on fixture ``at`` or on the floor before it; None when it is full."""
+        """Returns the first free slot in or on fixture ``at``, or on the floor before it; None if it is full."""
         taken = {thing.slot for thing in self.there(at, floor=floor)}
         room = FLOOR_ROOM if floor else self.things[at].kind.room
         return next((slot for slot in range(room) if slot not in taken), None)
@@ -89,7 +90,7 @@ class _Refused(Exception):
 
 
 def act(state: State, rules: Rules, action: Action) -> tuple[State, str | None]:
-    """The state after an action, and None; or the state unchanged, and what stood in the way."""
+    """Returns the state after an action and None, or the unchanged state and the reason of the refusal."""
     thing = state.find(action.object)
     if thing is None:
         return state, f"there is no {action.object} here"
@@ -107,7 +108,7 @@ def _able(thing: Thing, affordance: str, act: str) -> None:
 
 
 def _reach(state: State, rules: Rules, thing: Thing) -> State:
-    """The state with the robot at the thing."""
+    """Returns the state with the robot at the object."""
     if state.near(thing):
         return state
     if rules.navigate_first:

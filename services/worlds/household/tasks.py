@@ -1,4 +1,4 @@
-"""Tasks, whether they hold, and the episodes drawn from seeds."""
+"""Tasks, goal checks, and episodes drawn from seeds."""
 
 import random
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from services.worlds.verbs import VERBS
 Domain = Literal["source", "unknown"]
 
 VERB_SHARES = {"pick": 0.20, "open": 0.12, "put": 0.20, "break": 0.18, "slice": 0.15, "toggle": 0.10, "sit": 0.05}
-"""How often each verb is drawn. "close" is understood but never drawn."""
+"""The probability of each verb. "close" tasks are supported but never drawn."""
 
 NEEDS = {
     "pick": "pick",
@@ -36,7 +36,7 @@ _TRIES = 300
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything about an episode before its first action. Its looks follow from ``domain`` and ``seed``."""
+    """An episode before its first action. ``domain`` and ``seed`` determine its appearance."""
 
     seed: int
     domain: Domain
@@ -47,7 +47,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_task(verb: str, object: str, target: str | None = None) -> Task:
-    """The task with its id and instruction, e.g. "put the apple in the fridge"."""
+    """Returns the task with its id and instruction, e.g. "put the apple in the fridge"."""
     instruction = f"{VERBS[verb].phrase} the {object}"
     if target:
         instruction += f" {KINDS[target].preposition} the {target}"
@@ -56,12 +56,12 @@ def make_task(verb: str, object: str, target: str | None = None) -> Task:
 
 
 def holds(state: State, task: Task) -> bool:
-    """Whether the task's goal holds. Never for objects that are not there."""
+    """Whether the task's goal holds; false if its objects are not in the episode."""
     return task.id in satisfied(state)
 
 
 def satisfied(state: State) -> tuple[str, ...]:
-    """The ids of all tasks whose goal holds, sorted."""
+    """Returns the ids of all tasks whose goal holds, sorted."""
     ids: list[str] = []
     for thing in state.things:
         name, can = thing.name, thing.kind.affordances
@@ -92,10 +92,10 @@ def draw_episode(
     n_smalls: int = 4,
     rule_shares: Mapping[str, float] = rules_.SOURCE_SHARES,
 ) -> Episode:
-    """The episode of a seed: the same arguments give the same episode everywhere.
+    """Returns the episode of a seed; the same arguments give the same episode everywhere.
 
     ``task`` fixes the task and ``verb`` its verb; otherwise both are drawn. Source episodes draw their own rules with
-    ``rule_shares``. Raises ValueError where no room offers the task.
+    ``rule_shares``. Raises ValueError if no room offers the task.
     """
     rng = random.Random(f"household/{domain}/{seed}")
     rules = draw_rules(rng, rule_shares)
@@ -140,7 +140,7 @@ def _offers(room: Room, task: Task) -> bool:
 
 
 def _sample(rng: random.Random, names: tuple[str, ...], count: int, wanted: list[str]) -> list[str]:
-    """``count`` names, the wanted ones among them."""
+    """Draws ``count`` names, including those of ``wanted`` that are in ``names``."""
     drawn = rng.sample(names, count)
     missing = [name for name in wanted if name in names and name not in drawn]
     spare = [i for i, name in enumerate(drawn) if name not in wanted]
@@ -152,7 +152,7 @@ def _sample(rng: random.Random, names: tuple[str, ...], count: int, wanted: list
 def _lay_out(
     rng: random.Random, room: Room, verb: str, task: Task | None, n_fixtures: int, n_smalls: int
 ) -> tuple[Task, State] | None:
-    """A task in a furnished room, or None where this draw does not offer it."""
+    """Furnishes a room and returns the task and state; None if this draw does not offer the task."""
     wanted = [name for name in (task.object, task.target) if name] if task else []
     if verb == "slice":
         wanted.append("knife")
@@ -181,9 +181,9 @@ def _lay_out(
 
 
 def _place(rng: random.Random, state: State, name: str, places: list[int]) -> State:
-    """The state with one more small object lying somewhere, without it where nothing has room.
+    """Returns the state with one more small object at a random place; unchanged if there is no room.
 
-    Each fixture keeps a free spot, so that anything can be put anywhere.
+    Each fixture keeps a free slot, so any object can be put anywhere.
     """
     inside = [i for i in places if "contain" in state.things[i].kind.affordances]
     outside = [i for i in places if i not in inside]
@@ -208,7 +208,7 @@ def _choose(rng: random.Random, state: State, verb: str, candidates: list[str], 
 
 
 def _disturb(rng: random.Random, state: State, task: Task) -> State:
-    """Some other things are open, on, broken or sliced from the start; never what the task is about."""
+    """Randomly opens, switches on, breaks or slices objects that the task does not need."""
     for thing in state.things:
         can = thing.kind.affordances
         if thing.name in (task.object, task.target) or (task.verb == "slice" and thing.name == "knife"):

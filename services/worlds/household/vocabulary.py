@@ -1,16 +1,16 @@
-"""What there is in the household: object types with their affordances, and which rooms offer which of them."""
+"""The household's object types with their affordances, and the rooms that have them."""
 
 from typing import Literal
 
 import msgspec
 
 Affordance = Literal["open", "contain", "hold", "sit", "toggle", "pick", "break", "slice"]
-"""What can be done to or with a thing. ``contain``: things go in it and are out of reach while it is closed;
-``hold``: things go on it."""
+"""What can be done to or with an object. ``contain``: objects go in it and are out of reach while it is closed;
+``hold``: objects go on it."""
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """An object type. ``room`` is how many things fit in or on it."""
+    """An object type. ``room`` is the number of objects that fit in or on it."""
 
     name: str
     affordances: frozenset[Affordance]
@@ -50,7 +50,7 @@ FIXTURES = _kinds(
         "fan": ("toggle", 0),
     }
 )
-"""What stands in a row along a room's wall and never moves."""
+"""Objects in a row along a room's wall, which never move."""
 
 SMALLS = _kinds(
     {
@@ -76,7 +76,7 @@ SMALLS = _kinds(
         "remote": ("pick", 0),
     }
 )
-"""What lies in or on fixtures and can be carried."""
+"""Objects in or on fixtures, which can be carried."""
 
 KINDS = {**FIXTURES, **SMALLS}
 
@@ -116,4 +116,4 @@ ROOMS = {
 MAX_FIXTURES = min(len(room.fixtures) for room in ROOMS.values())
 MAX_SMALLS = min(len(room.smalls) for room in ROOMS.values())
 FLOOR_ROOM = 3
-"""How many things fit on the floor in front of one fixture."""
+"""How many objects fit on the floor in front of one fixture."""

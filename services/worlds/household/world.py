@@ -1,4 +1,4 @@
-"""The household as a `World`: text actions in, pictures out."""
+"""The household as a `World`: text actions and drawn frames."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from services.worlds.world import Frame, Observation, Truth
 
 
 class Household:
-    """One household with one episode at a time. Keyword arguments are those of `Options`.
+    """One household that runs one episode at a time. Keyword arguments are those of `Options`.
 
-    Any text is a step, also one that is refused. An episode ends by "done" or the step limit; a step after its end,
-    or before the first `reset`, raises RuntimeError. Making it raises ValueError for an option that cannot be.
+    Every `step` counts, even with text that is refused. An episode ends with "done" or at the step limit. A step after
+    the end or before the first `reset` raises RuntimeError. The constructor raises ValueError for an invalid option.
     """
 
     name = "household"
@@ -30,7 +30,7 @@ class Household:
         self._ended = False
 
     def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
-        """Starts the episode of a seed. Raises ValueError for a task that this household cannot offer."""
+        """Starts the episode of a seed. Raises ValueError if this household cannot offer the task."""
         episode = self._options.draw(seed, task)
         self._scene = make_scene(episode, self._options.visual_shift, self._options.frame)
         self._episode, self._state, self._steps, self._ended = episode, episode.state, 0, False

@@ -1,1 +1,1 @@
-"""VirtualHome: the released client with its Unity player, or the package's own graph executor with drawn frames."""
+"""VirtualHome: the released client with its Unity player, or the package's graph executor with drawn frames."""

@@ -1,8 +1,8 @@
-"""Action texts, read and written, the script lines they become, and refusals as text.
+"""Parses action texts, formats them and the simulator's script lines, and converts refusals to text.
 
 The language is the household's: "find apple", "pick up apple", "put apple in fridge", "turn on tv", "sit on sofa".
-Objects have the simulator's class names without gaps ("kitchentable", also said "kitchen table" or "kitchen_table").
-Where there are several of a class, "chair 2" is the second by id, and "chair" the nearest.
+Objects have the simulator's class names without gaps ("kitchentable"; "kitchen table" and "kitchen_table" are
+accepted). If there are several of a class, "chair 2" is the second by id, and "chair" the nearest.
 """
 
 import re
@@ -14,7 +14,7 @@ from services.worlds.spelling import spelled
 from services.worlds.virtualhome.graph import Graph, Node
 
 DONE = "done"
-"""The actor's own end of the episode."""
+"""The action with which the actor ends an episode."""
 
 PHRASES = {
     "find": "find",
@@ -29,7 +29,7 @@ PHRASES = {
     "drink": "drink",
     "touch": "touch",
 }
-"""How each act is said."""
+"""The phrase of each act."""
 
 _SYNONYMS = {
     "walk to": "find", "go to": "find", "grab": "pick", "take": "pick", "place": "put", "switch on": "on",
@@ -50,7 +50,7 @@ _NODE = re.compile(r"<([^<>]+)> \((\d+)\)(?:\.\d+)?")
 
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """An act on what is called ``object``; ``target`` is where it is put, ``inside`` or on it."""
+    """An act on the object called ``object``. ``target`` is the receptacle; ``inside`` means in it, otherwise on it."""
 
     act: str
     object: str = ""
@@ -59,7 +59,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_action(text: str) -> Action | None:
-    """The action a text names, articles and case aside, or None where it names none. "done" is no action."""
+    """Parses an action text, ignoring articles and case; None if it is not an action. "done" is not one."""
     said = " ".join(text.lower().rstrip(" .!").split())
     if said == PHRASES["stand"]:
         return Action(act="stand")
@@ -73,7 +73,7 @@ def parse_action(text: str) -> Action | None:
 
 
 class Names:
-    """What the things and rooms of a scene are called. They keep their names while the scene lasts."""
+    """The names of a scene's objects and rooms, which stay the same for the whole scene."""
 
     def __init__(self, graph: Graph) -> None:
         self._classes: dict[str, list[int]] = defaultdict(list)
@@ -88,12 +88,12 @@ class Names:
         return self._spoken.get(node, "character")
 
     def now(self, graph: Graph) -> dict[int, str]:
-        """What everything is best called now: of several of a class, the one that its name alone means has it."""
+        """Returns the preferred name of each object now: the object that a class name alone means gets that name."""
         chosen = {name: self.choose(name, graph) for name, ids in self._classes.items() if len(ids) > 1}
         return self._spoken | {node.id: name for name, node in chosen.items() if node is not None}
 
     def called(self, said: str) -> list[int]:
-        """The ids that a name may mean, lowest first."""
+        """Returns the ids that a name may mean, lowest first."""
         name = spelled(said)
         if name in self._classes:
             return self._classes[name]
@@ -102,7 +102,8 @@ class Names:
         return [ids[int(found[2]) - 1]] if found and 0 < int(found[2]) <= len(ids) else []
 
     def choose(self, said: str, graph: Graph) -> Node | None:
-        """The one meant: what is held before what is in reach, in the same room, elsewhere; None for nothing."""
+        """Returns the object that a name means: held objects first, then those in reach, in the room, elsewhere; or
+        None."""
         nodes = [graph.nodes[id] for id in self.called(said) if id in graph.nodes]
         here = graph.room(graph.character) if graph.character else None
 
@@ -118,7 +119,7 @@ class Names:
 
 
 def script_line(act: str, object: Node | None, target: Node | None, *, inside: bool) -> str:
-    """The line that `render_script` takes, e.g. "<char0> [grab] <apple> (12)"."""
+    """Returns the line for `render_script`, e.g. "<char0> [grab] <apple> (12)"."""
     if object is None:
         return "<char0> [standup]"
     if target is None:
@@ -131,7 +132,7 @@ def _reference(node: Node) -> str:
 
 
 def refusal(message: str, names: Names) -> str:
-    """The simulator's reason in the words that the actor knows: "you are not close to the fridge"."""
+    """Returns the simulator's reason with the actor's names of objects: "you are not close to the fridge"."""
 
     def name(found: re.Match[str]) -> str:
         return "you" if found[1] == "character" else f"the {names.of(int(found[2]))}"

@@ -1,4 +1,5 @@
-"""What the character could try now, from the properties, states and relations of what it can see. Never from a goal."""
+"""Lists the character's possible actions from properties, states and relations of visible objects, never from a
+goal."""
 
 from services.worlds.virtualhome.actions import PHRASES, Names
 from services.worlds.virtualhome.graph import Graph, Node
@@ -7,12 +8,12 @@ FIXED_ACTS = (
     ("open", "CAN_OPEN", "CLOSED"), ("close", "CAN_OPEN", "OPEN"),
     ("on", "HAS_SWITCH", "OFF"), ("off", "HAS_SWITCH", "ON"),
 )  # fmt: skip
-"""Act, the property it needs and the state it changes."""
+"""Each act with the property that it needs and the state that it changes."""
 HANDS = 2
 
 
 def visible(graph: Graph) -> list[Node]:
-    """The things of the character's room that are not shut away, by id."""
+    """Returns the objects in the character's room that are not in a closed container, ordered by id."""
     here = graph.room(graph.character) if graph.character else None
     if here is None:
         return []
@@ -24,7 +25,7 @@ def visible(graph: Graph) -> list[Node]:
 
 
 def admissible(graph: Graph, names: Names) -> tuple[str, ...]:
-    """Everything that can be tried, in the order: acts on what is in reach, then what there is to go to."""
+    """Returns all actions to try: first acts on objects in reach, then objects and rooms to go to."""
     if graph.seat is not None:
         return (PHRASES["stand"],)
     called = names.now(graph)

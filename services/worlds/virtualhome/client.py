@@ -1,4 +1,4 @@
-"""The released client with a deadline on every call, replies that are checked, and every failure a WorldError."""
+"""The released client with a deadline on every call and checked replies. Every failure is a WorldError."""
 
 import time
 from typing import Any
@@ -10,12 +10,12 @@ from services.worlds.virtualhome.graph import Graph, GraphError
 from services.worlds.world import Frame, WorldError
 
 REPLY_BYTES = 256 << 20
-"""The largest reply that is read: a graph is about a megabyte."""
+"""The largest reply in bytes; a graph has about a megabyte."""
 _CHUNK = 1 << 18
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the player answers: ``success``, and what belongs to the action."""
+    """The player's reply: ``success``, and fields that depend on the action."""
 
     success: bool
     message: str | None = None
@@ -28,19 +28,19 @@ class _Refused(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def connect(host: str, port: int) -> Any:
-    """A client of the player there; connects to nothing yet. See `make_client` for what it adds to the released one."""
+    """Returns a client of the player at this address, without connecting yet. See `make_client` for its additions."""
     return make_client()(url=host, port=str(port))
 
 
 def make_client() -> type[Any]:
-    """`UnityCommunication` with ``seconds``, how long the calls that follow may take, each in all."""
+    """Returns a subclass of `UnityCommunication` with ``seconds``, the total time limit of each later call."""
     package = shims.client()
 
     class Client(package.UnityCommunication):
         seconds = 30.0
 
         def post_command(self, request_dict: dict[str, Any], repeat: bool = False) -> dict[str, Any]:
-            """As the released client's, but over when its time is, and only with a reply that is one."""
+            """Like the released client's, but with a time limit and a checked reply."""
             action = request_dict.get("action", "?")
             return msgspec.structs.asdict(_post(self._address, request_dict, f"player's {action}", self.seconds))
 
@@ -48,13 +48,13 @@ def make_client() -> type[Any]:
 
 
 def _post(address: str, request: dict[str, Any], what: str, seconds: float) -> Reply:
-    import requests  # which only unity mode needs
+    import requests  # only unity mode needs it
     import urllib3
 
     until = time.monotonic() + seconds
     try:
         with requests.Session() as session:
-            session.trust_env = False  # a proxy of the environment is not for players
+            session.trust_env = False  # ignore proxies: players are on this machine or network
             response = session.post(address, json=request, timeout=seconds, stream=True)
             body, raw = bytearray(), response.raw
             while chunk := raw.read1(_CHUNK, decode_content=True):
@@ -84,7 +84,7 @@ def _innermost(error: BaseException) -> str:
 
 
 def read_graph(client: Any) -> Graph:
-    """The scene graph now. Raises WorldError for anything else than one."""
+    """Returns the current scene graph. Raises WorldError if the reply is not a valid one."""
     reply = client.post_command({"id": str(time.time()), "action": "environment_graph"})
     if not reply["success"] or reply["message"] is None:
         raise WorldError(f"the player gave no scene graph: {reply['message']}")
@@ -95,12 +95,12 @@ def read_graph(client: Any) -> Graph:
 
 
 def take_picture(client: Any, camera: int, size: int) -> Frame:
-    """What a camera sees: size x size x 3, RGB. Raises WorldError for anything else."""
+    """Returns a camera's picture: size x size x 3, RGB. Raises WorldError if the reply is not a valid one."""
     try:
         success, images = client.camera_image([camera], image_width=size, image_height=size)
     except WorldError:
         raise
-    except Exception as error:  # what the client makes of a null list, of no base64 and of no image
+    except Exception as error:  # the client raises various errors for a missing list, base64 or image
         raise WorldError(f"the picture of camera {camera} cannot be read: {type(error).__name__}: {error}") from error
     if not success or len(images) != 1 or images[0] is None:
         raise WorldError(f"the player gave no picture of camera {camera}")

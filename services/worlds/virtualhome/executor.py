@@ -1,4 +1,4 @@
-"""Graph mode: the package's evolving-graph executor as the dynamics, with frames drawn from the graph."""
+"""Graph mode: the package's evolving-graph executor provides the dynamics, and frames are drawn from the graph."""
 
 import copy
 from typing import Any
@@ -12,11 +12,11 @@ from services.worlds.virtualhome.view import View
 from services.worlds.world import Frame, WorldError
 
 _PUT = {"PUT": "PUTBACK"}
-"""Actions that the executor knows under another name than the player."""
+"""Actions that have other names in the executor than in the player."""
 
 
 class GraphSimulation:
-    """Implements `Simulation` over scene graphs (as read from JSON). ``size``: pixels along a frame's side."""
+    """Implements `Simulation` on scene graphs (decoded JSON). ``size``: frame height and width in pixels."""
 
     def __init__(self, scenes: list[dict[str, Any]], size: int) -> None:
         self._package = shims.executor()
@@ -26,7 +26,7 @@ class GraphSimulation:
         self._view: View | None = None
         self._read: Graph | None = None
         self.at: int | None = None
-        """Where the character last went: a room, a fixture, or a thing that lies on the floor."""
+        """The id of the character's last destination: a room, a fixture, or an object on the floor."""
 
     def load(self, scene: int) -> None:
         stored = self._scenes[scene % len(self._scenes)]
@@ -38,7 +38,7 @@ class GraphSimulation:
         self.replace({"nodes": nodes, "edges": edges})
 
     def replace(self, graph: dict[str, Any]) -> None:
-        """Goes on from another graph of the same scene."""
+        """Continues from another graph of the same scene."""
         environment = self._package.environment
         known = {state.name for state in environment.State}
         nodes = [
@@ -111,7 +111,7 @@ class GraphSimulation:
             done, state = runner.execute_one_step(scripts.Script([parsed]), self._state)
             if done:
                 self._tidy(state)
-        except Exception as error:  # the executor's own asserts and look-ups, met by a graph that is not whole
+        except Exception as error:  # the executor's asserts and lookups fail on an incomplete graph
             raise WorldError(f"the graph executor failed at {text!r}: {type(error).__name__}: {error}") from error
         if not done:
             return runner.info.get_error_string() or "that cannot be done now"
@@ -121,7 +121,8 @@ class GraphSimulation:
         return None
 
     def _surface(self, parsed: Any) -> str | None:
-        """The executor would put anything on anything; the player only on surfaces and in containers."""
+        """Returns a refusal unless the target is a surface or container, as the player does; the executor does not
+        check it."""
         if parsed.action.name not in ("PUTBACK", "PUTIN"):
             return None
         place = self.graph().nodes.get(parsed.parameters[1].instance)
@@ -134,8 +135,8 @@ class GraphSimulation:
         return None
 
     def _tidy(self, state: Any) -> None:
-        """What the executor leaves behind: who stood up is still on the seat, and what is carried or was carried here
-        still counts as being in the room it was taken from."""
+        """Corrects the executor's graph: a character that stood up is no longer on the seat, and held or carried
+        objects are in the character's room, not in the room where they were picked up."""
         environment = self._package.environment
         states, relation = environment.State, environment.Relation
         (person,) = state.get_char_node(0)
@@ -156,7 +157,7 @@ class GraphSimulation:
         state.add_edge(node, inside, room)
 
     def as_dict(self) -> dict[str, Any]:
-        """The graph now, in the simulator's own format."""
+        """Returns the current graph in the simulator's own format."""
         if self._state is None:
             raise WorldError("no scene is loaded: call reset first")
         return self._state.to_dict()

@@ -1,8 +1,8 @@
-"""VirtualHome's scene graph: objects with properties and states, and the relations between them. Read only.
+"""VirtualHome's scene graph: objects with properties and states, and the relations between them. Read-only.
 
 The format is the simulator's own (``environment_graph``): nodes with ``id``, ``class_name``, ``category``,
 ``properties``, ``states`` and ``bounding_box`` (metres), edges with ``from_id``, ``to_id`` and ``relation_type``.
-What is written in another way is put right, or refused, in `graph_format`.
+`graph_format` corrects or refuses deviations.
 """
 
 from collections import defaultdict
@@ -18,19 +18,19 @@ from services.worlds.virtualhome.graph_format import CHARACTER, ROOM, GraphError
 
 HOLDS = ("HOLDS_RH", "HOLDS_LH")
 _STRUCTURE = {"rooms", "walls", "floor", "floors", "ceiling", "doors", "windows", "characters"}
-"""Categories, in lower case, of what a room consists of rather than contains."""
+"""Categories, in lower case, of a room's structure, as opposed to its contents."""
 
 
 class Box(msgspec.Struct, frozen=True):
-    """Metres; y is up."""
+    """A bounding box in metres; y is up."""
 
     center: tuple[float, float, float]
     size: tuple[float, float, float]
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """``class_name`` is the class in the one spelling that actions, tasks and goals use, "bathroomcabinet";
-    ``written`` is the simulator's own, "bathroom_cabinet". Properties and states are in capitals."""
+    """One object, room or character. ``class_name`` is the spelling that actions, tasks and goals use,
+    "bathroomcabinet"; ``written`` is the simulator's, "bathroom_cabinet". Properties and states are in capitals."""
 
     id: int
     class_name: str
@@ -82,12 +82,12 @@ class Graph:
 
     @staticmethod
     def decode(text: str | bytes) -> "Graph":
-        """Raises GraphError."""
+        """Parses a graph in JSON. Raises GraphError."""
         return Graph.convert(read_text(text))
 
     @staticmethod
     def convert(graph: Mapping[str, Any]) -> "Graph":
-        """Raises GraphError that names the place in the graph."""
+        """Converts a decoded graph. Raises GraphError that names the invalid place."""
         try:
             raw = msgspec.convert(graph, _Raw)
         except msgspec.ValidationError as error:
@@ -97,7 +97,7 @@ class Graph:
         return Graph(raw.nodes, raw.edges)
 
     def out(self, node: int, relation: str) -> list[Node]:
-        """The nodes that a node has this relation to."""
+        """Returns the nodes to which a node has this relation."""
         return [self.nodes[other] for other in self._out.get((node, relation), ())]
 
     @property
@@ -112,7 +112,7 @@ class Graph:
 
     @cached_property
     def things(self) -> list[Node]:
-        """What can be named and acted on, by id."""
+        """All objects that can be named and acted on, ordered by id."""
         return sorted((node for node in self.nodes.values() if node.is_thing), key=lambda node: node.id)
 
     @cached_property
@@ -122,7 +122,7 @@ class Graph:
 
     @cached_property
     def held(self) -> list[Node]:
-        """What the character holds, right hand first."""
+        """The objects that the character holds, right hand first."""
         if self.character is None:
             return []
         return [node for hand in HOLDS for node in self.out(self.character.id, hand)]
@@ -133,7 +133,7 @@ class Graph:
 
     @cached_property
     def seat(self) -> Node | None:
-        """What the character sits on."""
+        """The object on which the character sits."""
         if self.character is None:
             return None
         seats = self.out(self.character.id, "SITTING")
@@ -143,14 +143,14 @@ class Graph:
 
     @cached_property
     def near(self) -> frozenset[int]:
-        """What is within the character's reach."""
+        """The ids of objects within the character's reach."""
         if self.character is None:
             return frozenset()
         close = self._out.get((self.character.id, "CLOSE"), ())
         return frozenset((*close, *self.held_ids))
 
     def support(self, node: Node) -> Node | None:
-        """What a thing lies in or on; None where that is the floor or a hand."""
+        """Returns the object that a node lies in or on; None if it lies on the floor or is held."""
         if node.id in self.held_ids:
             return None
         for relation in ("INSIDE", "ON"):
@@ -160,7 +160,7 @@ class Graph:
         return None
 
     def root(self, node: Node) -> Node:
-        """What carries a thing in the end: the fixture under whatever it lies in or on, or itself."""
+        """Returns the last object of the chain of supports: the fixture that carries the node, or the node itself."""
         seen = {node.id}
         while (under := self.support(node)) is not None and under.id not in seen:
             node = under
@@ -176,7 +176,7 @@ class Graph:
         return next((other for other in self.out(root.id, "INSIDE") if other.is_room), None)
 
     def shut(self, node: Node) -> Node | None:
-        """The closed thing that a thing is inside of, if any."""
+        """Returns the closed object that contains the node, directly or not, if any."""
         seen: set[int] = set()
         while node.id not in seen:
             seen.add(node.id)
@@ -190,7 +190,7 @@ class Graph:
 
 
 def read_graph(file: Path) -> tuple[dict[str, Any], Graph]:
-    """A graph file in the simulator's own format, and read. Raises GraphError that names the file and the place."""
+    """Reads a graph file; returns it decoded and as a `Graph`. Raises GraphError that names the file and the place."""
     raw = read_file(file)
     try:
         graph = Graph.convert(raw)

@@ -1,6 +1,6 @@
-"""Scene graphs as they are written: by players, by VirtualHome's own programs and data, and by people.
+"""Normalises scene graphs from players, from VirtualHome's programs and data, and from users.
 
-What is left out or written in another way but cannot be misunderstood is put right; all else is refused by its place.
+Omissions and deviations are corrected if they are unambiguous; others are refused with their place in the graph.
 """
 
 import gzip
@@ -18,22 +18,23 @@ CHARACTER = "character"
 ROOM = ("rooms", "room")
 """Categories, in lower case, of rooms."""
 WRAPPERS = ("init_graph", "graph", "environment_graph")
-"""Keys under which files hold a graph among other things, the first one there being taken."""
+"""Keys under which a file may hold a graph beside other data; the first one present is used."""
 ROOMS = frozenset(
     ("bathroom", "bedroom", "diningroom", "entrancehall", "garage", "hallway", "homeoffice", "kidsbedroom", "kitchen",
      "livingroom", "office", "terrace")
 )  # fmt: skip
-"""What rooms are called where nodes have no category."""
+"""Class names of rooms, for nodes without a category."""
 MAX_BYTES = 256 << 20
-"""The largest file, unpacked."""
+"""The largest file after decompression."""
 
 
 class GraphError(ValueError):
-    """What should be a scene graph is none."""
+    """The data is not a valid scene graph."""
 
 
 def read_file(file: Path) -> dict[str, Any]:
-    """A graph file, also a gzipped one, in the simulator's own format. Raises GraphError that names the file."""
+    """Reads a graph file, which may be gzipped, in the simulator's own format. Raises GraphError that names the
+    file."""
     try:
         text = file.read_bytes()
         if text.startswith(b"\x1f\x8b"):
@@ -54,7 +55,7 @@ def read_file(file: Path) -> dict[str, Any]:
 
 
 def read_text(text: str | bytes) -> dict[str, Any]:
-    """A graph in JSON, in the simulator's own format. Raises GraphError."""
+    """Parses a graph in JSON, in the simulator's own format. Raises GraphError."""
     try:
         return written(msgspec.json.decode(text))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -62,7 +63,7 @@ def read_text(text: str | bytes) -> dict[str, Any]:
 
 
 def written(read: Any) -> dict[str, Any]:
-    """A decoded graph with every node and edge as the simulator writes them, as far as that is certain."""
+    """Returns a decoded graph with its nodes and edges in the simulator's format, as far as they are unambiguous."""
     found: Any = read
     if isinstance(read, list) and len(cast("list[Any]", read)) == 1:
         found = read[0]
@@ -112,12 +113,12 @@ def _edge(edge: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_ids(nodes: list[Any]) -> None:
-    """Drops nodes that are there twice. Raises GraphError where different nodes have one id."""
+    """Drops duplicate nodes. Raises GraphError if different nodes share an id."""
     seen: dict[Any, tuple[int, Any]] = {}
     for place, node in enumerate(nodes):
         id = node.get("id") if _is_map(node) else None
         if id is None or isinstance(id, list | dict):
-            continue  # refused by its place
+            continue  # refused later, with its place
         first, other = seen.setdefault(id, (place, node))
         if node != other:
             raise GraphError(
@@ -137,7 +138,7 @@ def _is_map(value: object) -> bool:
 
 
 def _number(value: Any) -> Any:
-    """An id that was written as text or as 7.0."""
+    """Converts an id that is text or a float such as 7.0."""
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit():
         return int(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,8 +1,8 @@
-"""Holds a Unity player on a leash: ``python keeper.py COMMAND...`` starts it in a process group of its own.
+"""Supervises a Unity player: ``python keeper.py COMMAND...`` starts it in its own process group.
 
-When standard input closes, because the world closed it or its process is gone, all that was started is asked to end,
-so that an X display removes its lock file, then killed, and reaped. When the player ends, so does this, with its exit
-code. Only the standard library and `runtime.parent_death`, which needs nothing else: it must start at once.
+When standard input closes, because the world closed it or its process died, all descendants get SIGTERM (an X display
+then removes its lock file), later SIGKILL, and are reaped. When the player exits, this process exits with its exit
+code. It must start fast, so it imports only the standard library and `runtime.parent_death`, which needs nothing else.
 """
 
 import contextlib
@@ -13,17 +13,17 @@ import subprocess
 import sys
 import time
 
-sys.path.append(str(pathlib.Path(__file__).resolve().parents[3]))  # it runs isolated: nothing of ours is found else
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[3]))  # Python runs isolated (-I), without this path
 from runtime.parent_death import adopt_orphans, die_with_parent, when_closed
 
 NOT_STARTED = 126
-"""Exit code where the command could not be run."""
+"""The exit code if the command could not be run."""
 TIDY_SECONDS, POLL_SECONDS = 1.5, 0.01
-"""How long those that were asked to end may tidy up."""
+"""The time between SIGTERM and SIGKILL, and the polling interval."""
 
 
 def main() -> int:
-    adopt_orphans()  # what the player starts is reaped here too
+    adopt_orphans()  # orphaned children of the player are reaped here too
     holder = os.getpid()
     try:
         player = subprocess.Popen(
@@ -35,7 +35,7 @@ def main() -> int:
         return NOT_STARTED
     when_closed(0, _end)
     code = player.wait()
-    _reap()  # what it leaves behind
+    _reap()  # the player's remaining children
     return code if code >= 0 else 128 - code
 
 
@@ -46,7 +46,7 @@ def _end() -> None:
 
 
 def _reap() -> None:
-    """Ends and reaps what was started, until this process has no children: it inherits them all."""
+    """Ends and reaps all descendants, until this process has no children. As a subreaper it inherits them all."""
     until = time.monotonic() + TIDY_SECONDS
     _signal(signal.SIGTERM)
     with contextlib.suppress(ChildProcessError):

@@ -1,4 +1,4 @@
-"""How things look that nobody drew: plain shapes with their name on them, which show what is open and what is on."""
+"""Draws objects without drawings of their own: labelled plain shapes that show whether they are open or on."""
 
 import zlib
 
@@ -12,13 +12,13 @@ _INK: Color = (36, 32, 40)
 
 
 def color_of(name: str) -> Color:
-    """A class's own colour."""
+    """Returns the colour of a class."""
     bits = zlib.crc32(name.encode())
     return 90 + bits % 120, 90 + (bits >> 8) % 120, 90 + (bits >> 16) % 120
 
 
 def write(b: Brush, text: str, x: float, y: float, width: float) -> None:
-    """Text of at most ``width`` units, its middle at x, y."""
+    """Draws text of at most ``width`` units, centred at x, y."""
     font, thick = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(b.sx * 0.8))
     (wide, high), _ = cv2.getTextSize(text, font, 1.0, thick)
     scale = min(width * b.sx / max(wide, 1), 9 * b.sx / max(high, 1))
@@ -27,7 +27,7 @@ def write(b: Brush, text: str, x: float, y: float, width: float) -> None:
 
 
 def fixture(b: Brush, node: Node, place: Place) -> None:
-    """A piece of furniture; ``place(slot, x, y)`` is called where things stand in or on it."""
+    """Draws a piece of furniture; calls ``place(slot, x, y)`` at the positions of objects in or on it."""
     c = color_of(node.class_name)
     opened, on = "OPEN" in node.states, "ON" in node.states
     if on:

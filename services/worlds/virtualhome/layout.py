@@ -1,4 +1,4 @@
-"""Where things stand in a drawn room: its furniture in a row along the wall, small things in, on or before it."""
+"""The layout of a drawn room: its furniture in a row along the wall, with small objects in, on or before it."""
 
 from collections import defaultdict
 
@@ -12,7 +12,7 @@ def is_fixture(node: Node) -> bool:
 
 
 def carrier(graph: Graph, node: Node) -> Node | None:
-    """The fixture that a thing lies in or on, or is; None for what is held or lies on the floor."""
+    """Returns the fixture that an object lies in or on, or is; None if it is held or on the floor."""
     seen: set[int] = set()
     found: Node | None = node
     while found is not None and found.id not in seen:
@@ -24,14 +24,15 @@ def carrier(graph: Graph, node: Node) -> Node | None:
 
 
 def place_of(graph: Graph, id: int) -> int:
-    """The id of where one stands who went to a thing: its fixture, or itself."""
+    """Returns the id of the place where the character stands after going to an object: its fixture, or itself."""
     node = graph.nodes[id]
     found = None if node.is_room else carrier(graph, node)
     return found.id if found else id
 
 
 class Row:
-    """The room of the character: its fixtures in order, and what each carries. ``here`` is where the character is."""
+    """The character's room: its fixtures in order and the objects that each carries. ``here`` is the character's
+    index."""
 
     def __init__(self, graph: Graph, at: int | None) -> None:
         self.room = graph.room(graph.character) if graph.character else (graph.rooms[0] if graph.rooms else None)
@@ -60,5 +61,5 @@ class Row:
 
 
 def _along(node: Node) -> tuple[float, int]:
-    """By the distance along the room's wall, where the scene has coordinates."""
+    """Sort key: the position along the room's wall, if the scene has coordinates."""
     return (node.bounding_box.center[0] if node.bounding_box else 0.0), node.id

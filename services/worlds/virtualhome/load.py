@@ -1,4 +1,4 @@
-"""Makes the world: in this process in graph mode, with the Unity player in a process of its own that can be killed."""
+"""Makes the world: in this process in graph mode; in unity mode in its own process, which can be killed."""
 
 from typing import Any
 
@@ -9,21 +9,21 @@ from services.worlds.virtualhome.world import VirtualHome
 from services.worlds.world import World
 
 MAKING_SECONDS = 120.0
-"""For importing everything on a slow disk."""
+"""The time for imports from a slow disk."""
 
 
 def virtualhome(**options: Any) -> World:
-    """A world of these `Options`. Raises ValueError for one that cannot be, or where the package is missing."""
+    """Makes a world with these `Options`. Raises ValueError for an invalid option or if the package is missing."""
     read = read_options(options)
     if read.mode == "graph":
         return VirtualHome(**options)
     shims.client()
-    VirtualHome(**options).close()  # so that a task file or the like is refused here
+    VirtualHome(**options).close()  # raises here if e.g. a task file is invalid
     return ProcessWorld("virtualhome", "services.worlds.virtualhome.world:VirtualHome", options, deadlines(read))
 
 
 def deadlines(options: Options) -> Deadlines:
-    """Wider than the world's own, which end a player that hangs and say in which call."""
+    """Returns deadlines longer than the world's own, which end a hung player and name the call."""
     return Deadlines(
         start=MAKING_SECONDS,
         reset=options.starts * options.start_seconds + 2 * options.reset_seconds + 8 * options.call_seconds,

@@ -1,4 +1,4 @@
-"""What can be set of VirtualHome, validated."""
+"""The options of VirtualHome, validated."""
 
 import random
 from pathlib import Path
@@ -14,18 +14,18 @@ from services.worlds.options import Listed, Seconds, command_words, convert_opti
 from services.worlds.virtualhome.tasks import DRAWN, NEEDS
 
 FLAT = Path(__file__).with_name("flat.json")
-"""The scene graph that ships with this package."""
+"""The scene graph in this package."""
 
 APARTMENTS = range(7)
-"""The player's environments that are played unless set otherwise: those that all its releases have."""
+"""The player's environments that are used by default: those that all its releases have."""
 ENVIRONMENTS = 50
-"""How many there are in the newest release."""
+"""The number of environments in the newest release."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What can be set of VirtualHome."""
 
-    # The formatter would give each argument of a type a line of its own.
+    # Otherwise the formatter puts each argument of a type on its own line.
     # fmt: off
     mode: Annotated[Literal["unity", "graph"], doc(
         'How the home is simulated: "unity" by VirtualHome\'s Unity player, "graph" by the package\'s graph executor '
@@ -112,11 +112,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def command(self) -> list[str]:
-        """The player's command, its program by an absolute path: it runs in a folder of its own."""
+        """The player's command. Its program has an absolute path, because the player runs in its own folder."""
         return command_words(self.player, "player")
 
     def graph_files(self) -> list[Path]:
-        """Raises ValueError where there are none."""
+        """Returns the graph files. Raises ValueError if there are none."""
         if not self.graphs:
             return [FLAT]
         path = given_path(self.graphs)
@@ -126,7 +126,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return found
 
     def scene_numbers(self) -> list[int]:
-        """The scenes to play. Raises ValueError."""
+        """Returns the scenes to use. Raises ValueError."""
         unity = self.mode == "unity"
         there = ENVIRONMENTS if unity else len(self.graph_files())
         if not self.scenes:
@@ -157,7 +157,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def read_options(given: dict[str, Any]) -> Options:
-    """The options given by name. Raises ValueError that names the option, what is wrong and what there is."""
+    """Converts options by name. Raises ValueError that names the option, the fault and the allowed values."""
     options = convert_options(given, Options, "virtualhome")
     wrong = [verb for verb in options.verb_names if verb not in NEEDS]
     if wrong or not options.verb_names:

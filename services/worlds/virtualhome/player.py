@@ -1,4 +1,4 @@
-"""A Unity player's life: started on a free port, found to listen, killed with all it started."""
+"""A Unity player as a child process: starts it on a free port, waits until it listens, and kills it."""
 
 import os
 import shutil
@@ -18,14 +18,14 @@ from services.worlds.world import WorldError
 
 KEEPER = Path(__file__).with_name("keeper.py")
 KILL_SECONDS = 5.0
-"""How long a killed player may take to be gone."""
+"""How long a killed player may take to exit."""
 POLL_SECONDS = 0.05
 TAIL = 300
-"""Characters of a dead player's last words that are passed on."""
+"""How many characters of a dead player's log go into the error text."""
 
 
 class Player:
-    """A running player, at ``port`` of this machine. Start it with `start_player`."""
+    """A running player at ``port`` of this machine. Use `start_player` to create one."""
 
     def __init__(self, command: Sequence[str], display: str, more: Sequence[str] = ()) -> None:
         self.port = _free_port()
@@ -46,7 +46,7 @@ class Player:
 
     @property
     def pid(self) -> int:
-        """Of the process that keeps it."""
+        """The process id of the keeper."""
         return self._keeper.pid
 
     @property
@@ -54,7 +54,7 @@ class Player:
         return self._keeper.poll() is None
 
     def listens(self) -> bool:
-        """Whether the player itself, and no other program, listens at its port."""
+        """Whether the player, and not another program, listens on its port."""
         try:
             family = psutil.Process(self._keeper.pid).children(recursive=True)
         except psutil.Error:
@@ -67,7 +67,7 @@ class Player:
         return False
 
     def last_words(self) -> str:
-        """How it ended, or that it lives, and the end of what it wrote."""
+        """Returns how the player ended, or that it still runs, and the end of its log."""
         code = self._keeper.poll()
         ended = "it still runs" if code is None else f"exit code {code}"
         said = ""
@@ -77,7 +77,7 @@ class Player:
         return f"{ended}; it said: {said}" if said else ended
 
     def kill(self) -> None:
-        """Ends it and all it started, and removes its folder."""
+        """Ends the player and its children, and removes its folder."""
         self._finish()
 
 
@@ -88,7 +88,7 @@ def _finish(keeper: "subprocess.Popen[bytes]", scratch: Path) -> None:
     try:
         keeper.wait(timeout=KILL_SECONDS)
     except subprocess.TimeoutExpired:
-        keeper.kill()  # takes the player along
+        keeper.kill()  # the player dies with it
         keeper.wait()
     shutil.rmtree(scratch, ignore_errors=True)
 
@@ -102,11 +102,13 @@ def start_player(
     answers: Callable[[int, float], bool],
     more: Sequence[str] = (),
 ) -> Player:
-    """A player that answers. ``answers(port, seconds)`` asks it once; ``seconds`` is how long each try may take;
-    ``more`` are further arguments of its command.
+    """Starts a player and returns it when it answers.
+
+    ``answers(port, seconds)`` sends it one request. ``seconds`` limits each try; ``more`` are further arguments of its
+    command.
 
     Raises:
-        WorldError: none of the tries brought one up; says how the last one ended.
+        WorldError: no try started a player; the text says how the last one ended.
     """
     cause = ""
     for _ in range(tries):
@@ -127,7 +129,8 @@ def start_player(
 
 
 def _free_port() -> int:
-    """A port nobody listens at. Whether the player got it is seen when it listens; if not, another try gets another."""
+    """Returns a port on which nothing listens. If another program takes it first, the player does not listen, and
+    the next try takes another port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

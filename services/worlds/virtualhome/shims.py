@@ -1,8 +1,8 @@
-"""The virtualhome package (2.3.0), made to import and to work here without changing anything outside it.
+"""Loads the virtualhome package (2.3.0) with fixes that do not affect other code.
 
-Its own ``__init__`` reads ``sys.path[5]`` and imports its parts by names that are not on the path, so it is never
-imported. Its two parts that are needed only import their neighbours relatively: they are loaded under names of ours,
-and what is put right below is put right in these private copies alone.
+The package's ``__init__`` reads ``sys.path[5]`` and imports its parts by names that are not on the path, so it is never
+imported. The two parts used here import only their neighbours, with relative imports. They are loaded under our own
+names, and the fixes below apply only to these private copies.
 """
 
 import collections
@@ -21,29 +21,29 @@ import numpy as np
 
 VERSION = "2.3.0"
 HOW_TO_INSTALL = f"pip install --no-deps virtualhome=={VERSION}"
-"""Its requirements pin packages of 2019 that no longer install; what it imports is among SELU's own requirements,
-but for ``requests``."""
+"""Its requirements pin packages of 2019 that no longer install. All that it imports is among SELU's own
+requirements, except ``requests``."""
 
 _LOADING = threading.Lock()
 
 
 class PackageMissing(ValueError):
-    """The virtualhome package, or what it needs, is not installed."""
+    """The virtualhome package, or a package that it needs, is not installed."""
 
 
 def package_folder() -> Path | None:
-    """Where the package is installed; None where it is not. Does not import it."""
+    """Returns the package's folder; None if it is not installed. Does not import it."""
     spec = importlib.util.find_spec("virtualhome")
     places = list(spec.submodule_search_locations or ()) if spec else []
     return Path(places[0]) if places else None
 
 
 def executor() -> SimpleNamespace:
-    """``environment``, ``execution`` and ``scripts``: modules of the package's graph executor."""
+    """Returns ``environment``, ``execution`` and ``scripts``, the modules of the package's graph executor."""
     with _LOADING:
         base = _package("evolving_graph")
         environment = _module(f"{base}.environment")
-        # It times every change of an edge in a table that nothing empties.
+        # It records the time of every change of an edge in a table that is never emptied.
         environment.TimeMeasurement = _NoTime
         environment.EnvironmentState.get_char_node = _current_character
         return SimpleNamespace(
@@ -52,14 +52,14 @@ def executor() -> SimpleNamespace:
 
 
 def client() -> ModuleType:
-    """The package's ``comm_unity``, whose `UnityCommunication` speaks to the player."""
+    """Returns the package's ``comm_unity``, whose `UnityCommunication` sends requests to the player."""
     with _LOADING:
         module = _module(f"{_package('unity_simulator')}.comm_unity")
         made: Any = module
-        # `collections.Iterable` left Python in 3.10, and NumPy's binary `fromstring` in 2.3.
+        # Python 3.10 removed `collections.Iterable`, and NumPy 2.3 the binary `fromstring`.
         made.collections = SimpleNamespace(Iterable=collections.abc.Iterable)
         made.np = SimpleNamespace(fromstring=np.frombuffer, uint8=np.uint8)
-        made.print = _silent  # what it prints about a failure is in the exception too
+        made.print = _silent  # what it prints about a failure is also in the exception
         return module
 
 
@@ -72,7 +72,8 @@ class _NoTime:
 
 
 def _current_character(self: Any, char_index: int) -> Iterator[Any]:
-    """The character as it is now. The package's own gives it as the scene began, so that nobody ever sits."""
+    """Yields the character's current node. The package's own method yields the initial one, so the character never
+    sits."""
     for node in self._graph.get_char_node(char_index):
         yield self.get_node(node.id)
 
@@ -81,7 +82,7 @@ def _silent(*_: object) -> None: ...
 
 
 def _package(part: str) -> str:
-    """Loads one folder of the package as a package of ours, and returns that one's name."""
+    """Loads one folder of the package under our own name, and returns that name."""
     name = f"selu_virtualhome_{part}"
     if name in sys.modules:
         return name

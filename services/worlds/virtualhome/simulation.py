@@ -1,4 +1,4 @@
-"""What either way of simulating VirtualHome does: the Unity player, or the package's graph executor."""
+"""The interface of both simulations of VirtualHome: the Unity player, and the package's graph executor."""
 
 import random
 from collections.abc import Mapping
@@ -12,30 +12,30 @@ from services.worlds.world import Frame
 
 
 class Arrangement(msgspec.Struct, frozen=True, kw_only=True):
-    """How an episode's scene differs from the scene as it is stored: the states that things have instead, and the
-    thing in or on which ("INSIDE", "ON") others lie."""
+    """The differences of an episode's scene from the stored one: new states of objects, and the object in or on
+    which ("INSIDE", "ON") others are placed."""
 
     states: Mapping[int, frozenset[str]] = {}
     places: Mapping[int, tuple[str, int]] = {}
 
 
 class Simulation(Protocol):
-    """One scene at a time. Blocking. Every method but `close` raises WorldError when the simulator fails."""
+    """One scene at a time. Blocking. All methods but `close` raise WorldError if the simulator fails."""
 
     def load(self, scene: int) -> None:
-        """The scene as it is stored, without a character."""
+        """Loads the stored scene, without a character."""
         ...
 
     def arrange(self, arrangement: Arrangement) -> None:
-        """Changes the scene before there is a character."""
+        """Changes the scene, before a character is added."""
         ...
 
     def add_character(self, room: str) -> bool:
-        """Whether the character now stands in a room of that class."""
+        """Places the character in a room of this class; returns whether that succeeded."""
         ...
 
     def act(self, line: str) -> str | None:
-        """Runs a script line; returns why it was refused."""
+        """Runs a script line. Returns None, or why it was refused."""
         ...
 
     def graph(self) -> Graph: ...
@@ -52,7 +52,8 @@ _GOALS = {"open": {"OPEN": "CLOSED"}, "close": {"CLOSED": "OPEN"}, "toggle": {"O
 
 
 def draw_arrangement(graph: Graph, rng: random.Random, task: Task | None) -> Arrangement:
-    """Some doors open, some devices on, half of the small things elsewhere in their room; a given task not done yet."""
+    """Draws open doors, devices that are on, and other places for half of the small objects; undoes a given task's
+    goal."""
     states: dict[int, frozenset[str]] = {}
     places: dict[int, tuple[str, int]] = {}
     for node in graph.things:

@@ -1,4 +1,4 @@
-"""Instructions made from what a scene affords, written by a user, or drawn; and whether their goals hold."""
+"""Tasks made from a scene's affordances, read from a user's file, or drawn; and goal checks."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ NEEDS = {
     "pick": ("GRABBABLE",), "put": ("GRABBABLE",), "open": ("CAN_OPEN",), "close": ("CAN_OPEN",),
     "toggle": ("HAS_SWITCH",), "sit": ("SITTABLE",),
 }  # fmt: skip
-"""The properties, one of which each verb needs of its object."""
+"""The properties of which each verb's object needs at least one."""
 DRAWN = ("pick", "put", "open", "toggle", "sit")
-"""The task types that are made unless set otherwise (paper, section 5.1)."""
+"""The verbs of generated tasks, by default (paper, section 5.1)."""
 
 
 def make_task(verb: str, object: str, target: str | None = None, *, inside: bool = False) -> Task:
-    """The task with its id and instruction, e.g. "put the apple in the fridge"."""
+    """Returns the task with its id and instruction, e.g. "put the apple in the fridge"."""
     instruction = f"{VERBS[verb].phrase} the {object}"
     if target:
         instruction += f" {'in' if inside else 'on'} the {target}"
@@ -30,8 +30,8 @@ def make_task(verb: str, object: str, target: str | None = None, *, inside: bool
 
 
 def read_tasks(file: str) -> list[Task]:
-    """A person's tasks, without instruction where none is written: see `phrased`. Raises ValueError that says what is
-    wrong with the file."""
+    """Reads a user's task file. Tasks without an instruction get an empty one: see `phrased`. Raises ValueError that
+    describes the file's fault."""
     tasks: list[Task] = []
     for written in read_task_file(file, WrittenTask, NEEDS):
         task = make_task(written.verb, spelled(written.object), spelled(written.target) if written.target else None)
@@ -40,13 +40,13 @@ def read_tasks(file: str) -> list[Task]:
 
 
 def named(task: Task) -> Task:
-    """The task with its id, object and target as this world spells them."""
+    """Returns the task with this world's spelling of its id, object and target."""
     object, target = spelled(task.object), spelled(task.target) if task.target else None
     return msgspec.structs.replace(task, id=task_id(task.verb, object, target), object=object, target=target)
 
 
 def phrased(graph: Graph, task: Task) -> Task:
-    """The task under this world's id, with its own instruction or the one that fits the scene."""
+    """Returns the task with this world's id, and with its own instruction or else one that fits the scene."""
     task = named(task)
     inside = any(node.class_name == task.target and _goes_in(node) for node in graph.things)
     made = make_task(task.verb, task.object, task.target, inside=inside)
@@ -54,12 +54,12 @@ def phrased(graph: Graph, task: Task) -> Task:
 
 
 def affords(graph: Graph, task: Task) -> bool:
-    """Whether the scene has what the task is about, and one can do that with it."""
+    """Whether the scene has the task's objects, with the properties that the task needs."""
     return not _lacks(graph, named(task))
 
 
 def refused(graphs: Sequence[Graph], task: Task) -> str:
-    """Why none of the scenes affords a task, as the end of a sentence."""
+    """Returns why no scene affords a task, as the end of a sentence."""
     task = named(task)
     missing = next((lack for graph in graphs if (lack := _lacks(graph, task))), task.object)
     suits = _holds_things if missing == task.target else lambda node: node.can(*NEEDS[task.verb])
@@ -69,7 +69,7 @@ def refused(graphs: Sequence[Graph], task: Task) -> str:
 
 
 def _lacks(graph: Graph, task: Task) -> str:
-    """What the scene does not have of what the task is about; empty where it has all."""
+    """Returns the object that the task needs and the scene lacks; empty if it has all."""
     if not any(node.class_name == task.object and node.can(*NEEDS[task.verb]) for node in graph.things):
         return task.object
     targets = [node for node in graph.things if node.class_name == task.target and _holds_things(node)]
@@ -85,7 +85,7 @@ def _goes_in(place: Node) -> bool:
 
 
 def afforded(graph: Graph, verbs: Sequence[str], per_verb: int, rng: random.Random) -> list[Task]:
-    """``per_verb`` tasks of each verb, drawn from what the scene affords (2-3 objects a task type in the paper)."""
+    """Draws ``per_verb`` tasks of each verb from the scene's affordances (2-3 objects per task type in the paper)."""
     tasks: list[Task] = []
     places = {node.class_name: node for node in graph.things if _holds_things(node)}
     for verb in verbs:
@@ -100,7 +100,7 @@ def afforded(graph: Graph, verbs: Sequence[str], per_verb: int, rng: random.Rand
 
 
 def satisfied(graph: Graph) -> tuple[str, ...]:
-    """The ids of all tasks whose goal holds, sorted."""
+    """Returns the ids of all tasks whose goal holds, sorted."""
     ids = {f"pick:{node.class_name}" for node in graph.held}
     for node in graph.things:
         name = node.class_name

@@ -1,4 +1,4 @@
-"""Unity mode: the released client with a player that we start, or one that runs already."""
+"""Unity mode: the released client with a player that this process starts, or with one that already runs."""
 
 import errno
 import json
@@ -16,7 +16,7 @@ from services.worlds.virtualhome.simulation import Arrangement
 from services.worlds.world import Frame, WorldError
 
 FIRST_PERSON, THIRD_PERSON = -6, -5
-"""A character's cameras, counted from the end: the player lists eight for each, after those of the scene."""
+"""A character's cameras, counted from the end: the player lists the scene's cameras, then eight for each character."""
 _WAIT_SECONDS = 0.2
 
 
@@ -38,7 +38,7 @@ class UnitySimulation:
         self._do(lambda: self._expect(client.reset(scene), failed), self._options.reset_seconds)
 
     def arrange(self, arrangement: Arrangement) -> None:
-        """States only: where things can lie in the player's scene, only it knows."""
+        """Changes states only: only the player knows where objects can lie in its scene."""
         if not arrangement.states:
             return
 
@@ -48,7 +48,7 @@ class UnitySimulation:
             for node in graph["nodes"]:
                 if node["id"] in arrangement.states:
                     node["states"] = sorted(arrangement.states[node["id"]])
-            self._client.expand_scene(graph)  # a player that does not follow leaves the scene as it is
+            self._client.expand_scene(graph)  # a player that refuses leaves the scene unchanged
 
         self._do(expand, self._options.reset_seconds)
 
@@ -99,7 +99,7 @@ class UnitySimulation:
         return self._client
 
     def _do(self, work: Any, seconds: float | None = None) -> Any:
-        """Runs calls of ``seconds`` each. Whatever fails ends the player, so that nothing of it goes on."""
+        """Runs client calls with a limit of ``seconds`` each. Any failure ends the player."""
         if self._client is None:
             raise WorldError("no player is running: call reset first")
         self._client.seconds = seconds or self._options.call_seconds
@@ -118,7 +118,7 @@ class UnitySimulation:
             return ""
         until = time.monotonic() + 1.0
         while self._player.alive and not self._player.listens() and time.monotonic() < until:
-            time.sleep(0.02)  # it is about to be gone: wait to learn how
+            time.sleep(0.02)  # it is about to exit: wait for its exit code
         return "" if self._player.alive else f" ({self._player.last_words()})"
 
     @staticmethod
@@ -149,7 +149,7 @@ def _answers(port: int, seconds: float) -> bool:
 
 
 def _reason(message: Any) -> str:
-    """Why a script was refused: the player says it for each character, or as one text."""
+    """Returns why a script was refused: the player gives one text for each character, or a single text."""
     if isinstance(message, dict):
         texts = [part.get("message", "") if isinstance(part, dict) else str(part) for part in message.values()]
         return "; ".join(text for text in texts if text and text != "Success")
@@ -157,20 +157,20 @@ def _reason(message: Any) -> str:
 
 
 class Lease:
-    """The sole use, by one world of this machine, of a player that runs already. The kernel ends it with its holder."""
+    """One world's exclusive use, on this machine, of a running player. The kernel releases it when the process ends."""
 
     def __init__(self, address: tuple[str, int], held: socket.socket) -> None:
         self.address, self._held = address, held
 
     @staticmethod
     def take(addresses: list[tuple[str, int]], seconds: float) -> "Lease":
-        """Raises WorldError where all are in use for so long."""
+        """Reserves one of the players. Raises WorldError if all are in use for ``seconds``."""
         until = time.monotonic() + seconds
         while True:
             for host, port in addresses:
                 held = socket.socket(socket.AF_UNIX)
                 try:
-                    held.bind(f"\0selu-virtualhome-{host}-{port}")  # a name without a file: taken while this is open
+                    held.bind(f"\0selu-virtualhome-{host}-{port}")  # an abstract name: taken while the socket is open
                     return Lease((host, port), held)
                 except OSError as error:
                     held.close()

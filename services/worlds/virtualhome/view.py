@@ -1,4 +1,4 @@
-"""The two views of a scene graph, as frames. The household's drawings where an object's class is known there."""
+"""Draws the two views of a scene graph. Uses the household's drawings for classes that it has."""
 
 from collections.abc import Callable
 from functools import cache
@@ -22,7 +22,7 @@ from services.worlds.virtualhome.layout import Row
 from services.worlds.world import Frame
 
 PITCH = 92.0
-"""Units between fixtures; each draws within half of it to either side."""
+"""Units between fixtures; each fixture draws within half of it to either side."""
 _FIXTURES = {**STORAGE, **FURNITURE}
 _SMALLS = {**FOOD, **THINGS}
 _SAME = {
@@ -38,11 +38,11 @@ _ROOMS = {"livingroom": "living room", "kitchen": "kitchen", "bedroom": "bedroom
 _SEATS = {"sofa": (0.0, 34.0), "bed": (1.0, 36.0), "chair": (0.0, 46.0), "toilet": (0.0, 38.0)}
 _FLOOR = (-30.0, -2.0, 26.0)
 _LOW = 15.0
-"""How many pixels (of 128) the eye goes down on a seat."""
+"""How many pixels (of 128) the eye moves down when the character sits."""
 
 
 class View:
-    """Draws one scene; ``size`` x ``size`` pixels. One thread at a time: it keeps the empty rooms that it drew."""
+    """Draws one scene; ``size`` x ``size`` pixels. Not thread-safe, because it caches the empty rooms."""
 
     def __init__(self, scene: int, size: int) -> None:
         self._scene, self._size = scene, size
@@ -53,7 +53,7 @@ class View:
         self._background = cache(self._paint)
 
     def first_person(self, graph: Graph, at: int | None) -> Frame:
-        """What the character sees: size x size x 3."""
+        """Returns the character's view: size x size x 3."""
         row = Row(graph, at)
         low = _LOW if graph.seat is not None else 0.0
         image, look = self._wall(graph, row, scale=1.06, foot=106, horizon=97, low=low, span=1)
@@ -67,7 +67,7 @@ class View:
         return self._finish(image)
 
     def third_person(self, graph: Graph, at: int | None) -> Frame:
-        """The character in the room, as somebody before it sees it: size x size x 3."""
+        """Returns an observer's view of the character in the room: size x size x 3."""
         row = Row(graph, at)
         image, look = self._wall(graph, row, scale=0.59, foot=80, horizon=75, low=0.0, span=2)
         held = graph.held
@@ -86,7 +86,7 @@ class View:
     def _wall(
         self, graph: Graph, row: Row, *, scale: float, foot: float, horizon: float, low: float, span: int
     ) -> tuple[NDArray[np.uint8], Look]:
-        """The room with the fixtures around the character, seen from ``low`` pixels (of 128) further down."""
+        """Draws the room with the fixtures around the character, seen from ``low`` pixels (of 128) further down."""
         room = _ROOMS.get(row.room.class_name if row.room else "", "living room")
         look = self._look(room)
         unit, down = scale * self._pixel, round(low * self._pixel)
@@ -116,7 +116,7 @@ class View:
         else:
             _FIXTURES[name](b, _thing(name, node), look.colors[name], look.hinge, place)
         for thing, x in zip(waiting[len(places) :], _FLOOR, strict=False):
-            self._small(b, thing, x, 56, look)  # more than it has spots for: along its top
+            self._small(b, thing, x, 56, look)  # no slots left: along its top
         for thing, x in zip(row.floor[i], _FLOOR, strict=False):
             self._small(b, thing, -look.side * x, -15, look)
 
@@ -127,7 +127,7 @@ class View:
             draw(spot)
 
     def _carry(self, node: Node | None, look: Look) -> Callable[[Brush], None] | None:
-        """Draws a small thing on the brush's origin."""
+        """Returns a function that draws a small object on the brush's origin; None without one."""
         if node is None:
             return None
         name = _known(node, _SMALLS)

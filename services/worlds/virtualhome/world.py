@@ -1,4 +1,4 @@
-"""VirtualHome as a `World`: text actions in, pictures out, over either way of simulating it."""
+"""VirtualHome as a `World`: text actions and frames, on either simulation."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,17 +16,17 @@ from services.worlds.virtualhome.unity import UnitySimulation
 from services.worlds.world import Frame, Observation, Truth, WorldError
 
 ROOMS = ("kitchen", "livingroom", "bedroom", "bathroom")
-"""Where the player can place a character. The graph executor places one in any room."""
+"""Rooms in which the player can place a character. The graph executor accepts any room."""
 
 NO_ACTION = f"not an action: say {', '.join(PHRASES.values())} and what, or done"
 
 
 class VirtualHome:
-    """One home with one episode at a time. Keyword arguments are those of `Options`.
+    """One home that runs one episode at a time. Keyword arguments are those of `Options`.
 
-    Any text is a step, also one that is refused. An episode ends by "done" or the step limit; a step after its end, or
-    before the first `reset`, raises RuntimeError. Making it raises ValueError for an option that cannot be, and starts
-    no player: the first `reset` does. After a WorldError the next `reset` starts a new one.
+    Every `step` counts, even with text that is refused. An episode ends with "done" or at the step limit. A step after
+    the end or before the first `reset` raises RuntimeError. The constructor raises ValueError for an invalid option. It
+    starts no player: the first `reset` does, and so does the first one after a WorldError.
     """
 
     name = "virtualhome"
@@ -46,7 +46,7 @@ class VirtualHome:
         self._ended = False
 
     def reset(self, task: Task | None, seed: int) -> tuple[Task, Observation]:
-        """Starts the episode of a seed. Raises ValueError for a task that no scene of this world can offer."""
+        """Starts the episode of a seed. Raises ValueError if no scene of this world offers the task."""
         self._task = None
         if task is not None:
             check_task(task.verb, task.target, NEEDS)
@@ -92,7 +92,7 @@ class VirtualHome:
         return afforded(graph, options.verb_names, options.per_verb, rng("tasks", options.task_seed, scene))
 
     def _draw(self, scene: int, graph: Graph, luck: Any) -> Task:
-        """A task whose goal does not hold yet: first its verb, so that each type comes as often. Raises ValueError."""
+        """Draws a task whose goal does not hold yet: first the verb, with equal chances. Raises ValueError."""
         held = set(satisfied(graph))
         open = [task for task in self._made[scene] if task.id not in held]
         if not open:
@@ -121,7 +121,7 @@ class VirtualHome:
             if said and node is None:
                 return f"there is no {said} here"
         if action.act == "find" and thing is not None and thing.id in self._held:
-            return None  # it is at hand
+            return None  # the character holds it
         refused = self._simulation.act(script_line(action.act, thing, target, inside=action.inside))
         self._graph = None
         if refused is not None:
@@ -131,7 +131,7 @@ class VirtualHome:
         return None
 
     def _meant(self, said: str) -> Node | None:
-        """The thing that a name means. Where only one is called so, the scene need not be looked at for it."""
+        """Returns the object that a name means. If only one object has the name, the current graph is not needed."""
         names = self._running()
         called = names.called(said)
         return self._stored[called[0]] if len(called) == 1 else names.choose(said, self._now())
@@ -167,7 +167,7 @@ class VirtualHome:
 
 
 def _simulation(options: Options, tasks: Sequence[Task]) -> Simulation:
-    """Raises ValueError for a graph that cannot be read, and for a task that none of those to be played affords."""
+    """Makes the simulation. Raises ValueError for an unreadable graph, and for a task that no used scene affords."""
     if options.mode == "unity":
         return UnitySimulation(options)
     read = [read_graph(file) for file in options.graph_files()]

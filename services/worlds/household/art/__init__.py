@@ -1,1 +1,1 @@
-"""How everything in the household looks, drawn with shapes: no picture files."""
+"""Draws everything in the household with shapes; there are no picture files."""

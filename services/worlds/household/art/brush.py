@@ -1,4 +1,4 @@
-"""A brush: anti-aliased shapes in a thing's own coordinates, soft shadows and glows, at any resolution."""
+"""A brush: anti-aliased shapes in local coordinates, soft shadows and glows, at any resolution."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-cv2.setNumThreads(1)  # many worlds share the cores; frames are far too small to be worth a thread pool
+cv2.setNumThreads(1)  # many worlds share the cores, and frames are too small for a thread pool
 
 Color = tuple[int, int, int]
 """Red, green, blue; 0..255."""
@@ -19,7 +19,7 @@ _ONE = 1 << _FRACTION
 
 
 def shade(color: Color, gain: float) -> Color:
-    """Darker below 1, lighter above; light tones turn slightly warm and dark ones cool, as under a warm lamp."""
+    """Returns the colour darker (below 1) or lighter (above 1). Light tones turn slightly warm, dark ones cool."""
     r, g, b = color
     if gain <= 1:
         return int(r * gain), int(g * gain), int(b * min(1.0, gain + 0.04))
@@ -38,7 +38,7 @@ _SPOT = np.repeat(255 * np.clip(1 - _x * _x - _y * _y, 0, 1)[:, :, None] ** 1.3,
 
 @lru_cache(maxsize=128)
 def _spot(width: int, height: int, strength: float) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The spot stretched, and what it leaves of what is under it; each height x width x 3."""
+    """Returns the stretched spot and its complement, the weight of the picture below; each height x width x 3."""
     spot = cv2.resize((_SPOT * strength).astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)
     return spot.astype(np.uint8), cv2.bitwise_not(spot).astype(np.uint8)
 
@@ -49,9 +49,9 @@ def _corner(steps: int) -> tuple[Point, ...]:
 
 
 class Brush:
-    """Draws into ``image`` (height x width x 3, uint8, in place). Local x runs right and y up from ``x0, y0`` (pixels),
-    ``sx`` and ``sy`` pixels a unit. What falls outside the image is not drawn. ``edge``: outline width in
-    pixels. ``smooth``: outlines anti-aliased too, which a picture drawn large and then reduced does not need."""
+    """Draws into ``image`` (height x width x 3, uint8, in place), clipped to the image. Local x runs right and y up
+    from ``x0, y0`` (pixels); ``sx`` and ``sy`` are pixels per unit. ``edge``: outline width in pixels. ``smooth``:
+    anti-alias outlines too, which is not needed for pictures that are drawn large and then reduced."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Brush:
         self.edge, self.smooth = edge, smooth
 
     def at(self, x: float, y: float, scale: float = 1.0, *, square: bool = False) -> "Brush":
-        """A brush whose origin is at x, y. ``square`` undoes half of the stretching of what carries it."""
+        """Returns a brush whose origin is at x, y. ``square`` undoes half of the parent's stretching."""
         sx, sy = self.sx * scale, self.sy * scale
         if square:
             mean = (sx * sy) ** 0.5
@@ -82,7 +82,7 @@ class Brush:
         return np.array([(int(ax + bx * x), int(ay - by * y)) for x, y in points], np.int32)
 
     def poly(self, points: Sequence[Point], fill: Color, edge: float | Color | None = 0.55) -> None:
-        """A filled polygon. ``edge``: its outline, as a shade of the fill or a colour; None for none."""
+        """Draws a filled polygon. ``edge``: its outline as a shade of the fill or a colour; None for none."""
         fixed = self._fixed(points)
         cv2.fillPoly(self.image, [fixed], fill, cv2.LINE_AA, _FRACTION)
         if edge is not None:
@@ -113,7 +113,7 @@ class Brush:
     def panel(
         self, x0: float, y0: float, x1: float, y1: float, fill: Color, *, top: float = 1.1, foot: float = 0.9
     ) -> None:
-        """A flat front lit from above: shaded from ``top`` to ``foot``, with an outline."""
+        """Draws a flat front lit from above: shaded from ``top`` to ``foot``, with an outline."""
         self.rect(x0, y0, x1, y1, fill)
         inset = (self.edge + 1) // 2
         height, width = self.image.shape[:2]
@@ -142,19 +142,19 @@ class Brush:
         cv2.ellipse(self.image, center, (int(ax), int(ay)), 0, 0, 360, fill, -1, cv2.LINE_AA, _FRACTION)
 
     def ball(self, x: float, y: float, rx: float, ry: float, fill: Color) -> None:
-        """A round body lit from the upper left."""
+        """Draws a round body lit from the upper left."""
         self.oval(x, y, rx, ry, shade(fill, 0.84), shade(fill, 0.5))
         self.oval(x - rx * 0.1, y + ry * 0.1, rx * 0.8, ry * 0.8, fill, None)
         self.oval(x - rx * 0.35, y + ry * 0.4, rx * 0.28, ry * 0.22, shade(fill, 1.5), None)
 
     def line(self, points: Sequence[Point], color: Color, width: float) -> None:
-        """An open line, ``width`` in units."""
+        """Draws an open line, ``width`` in units."""
         fixed = self._fixed(points)
         thick = max(1, round(width * self.sx))
         cv2.polylines(self.image, [fixed], False, color, thick, cv2.LINE_AA, _FRACTION)
 
     def tube(self, points: Sequence[Point], color: Color, width: float) -> None:
-        """An outlined line: limbs, pipes, legs."""
+        """Draws an outlined line, e.g. a limb, pipe or leg."""
         self.line(points, shade(color, 0.5), width + 1.6 * self.edge / self.sx)
         self.line(points, color, width)
 

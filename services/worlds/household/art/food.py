@@ -1,4 +1,4 @@
-"""How the food looks: whole, and sliced. Coordinates fit a box 26 wide and 26 high that stands on its origin."""
+"""Draws food, whole and sliced. Coordinates fit a box 26 wide and 26 high that stands on its origin."""
 
 from services.worlds.household.art.brush import Brush, Color, mix, shade
 from services.worlds.household.state import Thing

@@ -1,6 +1,6 @@
-"""How furniture to sit on and fixtures to turn on look. Coordinates and ``place`` as in `storage`.
+"""Draws seats and appliances. Coordinates and ``place`` as in `storage`.
 
-What is on shows it by shape and light: flames, running water, a beam, a picture, whirling blades.
+An appliance that is on shows this by shape and light: flames, running water, a beam, a picture, whirling blades.
 """
 
 import math

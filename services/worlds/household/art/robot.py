@@ -1,4 +1,4 @@
-"""How the robot looks: whole, standing or seated, for the third-person view; its hand and knees for its own."""
+"""Draws the robot, standing or seated, for the third-person view; its hand and knees for the first-person view."""
 
 from collections.abc import Callable
 
@@ -9,11 +9,12 @@ EYE: Color = (116, 236, 250)
 BULB: Color = (255, 176, 60)
 
 Carry = Callable[[Brush], None]
-"""Draws what the hand holds, standing on the brush's origin."""
+"""Draws the held object, standing on the brush's origin."""
 
 
 def robot(b: Brush, c: Color, facing: int, carry: Carry | None, *, seated: bool = False) -> None:
-    """The robot, its feet or, seated, its seat on the brush's origin. It holds its hand out to the ``facing`` side."""
+    """Draws the robot with its feet (or seat, if ``seated``) at the brush's origin and its hand on the ``facing``
+    side."""
     f = facing
     if seated:
         _legs_seated(b, c)
@@ -68,7 +69,7 @@ def _arm(b: Brush, c: Color, palm: tuple[float, float], carry: Carry | None) -> 
 
 
 def _claw(b: Brush, carry: Carry | None) -> None:
-    """A two-fingered gripper with its palm at the origin: a tray under what it holds, wide open without."""
+    """Draws a two-fingered gripper with its palm at the origin: a tray below a held object, otherwise wide open."""
     if carry:
         carry(b.at(0, 2.2, 1.3))
         b.poly([(-11, 3), (-8.5, 3), (-7, -1), (7, -1), (8.5, 3), (11, 3), (8, -5.5), (-8, -5.5)], INK, (120, 124, 136))
@@ -79,7 +80,7 @@ def _claw(b: Brush, carry: Carry | None) -> None:
 
 
 def hand(b: Brush, c: Color, side: int, carry: Carry | None) -> None:
-    """The robot's own hand as it sees it, coming in from the lower corner on ``side``; the palm on the origin."""
+    """Draws the robot's hand in its own view, from the lower corner on ``side``; the palm is at the origin."""
     b.poly([(side * 34, -40), (side * 12, -40), (-4, -8), (4, -2), (side * 8, -6), (side * 34, -26)], shade(c, 0.85))
     b.poly([(side * 34, -36), (side * 24, -36), (side * 6, -9), (side * 9, -8), (side * 34, -30)], shade(c, 1.3), None)
     b.oval(0, -5, 7, 6, shade(c, 0.6))
@@ -87,7 +88,8 @@ def hand(b: Brush, c: Color, side: int, carry: Carry | None) -> None:
 
 
 def knees(b: Brush, c: Color, seat: Color, arms: bool) -> None:
-    """The robot's own knees on a seat, the middle of the frame's lower edge on the origin; 128 units are its width."""
+    """Draws the robot's knees in its own view. The origin is the middle of the lower edge; the frame's width is 128
+    units."""
     b.rounded(-80, -10, 80, 9, 6, seat)
     b.rounded(-76, 4, 76, 7, 2, shade(seat, 1.3), None)
     if arms:

@@ -1,4 +1,4 @@
-"""How the empty room looks: wall, floor, light and what hangs on the wall, as one strip behind all fixtures."""
+"""Draws the empty room as one strip behind all fixtures: wall, floor, light and wall decorations."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ INK: Color = (60, 54, 58)
 
 
 def paint_room(width: int, height: int, horizon: float, unit: float, look: Look, room: str) -> NDArray[np.uint8]:
-    """The strip: height x width x 3. The floor begins at row ``horizon``; ``unit`` pixels are one unit of length."""
+    """Returns the strip: height x width x 3. The floor begins at row ``horizon``; ``unit`` is pixels per unit."""
     image = np.empty((height, width, 3), np.uint8)
     edge = min(height, max(1, round(horizon)))
     image[:edge] = _ramp(shade(look.wall, 0.9), shade(look.wall, 1.1), edge, width)
@@ -35,7 +35,7 @@ def paint_room(width: int, height: int, horizon: float, unit: float, look: Look,
 
 
 def _ramp(top: Color, foot: Color, rows: int, columns: int) -> NDArray[np.uint8]:
-    """A picture that goes from one colour to another; rows x columns x 3."""
+    """Returns a gradient from one colour to another; rows x columns x 3."""
     k = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     column = (np.array(top, np.float32) * (1 - k) + np.array(foot, np.float32) * k).astype(np.uint8)
     return cv2.repeat(column[:, None, :], 1, columns).astype(np.uint8, copy=False)
@@ -47,7 +47,7 @@ def _tint(region: NDArray[np.uint8], gain: float) -> None:
 
 
 def _paper(wall: NDArray[np.uint8], look: Look, unit: float) -> None:
-    """Wallpaper."""
+    """Draws wallpaper."""
     width = wall.shape[1]
     step = max(4, round(24 * unit))
     if look.pattern in ("stripes", "checks"):
@@ -68,7 +68,7 @@ def _paper(wall: NDArray[np.uint8], look: Look, unit: float) -> None:
 
 
 def _wall_tiles(wall: NDArray[np.uint8], look: Look, unit: float, up: float) -> None:
-    """Glazed tiles up to a border, as in kitchens and bathrooms."""
+    """Draws glazed tiles up to a border, as in kitchens and bathrooms."""
     rows, width = wall.shape[:2]
     top = max(0, rows - round(up * unit))
     glaze = mix(look.wall, (240, 246, 248), 0.72)

@@ -1,6 +1,6 @@
-"""How furniture that holds things looks. Coordinates: x within 45 of the middle, y up from the foot at the front.
+"""Draws furniture that holds objects. Coordinates: x within 45 of the middle, y up from the foot at the front.
 
-Each function calls ``place(slot, x, y)`` where the thing in that slot stands, between what is behind and before it.
+Each function calls ``place(slot, x, y)`` for the object in that slot, between drawing its own back and front.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ Place = Callable[[int, float, float], None]
 BRASS: Color = (232, 200, 120)
 STEEL: Color = (220, 226, 232)
 DEPTH = 7.0
-"""How high the top face of a waist-high thing looks."""
+"""The drawn height of the top face of a waist-high object."""
 
 
 def top_face(b: Brush, x0: float, x1: float, y: float, c: Color, depth: float = DEPTH) -> None:

@@ -1,6 +1,6 @@
-"""How small household things look: closed or open, off or on, whole or in pieces.
+"""Draws small household objects: closed or open, off or on, whole or in pieces.
 
-Coordinates fit a box 26 wide and 28 high that stands on its origin. What is broken lies low, wide and apart.
+Coordinates fit a box 26 wide and 28 high that stands on its origin. Broken objects are low, wide and in pieces.
 """
 
 from services.worlds.household.art.brush import Brush, Color, mix, shade
