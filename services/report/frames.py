@@ -1,4 +1,4 @@
-"""Frames as data URIs, within a budget, so that a report is one file that opens anywhere."""
+"""Frames as data URIs, within a size budget: the report is then one file without external links."""
 
 import base64
 import io
