@@ -18,7 +18,7 @@ def _why(text: str) -> str:
 
 
 def path_type(text: str) -> Path:
-    """A path, with ``~`` as the home folder also where the shell leaves it, as in ``--run=~/x``."""
+    """A path. Expands ``~`` also where the shell does not, as in ``--run=~/x``."""
     if not text.strip():
         raise argparse.ArgumentTypeError("the path is empty: is a variable not set?")
     if not is_utf8(text):
@@ -27,7 +27,7 @@ def path_type(text: str) -> Path:
         path = expanded(text)
         path.resolve()
         path.exists()
-    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, links in a circle, a zero byte
+    except (OSError, RuntimeError, ValueError) as error:  # name too long, circular links, zero byte
         why = error.strerror if isinstance(error, OSError) else error
         raise argparse.ArgumentTypeError(f"the path {shortened(text)} is not valid: {why}") from None
     return path

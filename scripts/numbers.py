@@ -8,11 +8,11 @@ from collections.abc import Callable
 LARGEST = (1 << 63) - 1
 """The largest offset of a log."""
 SHOWN = 40
-"""Characters of a wrong argument that are shown."""
+"""Most characters of an invalid argument to show."""
 
 
 def whole_number(low: int, high: int) -> Callable[[str], int]:
-    """The type of a whole number within bounds."""
+    """An argparse type for whole numbers within bounds."""
 
     def convert(text: str) -> int:
         if re.fullmatch(r"[+-]?[0-9]{1,19}", text.strip()) and low <= int(text) <= high:
@@ -24,7 +24,7 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
 
 
 def positive_number(text: str) -> float:
-    """The type of a finite number over 0."""
+    """An argparse type for finite numbers above 0."""
     try:
         found = float(text)
     except ValueError:
@@ -35,5 +35,5 @@ def positive_number(text: str) -> float:
 
 
 def shortened(text: str, most: int = SHOWN) -> str:
-    """The text in quotes, its end left out where it is long."""
+    """The text in quotes, truncated if it is long."""
     return repr(text if len(text) <= most else f"{text[:most]}...")

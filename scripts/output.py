@@ -1,7 +1,7 @@
-"""What commands write: results to stdout, errors to stderr, and what happens when nobody can read them.
+"""The commands' output: results to stdout, errors to stderr, and the handling of readers that close.
 
-A command that only answers ends when its reader goes away. A run goes on (`scripts.launch.writer`). No text can fail to
-be written because of the encoding: what it lacks is written as an escape. Standard library only: `selu` starts with it.
+A command that only answers ends when its reader closes. A run continues (`scripts.launch.writer`). Encoding never makes
+writing fail: characters outside the encoding are escaped. Standard library only, because `selu` imports it at start.
 """
 
 import errno
@@ -19,11 +19,11 @@ from typing import TextIO, cast
 from scripts.numbers import shortened
 
 READER_GONE = (errno.EPIPE, errno.EIO, errno.ESHUTDOWN, errno.ECONNRESET)
-"""How a pipe, a terminal and a socket say that nobody reads them any more."""
+"""Error codes of a pipe, a terminal and a socket whose reader has closed."""
 
 
 class OutputGone(Exception):
-    """Stdout cannot be written. ``reader_gone``: whoever read it has ended, which is not a fault."""
+    """Stdout cannot be written. ``reader_gone``: its reader has closed, which is not an error."""
 
     def __init__(self, error: BaseException) -> None:
         self.reader_gone = isinstance(error, OSError) and error.errno in READER_GONE
@@ -32,15 +32,15 @@ class OutputGone(Exception):
 
     @property
     def code(self) -> int:
-        """The exit code: that of a program which SIGPIPE ended, or 1."""
+        """The exit code: that of a program that SIGPIPE ended, or 1."""
         return 128 + signal.SIGPIPE if self.reader_gone else 1
 
 
 def say(text: str = "") -> None:
-    """Writes a line to stdout at once.
+    """Writes a line to stdout and flushes.
 
     Raises:
-        OutputGone: it cannot be written. `scripts.selu.main` ends the command with its code.
+        OutputGone: stdout cannot be written. `scripts.selu.main` ends the command with its code.
     """
     try:
         _write(sys.stdout, f"{text}\n")
@@ -49,24 +49,24 @@ def say(text: str = "") -> None:
 
 
 def complain(text: str) -> None:
-    """Writes a line to stderr, where that can be written."""
+    """Writes a line to stderr. Errors of writing are ignored."""
     with suppress(OSError, ValueError):
         _write(sys.stderr, f"selu: {text}\n")
 
 
 def told(error: Exception) -> str:
-    """What failed; of an error of the operating system, on which file."""
+    """The error's text; for an OSError with the file's name."""
     if not isinstance(error, OSError):
         return str(error)
     why = error.strerror or str(error)
-    if isinstance(error, FileExistsError) and error.filename is not None:  # of a folder that was to be made
+    if isinstance(error, FileExistsError) and error.filename is not None:  # raised when creating a folder
         link = Path(os.fsdecode(error.filename)).is_symlink()
         why = "a link to a place that is not there" if link else "a file, where a folder is needed"
     return why if error.filename is None else f"{shortened(os.fsdecode(error.filename), 200)}: {why}"
 
 
 def encodable(text: str, encoding: str | None) -> str:
-    """The text with escapes for what the encoding does not have, and for bytes of file names that are no text."""
+    """The text with escapes for characters outside the encoding, and for undecodable bytes of file names."""
     encoding = encoding or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -80,9 +80,9 @@ def _write(out: TextIO, text: str) -> None:
 
 
 def prepare() -> None:
-    """Gives this process the standard streams that it was started without (``>&-``).
+    """Opens the standard streams that this process was started without (``>&-``).
 
-    Otherwise the next file that it opens gets the descriptor, and whatever is written to stderr goes into that file.
+    Otherwise the next opened file would get their descriptor, and text for stderr would go into that file.
     """
     for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -101,9 +101,10 @@ def prepare() -> None:
 
 
 def settle(code: int) -> int:
-    """Writes out what is left in the streams' buffers; returns the exit code, another one where that fails.
+    """Flushes the streams. Returns the exit code, changed if flushing stdout fails.
 
-    A stream that fails is led to the null device: Python would complain when it flushes it once more at the end.
+    A stream that fails is redirected to the null device, because Python would report an error when it flushes it at
+    exit.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -122,11 +123,11 @@ def _discard(stream: TextIO) -> None:
         os.close(nowhere)
 
 
-# -- errors that nobody foresaw --------------------------------------------------------------------
+# -- unexpected errors -----------------------------------------------------------------------------
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The errors themselves, without the groups that task groups wrap them in."""
+    """The errors themselves, taken out of the exception groups of task groups."""
     if isinstance(error, BaseExceptionGroup):
         for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
             yield from causes(inner)
@@ -135,9 +136,9 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def record(error: BaseException, folders: Sequence[Path]) -> str:
-    """Puts the traceback into a new file in the first of the folders that takes it, else in the temporary folder.
+    """Writes the traceback to a new file in the first writable folder of the list, else in the temporary folder.
 
-    Returns a sentence that says what failed, and where the file is.
+    Returns a sentence with the error and the file's path.
     """
     text = "".join(traceback.format_exception(error)).encode(errors="backslashreplace")
     first = next(causes(error), error)

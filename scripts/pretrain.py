@@ -1,11 +1,10 @@
-"""Makes the micro model: pretraining on the source household, post-training, practice in telling where things are, and
-a model card of what came out.
+"""Makes the micro model: pretraining on the source household, post-training, practice on placements, and a model card.
 
     python -m scripts.pretrain OUT [--size micro|small] [--minutes 5.6] [--seed 0] [--images 120000] [--device auto]
 
-On a GPU this takes under ten minutes. On a CPU the same happens, slowly;
+On a GPU this takes under ten minutes. A CPU runs the same steps, slowly; this short version tests them there:
 `--images 2000 --minutes 1 --pictures 16 --post-images 500 --post-steps 5 --practice-images 500 --practice-steps 5
---episodes 20` shows there that it works.
+--episodes 20`.
 """
 
 import argparse
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pretrain")
 
 STAGES = "stages.json"
-"""Beside a model: the stages it went through, so that `--from` can go on with those that are left."""
+"""A file beside a model with the stages of its training. `--from` continues with the remaining ones."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -114,7 +113,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _corpora(options: argparse.Namespace, done: set[str]) -> "dict[str, Corpus]":
-    """The data of the stages that are not done yet, by their names."""
+    """The data of the stages that are not done yet, by stage name."""
     from scripts.pretraining.data import gather, shards
 
     started = time.monotonic()
@@ -136,7 +135,7 @@ def _save(micro: "Micro", folder: Path, stages: "list[Stage]") -> None:
 
 
 def _measure(micro: "Micro", options: argparse.Namespace) -> tuple[list, list]:
-    """Accuracies by kind in the source and in unknown households, and how the model acts and judges in those."""
+    """Accuracies by kind of question in source and unknown households, and acting and judging in the latter."""
     from scripts.pretraining import card, measure
 
     def success(played: list[measure.Played]) -> measure.Share:

@@ -1,6 +1,6 @@
-"""The `selu` command: starts a run, looks into one, checks this machine, and writes reports.
+"""The `selu` command: starts and inspects runs, checks this machine, and writes reports.
 
-Each command is a module of scripts.commands. Nothing heavy is imported before one of them runs.
+Each command is a module of scripts.commands. Heavy modules are imported only when a command runs.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command. Returns its exit code, of which `EXIT_CODES` tells."""
+    """Runs a command. Returns its exit code; see `EXIT_CODES`."""
     prepare()
     given = argparse.Namespace()
     try:
@@ -75,14 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         parser().parse_args(arguments, given)
         return settle(given.run_command(given))
-    except SystemExit as end:  # of argparse, which has said why, or of a signal
+    except SystemExit as end:  # raised by argparse, which has printed the reason, or by a signal handler
         raise SystemExit(settle(end.code if isinstance(end.code, int) else 1)) from None
     except BaseException as error:
         return settle(_failed(error, given))
 
 
 def _failed(error: BaseException, given: argparse.Namespace) -> int:
-    """Says what failed; returns the exit code."""
+    """Reports the error and returns the exit code."""
     found = list(causes(error))
     if any(isinstance(one, KeyboardInterrupt) for one in found):
         return 128 + signal.SIGINT

@@ -1,8 +1,8 @@
-"""Writes docs/SETTINGS.md: every setting with its text, the values that it takes, and whether a run may change it.
+"""Writes docs/SETTINGS.md: every setting with its text, its values, and whether a resumed run may change it.
 
     python -m scripts.settings_page
 
-It is all in the fields of `services.settings` and of the worlds' options, and in `services.setting_kinds`.
+The page is made from the fields of `services.settings`, of the worlds' options, and from `services.setting_kinds`.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def page() -> str:
 
 
 def _section(name: str, text: str, section: msgspec.Struct) -> Iterator[str]:
-    """A section's settings, then the sections in it."""
+    """A section's settings, then its subsections."""
     fields = [(field, getattr(section, field.name)) for field in msgspec.structs.fields(section)]
     above = f"{name}." if name else ""
     rows = [

@@ -1,4 +1,4 @@
-"""Waiting well: until a fold reaches a state, for a service that is away for a while, for all that was handed out."""
+"""Helpers for waiting: until a state is reached, for a service that restarts, and for concurrent handlers."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
@@ -12,13 +12,13 @@ from runtime.streams import Consumption, Delivery
 T = TypeVar("T")
 
 TRIES = 5
-"""How often a call is made before its failure is the caller's."""
+"""Number of attempts before a call's failure is raised."""
 PAUSE_SECONDS = 0.2
-"""The pause before the second try; each further one is twice as long."""
+"""Pause before the second attempt; each further pause is twice as long."""
 
 
 class Changes:
-    """Wakes those who wait until a state, changed elsewhere in this process, is what they need."""
+    """Wakes tasks that wait until a state, changed elsewhere in this process, meets their condition."""
 
     def __init__(self) -> None:
         self._changed = anyio.Event()
@@ -28,7 +28,7 @@ class Changes:
         self._changed = anyio.Event()
 
     async def until(self, condition: Callable[[], T | None]) -> T:
-        """The condition's first answer that is neither None nor False. Waits without a bound: set a deadline around."""
+        """Returns the first result of the condition that is neither None nor False. Has no time limit of its own."""
         while True:
             changed, found = self._changed, condition()
             if found is not None and found is not False:
@@ -37,18 +37,18 @@ class Changes:
 
 
 class Caller(Protocol):
-    """What makes calls: the mesh client."""
+    """The part of the mesh client that makes calls."""
 
     async def call(self, method: str, request: Message, *, timeout: float) -> Any: ...
 
 
 async def call_patiently(mesh: Caller, method: str, request: Message, *, timeout: float, tries: int = TRIES) -> Any:
-    """A call that outlives a restart of whoever serves it: `tries` times `timeout` seconds.
+    """Calls a method, with up to `tries` attempts of `timeout` seconds each, which survives a restart of the service.
 
-    Only for calls that may be answered twice.
+    Use it only for calls that may be answered twice.
 
     Raises:
-        Unavailable, Busy, DeadlineExceeded, RemoteError: what the last try met.
+        Unavailable, Busy, DeadlineExceeded, RemoteError: the failure of the last attempt.
     """
     pause = PAUSE_SECONDS
     for left in reversed(range(tries)):
@@ -63,7 +63,8 @@ async def call_patiently(mesh: Caller, method: str, request: Message, *, timeout
 
 
 async def each(stream: Consumption, handle: Callable[[Delivery], Coroutine[Any, Any, None]]) -> None:
-    """Handles deliveries concurrently, as many as the consumption holds at once, until it ends and all are done."""
+    """Handles deliveries concurrently until the stream ends and all handlers are done. The consumption's in-flight
+    limit bounds their number."""
     async with anyio.create_task_group() as tasks:
         async for delivery in stream:
             tasks.start_soon(handle, delivery)

@@ -10,7 +10,7 @@ Z95 = 1.959963984540054
 
 
 def wilson(successes: int, n: int) -> Estimate:
-    """The proportion of successes with its 95% Wilson score interval (Wilson 1927); [0, 1] where nothing was seen.
+    """The proportion of successes with its 95% Wilson score interval (Wilson 1927); [0, 1] if n is 0.
 
     Raises ValueError unless 0 <= successes <= n.
     """
@@ -29,9 +29,9 @@ def estimate(results: Sequence[bool]) -> Estimate:
 
 
 def difference(later: Estimate, earlier: Estimate) -> tuple[float, float, float]:
-    """later - earlier as a share, and its 95% interval by Newcombe's hybrid score method (1998, method 10).
+    """later - earlier as a proportion, and its 95% interval by Newcombe's hybrid score method (1998, method 10).
 
-    It takes the two as independent, which is cautious for figures measured on the same tasks.
+    The method assumes independent samples, which is conservative for proportions measured on the same tasks.
     """
     gain = later.value - earlier.value
     below = math.hypot(later.value - later.ci95[0], earlier.ci95[1] - earlier.value)

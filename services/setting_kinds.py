@@ -1,8 +1,8 @@
-"""Which settings say how a run is executed, and which say what is learned and measured.
+"""Classifies settings: those that affect how a run is executed, and those that affect what is learned and measured.
 
-The first may change whenever a run goes on: on another machine, with more patience, in another place. The second may
-not: a run's past would no longer compare with its future. Resuming a run and going on with an experiment's trials both
-ask here, and docs/SETTINGS.md is made from it.
+Settings of execution may change when a run is resumed, for example on another machine. Settings of learning may not,
+because the run's earlier results would not be comparable with its later ones. Resuming a run, continuing an experiment
+and docs/SETTINGS.md use this classification.
 """
 
 import os
@@ -22,8 +22,8 @@ from services.models.examine import absolute_model_path
 from services.settings import Settings
 
 Kind = Literal["execution", "model", "file", "learning"]
-"""``execution`` may change. ``model`` may while the base model stays the same, ``file`` while what the file holds does.
-``learning`` may not."""
+"""Whether a resumed run may change a setting. ``execution``: yes. ``model``: if the base model stays the same.
+``file``: if the file's contents stay the same. ``learning``: no."""
 
 EXECUTION = (
     "run.rounds",
@@ -34,7 +34,7 @@ EXECUTION = (
     "evaluator.enabled", "evaluator.episodes", "evaluator.judgement_sets",
     "alarms", "mesh", "retention", "metrics",
 )  # fmt: skip
-"""Sections here stand for all that is in them."""
+"""A section's name stands for all settings in it."""
 
 MODEL = ("model.engine", "model.path", "model.url")
 
@@ -59,7 +59,7 @@ WORLD_EXECUTION = {
     ),
     "virtualhome": ("player", "connect", "display", "gpu", "start_seconds", "reset_seconds", "call_seconds", "starts"),
 }  # fmt: skip
-"""The options of each world that say how it is executed."""
+"""The options of each world that affect only how it is executed."""
 
 WORLD_FILES = {"household": (), "ai2thor": ("tasks",), "virtualhome": ("tasks", "graphs")}
 
@@ -80,14 +80,14 @@ WORLD_LEARNING = {
 _OPTIONS = "world.options."
 
 PATHS = ("mesh.keys", "metrics.token_file", "evaluator.judgement_sets", "world.options.tasks", "world.options.graphs")
-"""The settings that are paths, beside ``model.path``, which may be a name too."""
+"""The settings that are paths. ``model.path`` is not among them because it may be a model's name."""
 
 COMMANDS = ("world.options.player", "world.options.executable")
-"""The settings that are command lines, whose first word may be a path."""
+"""The settings that are command lines. Their first word may be a path."""
 
 
 def kind_of(key: str, world: str) -> Kind | None:
-    """What a setting, by its dotted key, says in a world of this name. None where there is no such setting."""
+    """The kind of a setting, given its dotted key and the world's name. None if there is no such setting."""
     if key.startswith(_OPTIONS):
         option = key.removeprefix(_OPTIONS)
         tables: tuple[tuple[Kind, Mapping[str, tuple[str, ...]]], ...] = (
@@ -114,7 +114,7 @@ def options_of(world: str) -> type[msgspec.Struct]:
 
 
 def leaves(settings: Settings) -> dict[str, Any]:
-    """Every setting by its dotted key, options of the world that are not given with their defaults."""
+    """Every setting by its dotted key. Options of the world that are not set have their defaults."""
     found = dict(_leaves(cast("dict[str, Any]", msgspec.to_builtins(settings))))
     for field in msgspec.structs.fields(options_of(settings.world.name)):
         found.setdefault(f"{_OPTIONS}{field.encode_name}", field.default)
@@ -130,7 +130,7 @@ def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
 
 
 def essence(settings: Settings) -> dict[str, Any]:
-    """What a run is about: its settings of learning by dotted key, and of those that name a file whether they do."""
+    """The settings that define what is learned and measured, by dotted key. For those of kind ``file``: whether set."""
     found: dict[str, Any] = {}
     for key, value in leaves(settings).items():
         match kind_of(key, settings.world.name):
@@ -146,7 +146,7 @@ def essence(settings: Settings) -> dict[str, Any]:
 
 
 def contents(settings: Settings) -> dict[str, str]:
-    """The digests of what the named files hold, by the setting's key. What cannot be read is left out."""
+    """The digests of the files that settings name, by dotted key. Files that cannot be read are left out."""
     named = [(key, value) for key, value in leaves(settings).items() if kind_of(key, settings.world.name) == "file"]
     return {key: found for key, value in named if value and (found := _content(given_path(str(value))))}
 
@@ -162,16 +162,16 @@ def _content(path: Path) -> str:
 def _text(file: Path) -> str:
     data = file.read_bytes()
     try:
-        return decode_text(data, str(file))  # the same whatever editor's line ends it has
+        return decode_text(data, str(file))  # normalizes line ends, so that they do not change the digest
     except TextError:
         return data.decode(errors="surrogateescape")
 
 
 def with_absolute_paths(settings: Settings) -> Settings:
-    """The settings with every path absolute, so that they mean the same from any folder.
+    """The settings with absolute paths, which are valid in any working directory.
 
     Raises:
-        SettingsError: a path has bytes that are not UTF-8, and cannot be written down.
+        SettingsError: a path is not valid UTF-8 and cannot be stored.
     """
     table = cast("dict[str, Any]", msgspec.to_builtins(settings))
     for key in (*PATHS, "model.path", *COMMANDS):
@@ -196,7 +196,7 @@ def _absolute(key: str, value: str) -> str:
         return str(given_path(value))
     try:
         program, *arguments = shlex.split(value) or [""]
-    except ValueError:  # the world says so
+    except ValueError:  # the world reports the malformed command
         return value
     if os.sep not in program:
         return value

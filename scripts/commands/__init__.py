@@ -1,1 +1,1 @@
-"""One module a command of `selu`: HELP, `arguments(parser)` and `run(given) -> exit code`, light to import."""
+"""One module for each command of `selu`: HELP, `arguments(parser)` and `run(given) -> exit code`. Fast to import."""

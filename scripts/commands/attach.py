@@ -1,8 +1,8 @@
-"""Reads along: prints what is said on a topic, from its beginning, from an offset or from now on.
+"""Prints the messages of a topic: from the first one, from an offset, or from now on.
 
-Without --run or --connect it takes the newest run under runs/. Of a run that has ended it prints what is logged.
-Which topics there are, and what each carries: protocols/topics.py, or give a wrong one and read the error.
-A run that other machines can reach asks for a key; on its own machine --run finds one.
+Without --run or --connect it takes the newest run under runs/. If the run has ended, it prints the logged messages.
+protocols/topics.py lists the topics and their messages; so does the error for an unknown topic.
+A run that accepts other machines requires a key; on the run's own machine --run finds one.
 """
 
 import argparse
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 HELP = "print what is said on a topic, while it is said or afterwards"
 
 ROLE = "observer"
-"""What the mesh knows a reader without a key as: it may read what anyone may."""
+"""The mesh role of a reader without a key. It may read the topics that are open to all."""
 CONNECT_SECONDS = 5.0
 WATCH_SECONDS, GONE_SECONDS = 1.0, 5.0
-"""How often the hub is asked whether it is there, and after how long without an answer it is not."""
+"""Interval between checks of the hub, and time without an answer after which the hub counts as gone."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +71,7 @@ def run(given: argparse.Namespace) -> int:
         if given.connect is not None:
             resolve(to_connect(given.connect))
         folder = RunFolder.open(given.run or newest()) if given.connect is None else None
-        # The lock says whether it runs: a launcher that was killed leaves its endpoints behind.
+        # The lock shows whether the run is up: a killed launcher leaves its endpoints file behind.
         if folder is not None and not (folder.in_use() and folder.endpoints_file.exists()):
             return _past(folder, given.topic, start, tell)
         if key is None and folder is not None and folder.key_of(ROLE).exists():
@@ -89,7 +89,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def newest() -> Path:
-    """The run folder under runs/ that was made last.
+    """The most recently created run folder under runs/.
 
     Raises:
         RunFolderError: there is none.
@@ -103,7 +103,7 @@ def newest() -> Path:
 
 
 class _Counted:
-    """Calls `say` for at most `count` messages; true once that many were said."""
+    """Calls `say` for at most `count` messages. Returns true when `count` is reached."""
 
     def __init__(self, say: "Callable[[Delivery], object]", count: int | None) -> None:
         self._say = say
@@ -132,7 +132,7 @@ def _past(folder: "RunFolder", topic: str, start: int | str, tell: _Counted) -> 
 
 
 async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, start: int | str, tell: _Counted) -> int:
-    """Prints until enough was said or the hub is gone."""
+    """Prints until the count is reached or the hub is gone."""
     import os
 
     import anyio
@@ -155,7 +155,7 @@ async def _follow(endpoint: str, key: "Key | None", topic: str, durable: bool, s
 
 
 async def _end_with_the_hub(mesh: "Mesh", scope: "anyio.CancelScope") -> None:
-    """A hub that is killed is back within a second or two; one that stays away has ended with its run."""
+    """Cancels the scope when the hub is gone. A killed hub is restarted within seconds, long before `GONE_SECONDS`."""
     import anyio
 
     from protocols.errors import DeadlineExceeded

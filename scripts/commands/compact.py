@@ -1,8 +1,8 @@
-"""Lets go of what a run that is not running needs no more: frames of old rounds, blobs that no message names.
+"""Deletes data that a stopped run no longer needs: frames of old rounds, and blobs that no message names.
 
-Messages, datasets and adapters stay. Frames stay too where a consumer group has not acknowledged their round, where a
-training to come looks at them, and where measurements are made on them. Which rounds go is said by the run's own
-retention settings, or by --rounds and --gib; by default frames of all rounds stay. docs/OPERATIONS.md has the policy.
+Messages, datasets and adapters stay. Frames stay too if a consumer group has not acknowledged their round, if a later
+training reads them, or if measurements use them. The run's retention settings, or --rounds and --gib, select the
+rounds; by default the frames of all rounds stay. docs/OPERATIONS.md describes the policy.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Looks at this machine, or at a run's folder, and says what is wrong and what to do about it.
+"""Checks this machine, or a run's folder, and prints each problem with its remedy.
 
-Of a run it checks the log (SQLite's own check, offsets without a gap, messages that read), that every blob is there and
-is what its name says, adapters, consumer groups' offsets, settings, and what killed processes left lying about.
---repair mends what can be mended without losing anything; it needs the folder to itself.
+In a run it checks the log (SQLite's own check, offsets without a gap, messages that can be decoded), the presence and
+digest of every blob, adapters, offsets of consumer groups, settings, and files left by killed processes.
+--repair fixes problems that can be fixed without loss. The run must not be up.
 """
 
 import argparse
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HELP = "say what this machine, or a run's folder, lacks, and what to do"
 
 WORLDS = ("ai2thor", "virtualhome")
-"""The worlds with needs of their own."""
+"""The worlds with requirements of their own."""
 
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}
 

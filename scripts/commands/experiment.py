@@ -1,8 +1,8 @@
-"""Runs an experiment: methods, seeds and base models, each as a run of its own, and one table of what came of them.
+"""Runs an experiment: methods, seeds and base models, each as a separate run, and one table of the results.
 
-The file says what is compared (scripts/experiments has some that are ready). Everything goes into one folder: the runs
-under trials/, and results.md, .json, .png and .csv, written anew whenever a run is over. Started again it goes
-on where it was, whatever stopped it; a run whose settings have changed since is refused.
+The file defines the comparison (scripts/experiments has some that are ready). Everything goes into one folder: the
+runs under trials/, and results.md, .json, .png and .csv, rewritten when a run ends. The same command continues an
+interrupted experiment; a run whose settings have changed since is refused.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def run(given: argparse.Namespace) -> int:
                 done = len(runner.outcomes)
                 out.write(f"{len(trials)} runs, {done} of them finished before; {parallel} at once, into {folder}\n")
                 anyio.run(runner.run)
-            with ignoring(signal.SIGHUP):  # a terminal that is closed now does not cost the results
+            with ignoring(signal.SIGHUP):  # closing the terminal now must not lose the results
                 conduct.write(runner.outcomes)
             out.write(f"{len(runner.outcomes)} of {len(trials)} runs are in {folder / 'results.md'}\n")
     except (SettingsError, LogFormatError) as error:

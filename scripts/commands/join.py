@@ -1,8 +1,8 @@
-"""Runs one service of a run that is up on another machine: a critic beside a second GPU, say.
+"""Runs one service on another machine than its run, for example a critic on a second GPU.
 
-Which service it is says the key, made there with `selu keys make NAME --role ROLE`. Its settings are those of the run:
-copy settings.toml from the run's folder, and change with --set what is different here, such as model.path. Frames and
-adapters travel through the hub. Ctrl-C ends it; what it had begun goes to the others of its role.
+The key, made there with `selu keys make NAME --role ROLE`, determines the service. Its settings are those of the run:
+copy settings.toml from the run's folder, and change with --set what differs here, such as model.path. Frames and
+adapters travel through the hub. Ctrl-C ends it; other processes of its role then take over its unfinished work.
 """
 
 import argparse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.settings import Settings
 
 WATCH_SECONDS, GONE_SECONDS = 2.0, 30.0
-"""How often the hub is asked whether it is there, and after how long without an answer the run is over."""
+"""Interval between checks of the hub, and time without an answer after which the run counts as over."""
 
 HELP = "run one service of a run that is up on another machine"
 
@@ -79,8 +79,8 @@ def run(given: argparse.Namespace) -> int:
 
 @contextmanager
 def _held(key: "Key") -> Generator[Path]:
-    """A file with the key that lives while this process does, for each start of the service: the one that was given
-    may be a pipe, as ``--key <(...)`` makes one, which is read once."""
+    """A file with the key that exists as long as this process, for each start of the service. The given file may be a
+    pipe, as in ``--key <(...)``, which can be read only once."""
     from runtime.settings import dump
 
     descriptor = os.memfd_create("key")
@@ -95,7 +95,7 @@ def _held(key: "Key") -> Generator[Path]:
 async def _keep(
     run: "RunFolder", settings: "Settings", key: "Key", file: Path, endpoint: str, lock: int, out: "Writer"
 ) -> int:
-    """Starts the service again when it dies, within the run's budget, until the run ends or somebody stops it."""
+    """Runs the service, restarting it within the run's budget, until the run ends or a signal stops it."""
     import anyio
 
     from protocols.errors import DeadlineExceeded, NotAdmitted, ProtocolError
@@ -129,7 +129,7 @@ async def _keep(
                 return end(128 + number, "stopping")
 
     async def until_over() -> None:
-        """A hub that is killed is back within seconds; one that stays away has ended with its run."""
+        """Waits until the hub is gone. A killed hub is restarted within seconds, long before `GONE_SECONDS`."""
         joined = False
         try:
             async with connect(endpoint, role=key.role, instance=f"{key.name}/join", key=key) as mesh:

@@ -1,9 +1,10 @@
-"""Makes, lists and revokes the keys that let processes of other machines into a run.
+"""Makes, lists and revokes the keys with which processes of other machines join a run.
 
-A run listens beyond its own machine with mesh.endpoint=tcp://0.0.0.0:PORT and mesh.keys=FOLDER. Its hub takes the keys
-of that folder, also those made and revoked while it runs. Give a key's file to its holder, and to nobody else.
+A run accepts other machines with mesh.endpoint=tcp://0.0.0.0:PORT and mesh.keys=FOLDER. Its hub accepts the keys in
+that folder, including keys made or revoked during the run. Give a key's file to its holder only.
 
-With --run it is about one run on this machine: a key lets a consumer of yours write there, and ends with the run.
+With --run it manages the keys of one run on this machine: a key lets a consumer of yours write to that run, and is
+deleted with it.
 """
 
 import argparse
@@ -70,7 +71,7 @@ def _keys_of(run: "RunFolder") -> "KeysFolder":
 
 
 def _make(folder: "KeysFolder", name: str, role: str, *, of_run: bool) -> Path:
-    """A key of one's own folder, which is made where it is missing, or of a run's."""
+    """Makes a key in a user's keys folder, which is created if missing, or in a run's."""
     from runtime.keys import KeysError
 
     if not of_run:

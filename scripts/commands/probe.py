@@ -1,9 +1,9 @@
-"""Asks one base model in the household what it can do, without a mesh and without learning: one page of figures.
+"""Tests one base model in the household, without a mesh and without training, and writes one page of results.
 
-capability: what it can tell about the world (success, states of objects) against what it can do in it, with controls.
-templates: every question of self-asking and relabelling in several wordings: accuracy, and answers that name what is
-not there. horizon: compound tasks of one to five dependent goals in at most 40 steps, told whole or one after another;
-with --run also by the actor that the run has taught.
+capability: what the model can tell about the world (success, states of objects) and what it can do in it, with
+controls. templates: every question of self-asking and relabelling in several wordings, with its accuracy and its
+answers that name absent objects. horizon: compound tasks of one to five dependent goals in at most 40 steps, given at
+once or one after another; with --run also for the run's trained actor.
 """
 
 import argparse
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from services.settings import Settings
 
 EPISODES = 100_000
-"""The most that are asked for; each has a seed of its own in the split."""
+"""Most episodes of a probe; each has its own seed in the split."""
 
 HELP = "ask a base model what it can tell and do in the household"
 
@@ -88,7 +88,7 @@ def run(given: argparse.Namespace) -> int:
 async def _until_signalled(
     given: argparse.Namespace, settings: "Settings", taught: "tuple[int, Path] | None"
 ) -> tuple[str, bytes] | int:
-    """What `_probe` returns, or the signal that ended it: the engine's processes are then ended, too."""
+    """Returns the result of `_probe`, or the signal that ended it. The engine's processes end in either case."""
     from runtime.signals import ENDING, until_signalled
 
     async with until_signalled(*ENDING) as stopped:
@@ -99,7 +99,7 @@ async def _until_signalled(
 async def _probe(
     given: argparse.Namespace, settings: "Settings", taught: "tuple[int, Path] | None"
 ) -> tuple[str, bytes]:
-    """The page and the JSON."""
+    """Returns the page and the JSON."""
     import msgspec
 
     from scripts.probing import page
@@ -146,10 +146,10 @@ async def _probe(
 
 
 def _newest_actor(run: "RunFolder") -> tuple[int, Path] | None:
-    """The version of the actor that stands at a run's end, and its folder; None where only the base model does.
+    """The version of the run's active actor and its folder; None if only the base model is active.
 
     Raises:
-        LogFormatError: there is no log that can be read.
+        LogFormatError: the log is missing or cannot be read.
     """
     from services.report.load import load_state
 

@@ -1,8 +1,8 @@
-"""Folds a run's log again and compares every dataset with the one that was recorded when it was learned from.
+"""Replays a run's log and compares every dataset with the one that was recorded at its training.
 
-The log, not the trainer's memory, is what a run is: the same messages under the same settings give the same rows of D_c
-and D_a, digest for digest. A difference is named by adapter and by the trajectory that differs first. Settings that
-were changed when the run was resumed count for the whole of it.
+The same messages under the same settings give the same rows of D_c and D_a, digest for digest. For a difference it
+prints the adapter and the first trajectory that differs. If settings were changed when the run was resumed, the latest
+ones are used for the whole run.
 """
 
 import argparse

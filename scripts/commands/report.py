@@ -1,4 +1,4 @@
-"""Writes summary.json and report.html of a run folder anew, and prints the figures. Works on a running run too."""
+"""Writes summary.json and report.html of a run folder, and prints the metrics. Works during a run too."""
 
 import argparse
 

@@ -1,7 +1,7 @@
-"""Starts a run: the hub and the services as processes of their own, until the last round is over.
+"""Starts a run: the hub and the services as separate processes, until the last round is over.
 
-The run folder holds everything: settings, log, blobs, adapters, logs, metrics, summary and report. Ctrl-C ends it
-cleanly; `selu up --resume FOLDER` goes on where it stopped.
+The run folder holds everything: settings, log, blobs, adapters, logs, metrics, summary and report. Ctrl-C ends the run
+cleanly; `selu up --resume FOLDER` continues it.
 """
 
 import argparse
@@ -99,7 +99,7 @@ def run(given: argparse.Namespace) -> int:
             plan = plan.create()
         folder = RunFolder.open(plan.folder)
         with folder.locked() as lock:
-            # A resumed run's port and folder are only free once its former launcher is gone.
+            # The port and folder of a resumed run are free only after its former launcher has ended.
             if plan.resume and (found := problems(plan) or device_problems(plan.settings)):
                 return _refuse(*found)
             folder.write_settings(dump(plan.settings, f"The resolved settings of this run ({plan.profile})."))
@@ -126,7 +126,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
     mesh = plan.settings.mesh
     with Writer(sys.stdout) as out:
         try:
-            with exiting(signal.SIGTERM, signal.SIGHUP):  # until the launcher takes them over
+            with exiting(signal.SIGTERM, signal.SIGHUP):  # until the launcher handles these signals
                 folder.listen_at(mesh.endpoint, keyed=bool(mesh.keys))
                 give_keys(plan, folder)
                 with choose(plain, out) as show:
@@ -139,7 +139,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
             return 1
         resume = f"selu up --resume {folder.path}"
         try:
-            with ignoring(signal.SIGHUP):  # the run is over: a terminal that is closed now does not cost the report
+            with ignoring(signal.SIGHUP):  # closing the terminal after the run must not lose the report
                 tidy(folder, plan.settings)
                 summary = conclude(folder)
             out.write(conclusion(summary, folder) + "\n")
@@ -159,7 +159,7 @@ def _launch(plan: "Plan", folder: "RunFolder", lock: int, *, plain: bool) -> int
 
 
 def _refuse(*reasons: str) -> int:
-    """Says what is wrong; 0 where nothing is."""
+    """Prints the reasons and returns the exit code: 0 if there are none."""
     for reason in reasons:
         complain(reason)
     return 2 if reasons else 0

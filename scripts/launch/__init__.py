@@ -1,14 +1,14 @@
-"""What `selu up` is made of: the plan, the checks before it, the processes, what is shown, and the end.
+"""The launcher behind `selu up`: plan, checks, processes, display, and the end of a run.
 
-plan       which settings, which folder, which processes
-preflight  what would fail later, found before anything starts
+plan       settings, run folder and processes of a run
+preflight  checks before anything starts
 keys       a key for each process
-run        the mesh from start to end
-watch      what the launcher knows of the run while it goes
-keeping    letting frames of old rounds go
-figures    it as figures for machines that watch
-pages      where they are served
-lines      it in plain lines
-screen     it on a terminal
-ending     summary, report and the last table
+run        starts, supervises and ends the processes
+watch      the launcher's state of the run, from events
+keeping    deletes frames of old rounds while the run goes on
+figures    metrics for Prometheus
+pages      the HTTP server of /metrics and /healthz
+lines      events and status as plain lines
+screen     the display on a terminal
+ending     summary, report and the final table
 """

@@ -1,4 +1,4 @@
-"""The end of a run: summary.json, report.html, and the table that says what came of it."""
+"""The end of a run: summary.json, report.html and the final table."""
 
 import importlib.metadata
 import sqlite3
@@ -23,10 +23,10 @@ from services.settings import Settings
 
 
 def conclude(run: RunFolder) -> Summary:
-    """Writes summary.json and report.html from what the folder holds, and returns the summary.
+    """Writes summary.json and report.html from the folder's contents, and returns the summary.
 
     Raises:
-        LogFormatError: there is no log that can be read.
+        LogFormatError: the log is missing or cannot be read.
         OSError: the folder cannot be written.
     """
     settings, state, summary = _read(run)
@@ -36,7 +36,7 @@ def conclude(run: RunFolder) -> Summary:
 
 
 def summarize(run: RunFolder) -> Summary:
-    """The summary of what the folder holds; writes nothing. Raises as `conclude`."""
+    """The summary of the folder's contents, without writing anything. Raises as `conclude`."""
     return _read(run)[2]
 
 
@@ -47,16 +47,16 @@ def _read(run: RunFolder) -> tuple[Settings, ReportState, Summary]:
 
 
 def tidy(run: RunFolder, settings: Settings) -> None:
-    """Lets go of what ``retention`` lets go, at once: nobody uses the folder any more. The caller holds its lock."""
+    """Applies ``retention`` without a grace period, because no process uses the folder. The caller holds its lock."""
     if settings.retention.rounds or settings.retention.gib:
         with suppress(
             Unreadable, LogFormatError, sqlite3.Error, OSError
-        ):  # then all is kept, and `selu doctor` says why
+        ):  # nothing is deleted then; `selu doctor` reports the cause
             Sweeper(run, settings, grace=0.0).sweep()
 
 
 def table(summary: Summary) -> str:
-    """The rounds' figures with their intervals, and the gain over round 0."""
+    """The rounds' metrics with their intervals, and the gain over round 0."""
     rows: list[Sequence[str]] = [("round", "critic accuracy", "actor success", "versions")]
     for figures in summary.rounds:
         name = f"{figures.round}" + (" (base)" if figures.round == 0 else "")
@@ -86,7 +86,7 @@ def _gain(later: RoundFigures, earlier: RoundFigures, name: str) -> str:
 
 
 def conclusion(summary: Summary, run: RunFolder) -> str:
-    """What is printed last: the table, what happened, and where things are."""
+    """The last text of a run: the table, counts of events, and the paths of the results."""
     t, a = summary.trajectories, summary.answers
     engine = f" by {summary.engine.name} {summary.engine.version} ({summary.engine.device})" if summary.engine else ""
     promoted = sum(adapter.promoted for adapter in summary.adapters)

@@ -1,4 +1,4 @@
-"""What `/metrics` and `/healthz` say of a run: the launcher's watch and the hub's report as families. Pure."""
+"""The contents of `/metrics` and `/healthz`, from the launcher's `Watch` and the hub's report. Pure."""
 
 from collections.abc import Iterator
 from http import HTTPStatus
@@ -11,18 +11,18 @@ from runtime.web import Page
 from scripts.launch.watch import Watch
 
 SWAP_BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Seconds."""
+"""Bucket bounds in seconds."""
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
-    """Bytes: of the log with what is still beside it, and free on its disk."""
+    """In bytes: the log with its write-ahead log, and the free space of its disk."""
 
     log: int
     free: int
 
 
 def health(watch: Watch, report: Report | None) -> Page:
-    """200 while the hub answers, can write, and every service can work; else 503 and what is missing."""
+    """Status 200 while the hub answers and can write and all services are ready, else 503 with the problems."""
     missing = sorted(watch.unready)
     state = "ok" if report is not None and not missing and not watch.storage_full else "unready"
     said = {"status": state, "hub": report is not None, "disk_full": watch.storage_full, "unready": missing}
@@ -31,7 +31,7 @@ def health(watch: Watch, report: Report | None) -> Page:
 
 
 def families(watch: Watch, report: Report | None, sizes: Sizes) -> Iterator[Family | Histogram]:
-    """Everything. What the hub would say is left out while it is away."""
+    """All metrics. Those of the hub are left out while it does not answer."""
     yield _one("selu_hub_up", "gauge", "Whether the hub answers.", float(report is not None))
     yield from _processes(watch)
     yield _one("selu_log_bytes", "gauge", "Size of the log and its write-ahead log.", sizes.log)

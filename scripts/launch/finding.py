@@ -1,4 +1,4 @@
-"""One thing that was looked at, on this machine or in a run: what it is, how it stands, and what to do about it."""
+"""The result of one check, of this machine or of a run: subject, state and remedy."""
 
 import importlib.metadata
 from typing import Literal
@@ -9,7 +9,7 @@ State = Literal["ok", "warn", "fail"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """``do`` is empty where all is well."""
+    """``do`` is the remedy; empty if the state is ok."""
 
     what: str
     state: State
@@ -18,7 +18,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def version_of(package: str) -> str | None:
-    """The installed version of a package, None where there is none."""
+    """The installed version of a package, or None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""Looks after what a run needs on the disk beside its log: its folder, and the private folder of sockets and keys."""
+"""Watches the run's folder and its private folder of sockets and keys, and restores private files that were deleted."""
 
 import anyio
 import anyio.to_thread
@@ -7,19 +7,22 @@ from runtime.runfolder import RunFolder, RunFolderError
 from scripts.launch.show import Show
 
 LOOK_SECONDS = 2.0
-"""Seconds between two checks."""
+"""Interval between two checks."""
 
 
 def lost(run: RunFolder) -> str:
-    """That the run's folder is no more, in words; empty where it is there."""
+    """A message that the run's folder is missing; empty if it exists."""
     if run.format_file.exists():
         return ""
     return f"the run folder {run.path} is gone: it was deleted or moved while the run was in it"
 
 
 class Guard:
-    """Made when the run's keys are. What cleaners of temporary files, or the end of a login, remove of the private
-    folder is made again: everybody in the mesh has shown its key, and may have to show it again."""
+    """Checks both folders. Create it after the run's keys exist, because it keeps copies of them.
+
+    Cleaners of temporary files, or the end of a login session, may delete the private folder. It is then restored,
+    because processes need their keys to connect again.
+    """
 
     def __init__(self, run: RunFolder, show: Show) -> None:
         self._run = run
@@ -29,14 +32,14 @@ class Guard:
         self._look_at_keys()
 
     async def watch(self) -> str:
-        """Looks until the run's folder is gone; returns what happened then."""
+        """Checks at an interval until the run's folder is gone; returns the message."""
         while True:
             await anyio.sleep(LOOK_SECONDS)
             if lost := await anyio.to_thread.run_sync(self.look):
                 return lost
 
     def look(self) -> str:
-        """One look; mends what can be mended, and returns why the run cannot go on, if so."""
+        """Checks once and restores missing files. Returns the reason why the run cannot continue, or an empty text."""
         if gone := lost(self._run):
             return gone
         try:
@@ -49,7 +52,7 @@ class Guard:
         return ""
 
     def _look_at_keys(self) -> bool:
-        """Remembers the private files as they are, or writes again those that are missing; whether any was."""
+        """Copies the private files, or restores those that are missing. Returns whether any was."""
         keys = self._run.keys
         there = {file.name: file.read_bytes() for file in keys.path.glob("*.key")} if keys.path.is_dir() else {}
         if keys.allowed_file.exists():

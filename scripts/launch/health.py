@@ -1,4 +1,4 @@
-"""What this machine has and lacks for a run. Each finding says what to do; nothing is changed."""
+"""Checks of this machine for `selu doctor`. Each finding has a remedy; nothing is changed."""
 
 import importlib.util
 import os
@@ -24,9 +24,9 @@ from services.models.examine import model_path
 from services.models.folder import base_model_name
 
 IMPORT_SECONDS = 120.0
-"""How long importing vLLM may take on a slow disk."""
+"""Time limit for importing vLLM, for slow disks."""
 MEMORY_BYTES, DISK_BYTES = 8 << 30, 2 << 30
-"""What the household profile needs: both engines and the trainer; a few rounds of frames and adapters."""
+"""Needs of the household profile: memory for two engines and the trainer, disk for a few rounds' files."""
 
 NEEDED = ("anyio", "msgspec", "numpy", "pillow", "psutil", "pyzmq", "rich")
 LEARNING = ("torch", "transformers", "peft", "safetensors")
@@ -36,7 +36,7 @@ IMAGE_PACKAGES = ("torchvision", "torchaudio", "torchcodec")
 def examine(
     model: Path | None = None, virtualhome_player: str | None = None, world: str | None = None
 ) -> list[Finding]:
-    """All findings, cheap ones first; importing vLLM takes some seconds, and so does the start of a player."""
+    """All findings, cheap checks first. Importing vLLM takes seconds, and so does starting a player."""
     wanted = world == "virtualhome"
     checks: Iterable[Callable[[], Iterator[Finding]]] = (
         python, packages, image_packages, sockets, disk, memory, lambda: model_files(model),
@@ -75,7 +75,7 @@ def packages() -> Iterator[Finding]:
 
 
 def image_packages(version: Callable[[str], str | None] = version_of) -> Iterator[Finding]:
-    """A torchvision that was built for another torch breaks every import of transformers' image models."""
+    """A torchvision built for another torch breaks every import of transformers' image models."""
     torch = version("torch")
     present = {name: found for name in IMAGE_PACKAGES if (found := version(name))}
     if torch is None or not present:
@@ -94,7 +94,7 @@ def image_packages(version: Callable[[str], str | None] = version_of) -> Iterato
 
 
 def sockets() -> Iterator[Finding]:
-    """Whether a run in this folder could make its private sockets."""
+    """Whether a run can create its private sockets here."""
     try:
         with tempfile.TemporaryDirectory() as scratch:
             run = RunFolder.create(Path(scratch) / "run")
@@ -130,7 +130,7 @@ def memory(available: int | None = None) -> Iterator[Finding]:
 
 
 def model_files(path: Path | None = None) -> Iterator[Finding]:
-    """Whether a model's folder could be served and trained, under the settings that `selu up --model` gives it."""
+    """Whether the model can be served and trained under the settings of `selu up --model`."""
     settings = resolve(profile_file("household"), model=path)
     engine = "vllm" if importlib.util.find_spec("vllm") else "transformers"
     lacks = examine_model(settings.model, engine)
@@ -146,7 +146,7 @@ def model_files(path: Path | None = None) -> Iterator[Finding]:
 
 
 def vllm() -> Iterator[Finding]:
-    """Imports vLLM in a process of its own: an import that breaks can break the process."""
+    """Imports vLLM in a separate process, because a broken import can crash the process."""
     if importlib.util.find_spec("vllm") is None:
         yield Finding(
             what="vllm",

@@ -1,4 +1,4 @@
-"""What the AI2-THOR world needs of this machine: the package, its player, something to render with, disk, pipes."""
+"""Checks of this machine for the AI2-THOR world: package, player, rendering, disk and pipes."""
 
 import ctypes.util
 import importlib.util
@@ -12,13 +12,13 @@ from scripts.launch.health_players import display, graphics, pipes, ports
 from services.worlds.ai2thor.release import PLATFORMS, fetched
 
 PLAYER_BYTES = 4 << 30
-"""What fetching and unpacking a player takes, with room to spare."""
+"""Disk space for downloading and unpacking a player, with a margin."""
 ICD = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
-"""Where Vulkan drivers say that they are there."""
+"""Folders in which Vulkan drivers are registered."""
 
 
 def ai2thor(wanted: bool) -> Iterator[Finding]:
-    """All findings where the world is ``wanted``; else only whether the package is there."""
+    """All findings if the world is ``wanted``, else only whether the package is installed."""
     if not wanted:
         version = version_of("ai2thor")
         found = "not installed; only its own world needs it" if version is None else f"ai2thor {version}"
@@ -50,7 +50,7 @@ def package() -> Iterator[Finding]:
 
 
 def player(home: Path | None = None) -> Iterator[Finding]:
-    """The releases that the package has fetched. It fetches the one it was built for when a player is first started."""
+    """The player releases that the package has downloaded. It downloads its own release when a player first starts."""
     if importlib.util.find_spec("ai2thor") is None:
         return
     folder = (home or Path.home()) / ".ai2thor"

@@ -1,4 +1,4 @@
-"""What Unity players need of this machine, whichever world they are of: an X display, a port, named pipes."""
+"""Checks of this machine for Unity players of any world: an X display, GPUs, ports and named pipes."""
 
 import os
 import re
@@ -12,12 +12,12 @@ from scripts.launch.finding import Finding
 from services.worlds import gpu
 
 X_SOCKETS = Path("/tmp/.X11-unix")
-"""Where the X servers of this machine listen."""
+"""The folder of this machine's X server sockets."""
 XVFB = "xvfb-run -a COMMAND starts a player with a display of its own, without hardware"
 
 
 def display(who: str, *, needed: bool) -> Iterator[Finding]:
-    """``who`` says which players want one; it is a trouble only where they ``needed`` it."""
+    """``who`` names the players that use a display. A missing one is a warning only if ``needed``."""
     shown, xvfb = os.environ.get("DISPLAY", ""), shutil.which("xvfb-run")
     local = re.fullmatch(r"(?:unix)?:(\d+)(?:\.\d+)?", shown)
     if shown and local and not (X_SOCKETS / f"X{local[1]}").exists():
@@ -35,7 +35,7 @@ def display(who: str, *, needed: bool) -> Iterator[Finding]:
 
 
 def graphics(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
-    """Whether players draw on the GPUs that CUDA_VISIBLE_DEVICES leaves to the rest of the run."""
+    """Whether players render on the GPUs that CUDA_VISIBLE_DEVICES leaves to the run."""
     what, devices, cards = "players' GPU", gpu.visible(environ), gpu.installed()
     said, choose = f"CUDA_VISIBLE_DEVICES is {environ.get('CUDA_VISIBLE_DEVICES')}", "set world.options.gpu"
     if devices is None:
@@ -74,7 +74,7 @@ def graphics(environ: Mapping[str, str] = os.environ) -> Iterator[Finding]:
 
 
 def ports() -> Iterator[Finding]:
-    """Whether a player could be talked to over a port of this machine."""
+    """Whether this machine can connect to a local TCP port."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             socket.create_connection(server.getsockname(), timeout=5).close()
@@ -87,7 +87,7 @@ def ports() -> Iterator[Finding]:
 
 
 def pipes() -> Iterator[Finding]:
-    """Whether a player could be talked to over named pipes in the folder for temporary files."""
+    """Whether named pipes can be created in the folder for temporary files."""
     where = tempfile.gettempdir()
     try:
         with tempfile.TemporaryDirectory() as scratch:

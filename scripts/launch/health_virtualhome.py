@@ -1,4 +1,4 @@
-"""What the VirtualHome world needs of this machine: its package, and for unity mode a player that starts."""
+"""Checks of this machine for the VirtualHome world: the package, and for unity mode a player that starts."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ from services.worlds.world import WorldError
 
 DOWNLOAD = "http://virtual-home.org/release/simulator/v2.0/v2.3.0/linux_exec.zip"
 DISK_BYTES = 2 << 30
-"""What the player takes, unpacked."""
+"""Disk space of the unpacked player."""
 
 
 def virtualhome(player: str | None = None, *, wanted: bool = False) -> Iterator[Finding]:
-    """All findings where the world is ``wanted``. ``player`` is the command that starts the Unity player, which is then
-    tried: start, scene, picture, end."""
+    """All findings if the world is ``wanted``. ``player`` is the command of a Unity player, which is then tested: it is
+    started, loads a scene, renders a frame and ends."""
     what = "virtualhome"
     try:
         shims.executor()

@@ -1,4 +1,4 @@
-"""Lets frames of old rounds go while the mesh runs, as ``retention`` says."""
+"""Deletes frames of old rounds while the mesh runs, as the ``retention`` settings say."""
 
 import sqlite3
 from functools import partial
@@ -15,11 +15,11 @@ from services.report.numbers import size
 from services.settings import Settings
 
 LOOK_SECONDS = 60.0
-"""How often the launcher looks for what nobody needs any more."""
+"""Interval between two sweeps."""
 
 
 class Keeper:
-    """Sweeps in a worker thread, so that nothing waits for it."""
+    """Runs the sweeper in a worker thread, off the event loop."""
 
     def __init__(self, run: RunFolder, settings: Settings, show: Show) -> None:
         self._show = show
@@ -28,7 +28,7 @@ class Keeper:
         self._told: set[str] = set()
 
     async def keep(self, mesh: Mesh) -> None:
-        """Looks again and again until cancelled; returns at once where everything is kept."""
+        """Sweeps at an interval until cancelled. Returns at once if retention is off."""
         while self._on:
             lag = (await mesh.status()).lag
             groups = [(name, topic) for name, _, topic in (key.rpartition(":") for key in lag)]

@@ -1,4 +1,4 @@
-"""The keys of a run's own processes: made anew at every start, and gone with the run's sockets."""
+"""The keys of a run's own processes. They are made at every start and deleted with the run's sockets."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from scripts.launch.plan import Plan
 
 
 def give_keys(plan: Plan, run: RunFolder) -> None:
-    """Makes a key for every process of the plan and for the launcher. Where nobody comes in without one, whoever looks
-    on from this machine gets one too.
+    """Makes a key for every process of the plan and for the launcher. If the hub requires keys (`mesh.keys`), makes one
+    for observers on this machine too.
 
     Raises:
-        KeysError: the run's keys cannot be written, or those that the settings name cannot be read.
+        KeysError: the run's keys cannot be written, or the keys that the settings name cannot be read.
     """
     keys = plan.settings.mesh.keys
     hub = KeysFolder(Path(keys)).hub_key().public if keys else ""

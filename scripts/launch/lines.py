@@ -1,4 +1,4 @@
-"""A run in plain lines: what each event means to a person, and where the run stands. Pure."""
+"""A run as plain lines: one for each event of interest, and one for the current status. Pure."""
 
 from typing import assert_never
 
@@ -18,14 +18,14 @@ _PHASES = {
 }
 
 LAUNCHER = "launcher"
-"""The instance as which the launcher joins the mesh."""
+"""The launcher's instance name in the mesh."""
 
 NAMES = {"actor": "success", "critic": "accuracy"}
-"""What each role's held-out figure is."""
+"""The name of each role's held-out metric."""
 
 
 def event(delivery: Delivery, watch: Watch) -> str | None:
-    """One line for a message that a person should hear of; most messages are not."""
+    """One line for a message that the user should see, or None."""
     match delivery.message:
         case Round() as m:
             text = _PHASES[m.phase].format(quota=m.quota, actor=m.actor_version, critic=m.critic_version)
@@ -47,14 +47,14 @@ def event(delivery: Delivery, watch: Watch) -> str | None:
             gain = watch.against_base(m)
             against = "" if gain is None else f", {points(gain)} against the base"
             return f"{m.role}@{m.version}: held-out {NAMES[m.role]} {estimate(m.score)}{against}"
-        case Fault() as m if delivery.producer != LAUNCHER:  # its own it has told already
+        case Fault() as m if delivery.producer != LAUNCHER:  # the launcher has shown its own faults already
             return f"fault in {m.service}: {m.what}: {_first_line(m.why)}" + (f"; {m.do}" if m.do else "")
         case _:
             return None
 
 
 def judged(figures: RoundFeedback) -> str:
-    """How a round looks to the model itself, so far."""
+    """The round's self-feedback so far."""
     parts = {
         "critic says yes to {}": figures.yes,
         "asking turned {}": figures.turned,
@@ -67,7 +67,7 @@ def judged(figures: RoundFeedback) -> str:
 
 
 def judged_again(figures: RoundFeedback) -> str:
-    """What came of judging a round again; nothing where no critic was tuned."""
+    """The result of judging a round again; empty if no critic was tuned."""
     if figures.agreement is None:
         return ""
     text = f"the tuned critic repeats {whole(figures.agreement)} of the verdicts"
@@ -97,7 +97,7 @@ def estimate(found: Estimate) -> str:
 
 
 def exited(exit: Exit) -> str:
-    """What a process's end means."""
+    """One line about a process's exit."""
     if exit.again_in is not None:
         after = f"started again in {exit.again_in:.1f} s (death {exit.deaths})"
     elif exit.code == 0:
@@ -109,7 +109,7 @@ def exited(exit: Exit) -> str:
 
 
 def status(watch: Watch) -> str:
-    """Where the run stands, in one line."""
+    """The run's current status in one line."""
     now = watch.state.round
     if watch.storage_full:
         return "the disk is full: nothing is lost, and nothing goes on until there is space"

@@ -1,6 +1,6 @@
-"""What keeps the model of some settings from being served or trained, found before anything starts.
+"""Checks whether a model can be served and trained with given settings, before anything starts.
 
-`selu up`, its dry run, `selu probe` and `selu experiment` ask here; `selu doctor` looks at a folder alone.
+Used by `selu up` and its dry run, `selu probe` and `selu experiment`. `selu doctor` checks a folder only.
 """
 
 from collections.abc import Iterator
@@ -21,10 +21,10 @@ from services.settings import Settings, World
 
 
 def model_problems(settings: Settings, *, learns: bool | None = None) -> list[str]:
-    """All that is wrong with the model, its folder or its server, each with what to do; empty where nothing is.
+    """All problems of the model, its folder or its server, each with a remedy; empty if there are none.
 
     Args:
-        learns: whether adapters will be trained and served; None is what the settings say.
+        learns: whether adapters will be trained and served; None takes it from the settings.
     """
     learning = trains(settings) if learns is None else learns
     try:
@@ -40,9 +40,9 @@ def model_problems(settings: Settings, *, learns: bool | None = None) -> list[st
 
 
 def device_problems(*all_settings: Settings) -> list[str]:
-    """Which devices that settings name are not on this machine, each said once.
+    """The devices in the settings that this machine lacks, each reported once. Takes seconds per engine.
 
-    Not among `model_problems`: a dry run on a machine without a GPU is of use too. It takes seconds for an engine.
+    Separate from `model_problems`, because a dry run is useful on a machine without a GPU too.
     """
     problems: dict[str, None] = {}
     asked: set[tuple[str, str]] = set()
@@ -59,14 +59,14 @@ def device_problems(*all_settings: Settings) -> list[str]:
 
 
 def trains(settings: Settings) -> bool:
-    """Whether these settings train adapters on a model's weights."""
+    """Whether these settings train adapters of a real model."""
     name = settings.trainer.learner
     scripted = name == "scripted" or (name == "auto" and settings.model.engine == "scripted")
     return settings.run.rounds > 0 and not scripted
 
 
 def _options(world: World) -> dict[str, Any]:
-    """A world's options by name, its defaults among them."""
+    """A world's options by name, including defaults."""
     if world.name == "ai2thor":
         from services.worlds.ai2thor.options import Options
     elif world.name == "virtualhome":
@@ -77,16 +77,16 @@ def _options(world: World) -> dict[str, Any]:
 
 
 def frame_size(world: World) -> tuple[int, int] | None:
-    """Width and height of a world's frames, in pixels; None where its options are not what they must be."""
+    """Width and height of a world's frames in pixels; None if its options are not valid."""
     said = _options(world)
     width, height = (said.get(name, said.get("frame")) for name in ("width", "height"))
     if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
         return width, height
-    return None  # the world says what is wrong with its options
+    return None  # the world reports what is wrong with its options
 
 
 def prompt_tokens(world: World) -> int:
-    """The tokens that a world's prompts take at least."""
+    """A lower bound of the tokens in a world's prompts."""
     return PROMPT_TOKENS + (LISTED_TOKENS if _options(world).get("admissible") is True else 0)
 
 
@@ -97,7 +97,7 @@ def _folder(settings: Settings, engine: str) -> list[str]:
 
 
 def _server(settings: Settings, learning: bool) -> Iterator[str]:
-    """A server that is not there yet is waited for when the run starts; what answers now must be one that will do."""
+    """Checks the server if it answers. A server that does not answer yet is accepted: the run waits for it."""
     url = check_server(settings.model)
     served, why = None, ""
     try:
@@ -131,7 +131,7 @@ async def _met(url: str, learning: bool) -> Served:
 
 
 def experiment_problems(all_settings: list[Settings]) -> list[str]:
-    """What is wrong with any of an experiment's models, each said once."""
+    """The problems of all models of an experiment, each reported once."""
     asked: dict[str, Settings] = {}
     for settings in all_settings:
         key = (settings.model, frame_size(settings.world), prompt_tokens(settings.world), trains(settings))

@@ -1,4 +1,4 @@
-"""The launcher's `/healthz` and `/metrics`, served while the run goes where the settings say so."""
+"""Serves the launcher's `/healthz` and `/metrics` while the run goes on, if `metrics.port` is set."""
 
 import shutil
 from contextlib import suppress
@@ -15,11 +15,11 @@ from scripts.launch.watch import Watch
 from services.settings import Metrics
 
 HUB_SECONDS = 2.0
-"""How long a scrape waits for the hub before it says that the hub is away."""
+"""Longest wait of a request for the hub's status."""
 
 
 class MetricsPages:
-    """``mesh`` is the launcher's own connection, None while there is none."""
+    """``mesh`` is the launcher's connection, or None while it has none."""
 
     def __init__(self, settings: Metrics, run: RunFolder, watch: Watch, show: Show) -> None:
         self._show = show
@@ -30,7 +30,7 @@ class MetricsPages:
         self.mesh: Mesh | None = None
 
     async def serve(self) -> None:
-        """Answers until cancelled; returns at once where no port is set. A run goes on without, where it cannot."""
+        """Serves until cancelled; returns at once without a port. If it cannot listen, the run has no metrics pages."""
         at = self._settings
         if at.port:
             try:

@@ -1,4 +1,4 @@
-"""What `selu up` is going to do: which settings, in which folder, as which processes. Touches nothing."""
+"""The plan of a run: its settings, folder and processes. Has no side effects, except for `Plan.create`."""
 
 import time
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ HUB_GRACE_SECONDS = 2.0
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of the mesh. Higher stages end first; ``grace`` is how long it may take, in seconds."""
+    """One process of the mesh. Processes of higher stages end first. ``grace`` is the time to end, in seconds."""
 
     instance: str
     role: str
@@ -31,27 +31,30 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """``profile`` is the name shown and the source of `settings`; ``resume`` is whether the folder is there already."""
+    """The settings, folder and processes of a run.
+
+    ``profile`` is the displayed name of the settings' source. ``resume`` is true if the folder has a run already.
+    """
 
     settings: Settings
     profile: str
     folder: Path
     resume: bool
     numbered: bool = False
-    """Whether the folder may get a number behind its name: nobody has asked for this very one."""
+    """Whether `create` may append a number to the folder's name. True if the user did not name the folder."""
 
     def create(self) -> "Plan":
-        """Makes the new run's folder; the plan with the folder that it became.
+        """Creates the new run's folder and returns the plan with its final path.
 
         Raises:
-            RunFolderError: it cannot be made, or something is there.
+            RunFolderError: the folder cannot be created, or the path exists.
         """
         made = RunFolder.create_numbered(self.folder) if self.numbered else RunFolder.create(self.folder)
         return msgspec.structs.replace(self, folder=made.path)
 
     @property
     def processes(self) -> list[Process]:
-        """The hub first, then the services: of a role's several processes each has a number, from 0 on."""
+        """The hub first, then the services. Each process of a role has a number, from 0."""
         counts = {"simulator": self.settings.simulator.instances, "actor": 1, "critic": 1, "relabeler": 1, "trainer": 1}
         if self.settings.evaluator.enabled:
             counts["evaluator"] = 1
@@ -68,29 +71,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def profiles() -> dict[str, Path]:
-    """The profiles that ship with this package, by name."""
+    """The profiles in this package, by name."""
     return {file.stem: file for file in sorted(PROFILES.glob("*.toml"))}
 
 
 def profile_file(name: str) -> Path:
-    """The file of a profile's name, or the file itself.
+    """The file of the profile with that name, or the file with that path.
 
     Raises:
-        SettingsError: there is neither.
+        SettingsError: neither exists.
     """
     return _file("profile", name, profiles())
 
 
 def methods() -> dict[str, Path]:
-    """The methods that ship with this package, by name: each is a file of settings that go over a profile's."""
+    """The methods in this package, by name. Each is a file of settings that override the profile's."""
     return {file.stem: file for file in sorted(METHODS.glob("*.toml"))}
 
 
 def method_file(name: str) -> Path:
-    """The file of a method's name, or the file itself.
+    """The file of the method with that name, or the file with that path.
 
     Raises:
-        SettingsError: there is neither.
+        SettingsError: neither exists.
     """
     return _file("method", name, methods())
 
@@ -111,11 +114,13 @@ def new_plan(
     folder: Path | None = None,
     overrides: Sequence[str] = (),
 ) -> Plan:
-    """A new run: the profile's settings, over them those of the model's family, those of the method, then the
-    overrides. Without a folder it goes to runs/<time>-<profile>, with the method's name behind.
+    """The plan of a new run.
+
+    Settings come from the profile, then the model's family, then the method, then the overrides; later ones win.
+    Without `folder`, the run goes to runs/<time>-<profile>[-<method>].
 
     Raises:
-        SettingsError: the profile, the method or an override cannot be used.
+        SettingsError: the profile, the method or an override is not valid.
     """
     file = profile_file(profile)
     name = file.stem if method is None else f"{file.stem}-{method_file(method).stem}"
@@ -127,11 +132,11 @@ def new_plan(
 
 
 def resumed_plan(folder: Path, *, overrides: Sequence[str] = ()) -> Plan:
-    """A run that goes on, under its own settings and the overrides.
+    """The plan of a resumed run, with its own settings and the overrides.
 
     Raises:
-        RunFolderError: the folder is not one of a run of this version.
-        SettingsError: an override cannot be used, or would change what must stay.
+        RunFolderError: the folder has no run of this version.
+        SettingsError: an override is not valid, or changes a setting that must stay the same.
     """
     run = RunFolder.open(folder)
     if not run.settings_file.exists() and not run.log_file.exists():

@@ -1,4 +1,4 @@
-"""What would fail minutes into a run, found before anything starts."""
+"""Checks before a run starts for problems that would otherwise fail minutes into it."""
 
 import importlib.util
 import os
@@ -25,11 +25,11 @@ from services.worlds.load import load_world
 from services.worlds.virtualhome.options import read_options
 
 DISK_BYTES = 200 << 20
-"""The least free space a run is started with."""
+"""Least free disk space with which a run starts."""
 
 
 def problems(plan: Plan) -> list[str]:
-    """Everything found wrong with a plan, each with what to do; empty when it can start."""
+    """All problems of a plan, each with a remedy; empty if the run can start."""
     settings = plan.settings
     return [
         *_simulators(settings),
@@ -56,7 +56,7 @@ def _world(settings: Settings) -> Iterator[str]:
         check_seeds(settings)
     except ValueError as error:
         yield f"world.seeds: {error}; move world.seeds apart, or lower what reaches too far"
-    try:  # a world that is made has started no simulator yet: its first reset does
+    try:  # creating a world starts no simulator; the first reset does
         load_world(settings.world, max_steps=settings.simulator.max_steps).close()
     except ValueError as error:
         yield f"world.options: {error}"
@@ -65,7 +65,7 @@ def _world(settings: Settings) -> Iterator[str]:
 
 
 def _players(settings: Settings) -> Iterator[str]:
-    """Players that run already are not started when one is missing."""
+    """Players that run already are fixed in number; missing ones are not started."""
     if settings.world.name != "virtualhome":
         return
     options = read_options(dict(settings.world.options))
@@ -134,7 +134,7 @@ def _keys(folder: KeysFolder, instances: Set[str]) -> Iterator[str]:
 
 
 def _metrics(settings: Settings) -> Iterator[str]:
-    """A port that is taken, or a token that is missing where other machines could ask."""
+    """Checks that the port is free, and that a token is set if other machines can connect."""
     wanted = settings.metrics
     if not wanted.port:
         return
@@ -146,7 +146,7 @@ def _metrics(settings: Settings) -> Iterator[str]:
     except SettingsError as error:
         yield str(error)
     except OSError as error:
-        # The socket's own text for a port that is taken repeats the address; a name's error has a number of its own.
+        # The text of create_server's error repeats the address, os.strerror does not. gaierror has codes of its own.
         unknown = isinstance(error, socket.gaierror) or not error.errno
         why = error.strerror or str(error) if unknown else os.strerror(error.errno or 0)
         yield f"cannot answer at {wanted.host} port {wanted.port} ({why}): set metrics.port to another, or 0"
@@ -165,7 +165,7 @@ def _disk(folder: Path) -> Iterator[str]:
 
 
 def _frames(plan: Plan) -> Iterator[str]:
-    """A resumed run whose settings now want to learn from rounds that were let go."""
+    """Reports a resumed run whose settings train on rounds whose frames retention has deleted."""
     if not plan.resume:
         return
     try:

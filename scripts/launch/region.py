@@ -1,8 +1,8 @@
-"""The last lines of a terminal, redrawn in place, below lines that scroll by.
+"""The bottom lines of a terminal, redrawn in place, below lines that scroll.
 
-What was drawn is wiped by moving up over it. A terminal that was made narrower has broken its lines into more rows by
-then, so the rows are counted anew, from the lines' widths, each time. Lines end one column before the terminal does, as
-some break those that fill it, and there are never more of them than rows.
+Drawn lines are erased by moving the cursor up over them. A terminal that became narrower has wrapped them into more
+rows, which are counted from the lines' widths at each redraw. Lines end one column before the terminal's edge, because
+some terminals wrap lines of full width. There are never more lines than the terminal has rows.
 """
 
 import os
@@ -14,32 +14,32 @@ from rich.segment import Segment, Segments
 from scripts.launch.writer import Writer
 
 UNKNOWN = (80, 24)
-"""Columns and rows of a terminal that does not know its size."""
+"""Columns and rows to assume for a terminal that reports no size."""
 
 
 class Region:
-    """Where a terminal is redrawn. ``out`` is the terminal."""
+    """The part of a terminal that is redrawn. ``out`` writes to the terminal."""
 
     def __init__(self, out: Writer) -> None:
         self._out = out
         self._console = Console(
             file=cast(TextIO, out), highlight=False, markup=False, emoji=False, legacy_windows=False
         )
-        self._drawn: list[int] = []  # the widths of the lines that stand there
+        self._drawn: list[int] = []  # widths of the lines drawn last
         self._last: RenderableType = ""
 
     def show(self, renderable: RenderableType) -> None:
-        """Draws this in place of what was drawn before; nothing while the terminal takes no text (Ctrl-S)."""
+        """Replaces what was drawn before. Does nothing while the terminal accepts no text (Ctrl-S)."""
         self._last = renderable
         if self._out.idle:
             self._redraw("")
 
     def above(self, text: str) -> None:
-        """Lets these lines scroll by above what is drawn."""
+        """Prints lines above the redrawn part; they scroll."""
         self._redraw(f"{text}\n")
 
     def clear(self) -> None:
-        """Wipes what is drawn."""
+        """Erases what was drawn."""
         self._last = ""
         self._redraw("")
 
@@ -55,7 +55,7 @@ class Region:
         self._out.write(wipe + above + drawn.get())
 
     def _lines(self) -> list[list[Segment]]:
-        """The lines with a question mark for each character that the terminal's encoding lacks: an escape is longer."""
+        """The lines, with a question mark for characters outside the terminal's encoding: an escape would be longer."""
         encoding = self._out.encoding
         return [
             [Segment(part.text.encode(encoding, "replace").decode(encoding), part.style) for part in line]
@@ -69,6 +69,6 @@ class Region:
     def _size(self) -> tuple[int, int]:
         try:
             columns, rows = os.get_terminal_size(self._out.fileno())
-        except (OSError, ValueError):  # also one that is gone
+        except (OSError, ValueError):  # also raised for a terminal that was closed
             columns, rows = UNKNOWN
         return columns or UNKNOWN[0], max(rows or UNKNOWN[1], 2)

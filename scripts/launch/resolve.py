@@ -1,6 +1,6 @@
-"""The settings of a run, whatever starts it: a profile's, over them those of the model's family, a method's, one's own.
+"""Resolves a run's settings from layers: profile, the model's family, the method, the user's own settings.
 
-`selu up`, `probe`, `experiment` and `doctor` all ask here, so that a model means the same settings to each of them.
+`selu up`, `probe`, `experiment` and `doctor` use it, which gives a model the same settings in each of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from services.setting_kinds import with_absolute_paths
 from services.settings import Model, Settings
 
 MODELS = Path(__file__).parents[1] / "profiles" / "models"
-"""The settings of a model's family, by the ``model_type`` in its config.json."""
+"""Settings of model families, in files named after the ``model_type`` of config.json."""
 
 STAGES = "stages.json"
-"""What `scripts.pretrain` leaves in a model's folder: how it was made. Profiles are made for such models."""
+"""The file that `scripts.pretrain` writes into a model's folder. The profiles' settings fit such models."""
 
 LENGTH = ("model", "max_model_len")
 
@@ -32,20 +32,20 @@ def resolve(
     own: Sequence[Layer] = (),
     overrides: Sequence[str] = (),
 ) -> Settings:
-    """Settings from `file`, then those of the family of `model`, those of `over`, of `own`, and the overrides.
+    """Settings from `file`, then the family of `model`, then `over`, then `own`, then the overrides; later ones win.
 
-    No prompt may be longer than the model takes: where a profile, a family or a method asks for more, the model's own
-    length is taken. One that a person set, in `own` or in `overrides`, is left as it is, for the preflight to refuse.
+    If a profile, family or method sets a longer prompt than the model supports, the model's maximum is used. A length
+    that the user set, in `own` or in `overrides`, stays, and the preflight refuses it.
 
     Args:
-        file: the profile's, or a run's own settings.
-        model: a model's folder, or the name of one in this package; None is what `file` says.
-        over: layers of this package over the family's, such as a method's file.
-        own: layers that a person wrote.
+        file: a profile, or a run's own settings.
+        model: a model's folder, or the name of a model in this package; None keeps the model of `file`.
+        over: layers of this package that override the family's, such as a method's file.
+        own: layers that the user wrote.
         overrides: ``section.key=value``, as given with --set.
 
     Raises:
-        SettingsError: a file, a layer or an override cannot be used.
+        SettingsError: a file, a layer or an override is not valid.
     """
     given: list[Layer] = []
     if model is not None:
@@ -53,7 +53,7 @@ def resolve(
     settings = with_absolute_paths(load(Settings, file=file, over=[*given, *over, *own], overrides=overrides))
     if _sets_length(own, overrides) or settings.model.engine == "scripted":
         return settings
-    if settings.model.engine == "openai" and not settings.model.path:  # somebody else's model
+    if settings.model.engine == "openai" and not settings.model.path:  # the server's model, without a local folder
         return settings
     most = longest(object_or_empty(model_path(settings.model) / "config.json"))
     if most is None or most >= settings.model.max_model_len:
@@ -62,18 +62,19 @@ def resolve(
 
 
 def named(model: str | Path) -> str:
-    """The model as settings name it: a folder by a path that holds wherever it is read; a model of this package, or of
-    a hub, by its name."""
+    """The model as settings name it: a folder by its absolute path, a model of this package or of a hub by its name."""
     return absolute_model_path(str(model))
 
 
 def family_settings(model: str | Path) -> list[Path]:
-    """The file with the settings of a model's family; none where the family has none of its own, and none for models
-    that were made for the household's profile."""
+    """The settings file of the model's family, as a list of one.
+
+    Empty if the family has none, or if the model was made by `scripts.pretrain`.
+    """
     folder = model_path(Model(path=str(model)))
     if (folder / STAGES).is_file():
         return []
-    kind = object_or_empty(folder / "config.json").get("model_type")  # the preflight says what is wrong with the folder
+    kind = object_or_empty(folder / "config.json").get("model_type")  # the preflight reports a broken folder
     return [file for file in MODELS.glob("*.toml") if file.stem == kind]
 
 

@@ -1,4 +1,4 @@
-"""Whether a run may go on under changed settings, and what it was begun with."""
+"""Checks whether a run may be resumed with changed settings, and records the settings that it began with."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,22 +21,22 @@ from services.settings import Settings
 INPUTS = "inputs.json"
 """The file in a run's folder with the digests of the files that its settings name."""
 BEGUN = "begun.json"
-"""The file with the settings of learning that the run was begun with: settings.toml can be edited by hand."""
+"""The file with the learning settings at the run's start. settings.toml is not enough, because users may edit it."""
 
 _Recorded = TypeVar("_Recorded", dict[str, str], dict[str, Any])
 
 
 def check_resumed(run: RunFolder, before: Settings, after: Settings) -> None:
-    """Whether the run may go on under the settings after; those before are the ones of its settings.toml.
+    """Checks whether the run may continue with the settings `after`; `before` are those of its settings.toml.
 
     Raises:
-        SettingsError: they say something else of what is learned.
-        RunFolderError: the log of its rounds is missing.
+        SettingsError: a learning setting, the base model or an input file differs, or the run is past `run.rounds`.
+        RunFolderError: the log is missing.
     """
     _check_log(run)
     _check_model(run, before, after)
     now = _as_recorded(essence(after))
-    # A setting that this version does not know, or that the former one did not, is compared with settings.toml alone.
+    # A setting that this version or the recording one does not know is compared with settings.toml only.
     recorded = {key: value for key, value in _read(run, BEGUN, dict[str, Any]).items() if key in now}
     for key, old, new in differences({**_as_recorded(essence(before)), **recorded}, now):
         if recorded.get(key, old) != new and essence(before).get(key) == essence(after).get(key):
@@ -61,8 +61,7 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tup
 
 
 def record_inputs(run: RunFolder, settings: Settings) -> None:
-    """Writes down what is learned and what the files hold that the settings name, once: it is what the run was begun
-    with."""
+    """Records the learning settings and the digests of input files. Values that are recorded already stay."""
     for name, found in (
         (INPUTS, {**contents(settings), **_read(run, INPUTS, dict[str, str])}),
         (BEGUN, {**essence(settings), **_read(run, BEGUN, dict[str, Any])}),
@@ -83,7 +82,7 @@ def _as_recorded(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_log(run: RunFolder) -> None:
-    """A run that lacks its log would silently begin again, over what its former rounds have left."""
+    """Without its log, a run would silently start again at round 1 over the files of its earlier rounds."""
     if run.log_file.exists() and run.log_file.stat().st_size:
         return
     left = [folder for folder in (run.adapters, run.blobs) if folder.is_dir() and any(folder.iterdir())]
@@ -106,11 +105,11 @@ def _check_files(run: RunFolder, before: Settings, after: Settings) -> None:
 
 
 def _check_rounds(run: RunFolder, before: Settings, after: Settings) -> None:
-    """A run that has gone further than it is to go would wait for ever."""
+    """A run that is past its last round would wait for ever."""
     if after.run.rounds >= before.run.rounds:
         return
     reached = 0
-    with suppress(LogFormatError):  # no log: it has not begun
+    with suppress(LogFormatError):  # no log: the run has no rounds yet
         for delivery in deliveries(run, ("rounds",)):
             if isinstance(delivery.message, Round):
                 reached = max(reached, delivery.message.number)
@@ -127,13 +126,13 @@ def _check_model(run: RunFolder, before: Settings, after: Settings) -> None:
         return
     was = _served(run) or _name(before)
     if was is None and before.model.engine != "openai":
-        return  # no engine has answered yet, and the model is where it was no more
+        return  # no engine has served the model yet, and its folder is gone: nothing to compare with
     try:
         now = base_model(after.model)
     except EngineError as error:
         raise SettingsError(str(error)) from error
     if (was is None or now is None) and before.model.engine == after.model.engine:
-        return  # a server's, which alone can tell
+        return  # only the server knows its model
     if was is None or now is None or not same_base_model(was, now):
         key = changed[-1]
         raise SettingsError(
@@ -143,7 +142,7 @@ def _check_model(run: RunFolder, before: Settings, after: Settings) -> None:
 
 
 def _served(run: RunFolder) -> str | None:
-    """The base model that this run's engines have served."""
+    """The base model that this run's engines have served, or None."""
     names = [row.get("base_model") for row in read_metrics(run.metrics_file) if row["kind"] == "engine"]
     return next((str(name) for name in reversed(names) if name), None)
 

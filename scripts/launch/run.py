@@ -1,4 +1,4 @@
-"""The mesh from start to end: hub and services as supervised processes, watched until the run is over or stopped."""
+"""Runs the mesh: starts hub and services as supervised processes, follows the run, and ends them."""
 
 import signal
 import time
@@ -33,25 +33,25 @@ from scripts.launch.watch import Watch
 from services.report.state import READS
 
 HUB_SECONDS = 15.0
-"""How long the hub may take to answer first."""
+"""Time limit for the hub's first answer."""
 AGAIN_SECONDS = 1.0
-"""The pause before the hub is asked again, where it refused us or was away."""
+"""Pause before the launcher connects again after the hub refused it or did not answer."""
 TICK_SECONDS = 0.25
-"""How often what is shown is brought up to date."""
+"""Interval between updates of the display."""
 HEALTH_SECONDS = 5.0
-"""How often the processes' figures go into metrics.jsonl."""
+"""Interval at which the processes' health is written to metrics.jsonl."""
 LAST_WORDS_SECONDS = 3.0
-"""How long to wait for the services' last figures once the run is over."""
+"""Longest wait for the services' last heartbeats after the run has finished."""
 SAME_SECONDS = 0.5
-"""Seconds within which a second signal counts as the first one: nobody presses Ctrl-C twice in that time."""
+"""A second signal within this time counts as the first one: no user presses Ctrl-C twice this fast."""
 STALL_SECONDS = 180.0
-"""How long nothing may happen before a person is told."""
+"""Time without progress after which the launcher reports a stall."""
 FAULTS = 64
-"""Faults waiting for the hub to come back; more are left to the logs."""
+"""Capacity of the queue of faults that wait for the hub; further ones are only logged."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a run ended: it came to its end, somebody stopped it (``signal``), or it could not go on (``why``)."""
+    """How a run ended: it finished, it was stopped by ``signal``, or it failed because of ``why``."""
 
     how: Literal["finished", "stopped", "failed"]
     why: str = ""
@@ -59,7 +59,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Launch:
-    """One launcher's life. Use `launch`."""
+    """The state and tasks of one launcher process. Use `launch`."""
 
     def __init__(self, plan: Plan, run: RunFolder, show: Show) -> None:
         self._plan = plan
@@ -125,7 +125,7 @@ class Launch:
     async def _guard(self) -> None:
         self._end(Outcome(how="failed", why=await Guard(self._run, self._show).watch()))
 
-    # -- the mesh, as the launcher attends it
+    # -- the launcher's own connection to the mesh
 
     async def _attend(self) -> None:
         name = lines.LAUNCHER
@@ -144,7 +144,7 @@ class Launch:
                     tasks.start_soon(self._keeper.keep, mesh)
                     await anyio.sleep_forever()
             except* ProtocolError as errors:
-                # The hub has been away too long; if it cannot come back, the supervisor gives it up and the run ends.
+                # The hub did not answer in time. If it cannot be restarted, the supervisor gives up and the run ends.
                 self._show.event(f"no word from the hub at {endpoint}: {errors.exceptions[0]}")
             finally:
                 self._pages.mesh = None
@@ -169,7 +169,7 @@ class Launch:
         self._watch.hear(delivery, self._now)
 
     async def _look(self) -> None:
-        """Ends the run where it is over, with the services' last figures."""
+        """Ends the run if it is done, after the services' last heartbeats."""
         if self._watch.done:
             since = self._now
             members = [member for member in self._watch.members.values() if member.heard]
@@ -224,7 +224,7 @@ class Launch:
         async def handle(number: signal.Signals) -> None:
             nonlocal asked
             if self._over.is_set():
-                # A terminal that is closed is told of by the kernel and by the shell, and `timeout` signals twice.
+                # One event may cause two signals: kernel and shell report a closed terminal, `timeout` signals twice.
                 if number != signal.SIGHUP and (asked is None or self._now - asked >= SAME_SECONDS):
                     self._show.event(f"{number.name} again: killing what is left")
                     supervisor.kill()
@@ -255,7 +255,7 @@ class Launch:
             await anyio.sleep(TICK_SECONDS)
 
     def _measure_hub(self, pid: int | None) -> None:
-        """The hub sends no heartbeats: they would go through itself."""
+        """Measures the hub from outside: it sends no heartbeats, because they would pass through itself."""
         with suppress(psutil.Error):
             if pid is not None:
                 rss = psutil.Process(pid).memory_info().rss
@@ -276,7 +276,7 @@ class Launch:
 
 @asynccontextmanager
 async def _signals(handle: Callable[[signal.Signals], Awaitable[None]]) -> AsyncGenerator[None]:
-    """Calls `handle` for each SIGINT, SIGTERM and SIGHUP that is heeded while the block runs."""
+    """Calls `handle` for each SIGINT, SIGTERM and SIGHUP while the block runs. Ignored signals stay ignored."""
 
     async def receive(*, task_status: anyio.abc.TaskStatus[None]) -> None:
         with receiving(*ENDING) as signals:
@@ -291,7 +291,7 @@ async def _signals(handle: Callable[[signal.Signals], Awaitable[None]]) -> Async
 
 
 async def launch(plan: Plan, run: RunFolder, lock: int, show: Show) -> Outcome:
-    """Runs the plan in its folder, whose lock is held, until it is over. Nothing that it started is left."""
+    """Runs the plan in its folder until the end; the caller holds the folder's lock. No started process remains."""
     metrics = Metrics(run, "launcher")
     metrics.write("session", event="start", profile=plan.profile, resume=plan.resume)
     try:

@@ -1,4 +1,4 @@
-"""A run on a terminal: events scroll by; below them phase, progress, figures and processes, redrawn in place."""
+"""The display of a run on a terminal: events scroll; below them phase, progress, metrics and processes are redrawn."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -22,13 +22,13 @@ from services.report.numbers import percent, seconds, size
 _ROLES: tuple[Role, ...] = ("critic", "actor")
 _COLOURS = {"critic": "blue", "actor": "dark_orange"}
 _BARS = (36, 18, 8, 0)
-"""Widths of progress bars, the widest that fits."""
+"""Widths of progress bars; the widest that fits is used."""
 _COLUMNS = ("process", "state", "memory", "adapter", "pid", "requests/s", "restarts")
-"""Of the table of processes, the most important first: a narrow terminal has room for some."""
+"""Columns of the table of processes, the most important first. Narrow terminals show only the first ones."""
 
 
 class Screen:
-    """Shows a run with `rich`, in as much as the terminal's width allows; only events are left on it afterwards."""
+    """Displays a run with `rich` at the terminal's width. When it closes, only the events remain."""
 
     def __init__(self, out: Writer) -> None:
         self._begun = time.monotonic()
@@ -48,7 +48,7 @@ class Screen:
 
 
 def draw(watch: Watch, elapsed: str) -> RenderableType:
-    """Where the run stands, in a frame. It fits any width that a frame has room in."""
+    """The run's status in a frame, for any width that has room for a frame."""
     parts = [
         Text(harmless(status(watch)), style="bold"),
         _progress(watch),
@@ -60,7 +60,7 @@ def draw(watch: Watch, elapsed: str) -> RenderableType:
 
 
 class _Fitting:
-    """The first of the variants that fits the width, else the last one."""
+    """Renders the first variant that fits the width, else the last one."""
 
     def __init__(self, variants: Sequence[Table]) -> None:
         self._variants = variants
@@ -78,7 +78,7 @@ class _Fitting:
 
 
 def _bar(share: float, width: int) -> Iterator[RenderableType]:
-    """A bar, or nothing where there is no room for one."""
+    """A progress bar, or nothing if the width is 0."""
     if width:
         yield ProgressBar(total=1.0, completed=share, width=width)
 

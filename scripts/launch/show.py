@@ -1,4 +1,4 @@
-"""How a run is shown while it goes: in plain lines, or on a terminal."""
+"""Displays of a run in progress: plain lines, or a terminal screen."""
 
 import os
 import time
@@ -9,11 +9,11 @@ from scripts.launch.watch import Watch
 from scripts.launch.writer import Writer
 
 STATUS_SECONDS = 5.0
-"""How often plain lines say where the run stands."""
+"""Interval of status lines in plain mode."""
 
 
 class Show(Protocol):
-    """`event` is called for each text a person should read, `tick` a few times a second. Neither waits nor fails."""
+    """A display. `event` is called for each text to show, `tick` a few times a second. Neither blocks nor raises."""
 
     def __enter__(self) -> "Show": ...
 
@@ -25,7 +25,7 @@ class Show(Protocol):
 
 
 class Plain:
-    """Lines with the seconds since the start: for pipes, files and CI."""
+    """Lines with the seconds since the start, for pipes, files and CI."""
 
     def __init__(self, out: Writer) -> None:
         self._out = out
@@ -53,12 +53,12 @@ class Plain:
 
 
 def stamped(text: str, seconds: float) -> str:
-    """An event's lines with the time of the run, and with nothing in them that a terminal would obey."""
+    """An event's lines with the time since the start, without control characters."""
     return f"{seconds:7.1f}s  " + "\n".join(harmless(line) for line in text.split("\n"))
 
 
 def choose(plain: bool, out: Writer) -> Show:
-    """The screen on a terminal that can redraw, else plain lines."""
+    """`Screen` on a terminal that can redraw, else `Plain`."""
     if plain or not out.isatty() or os.environ.get("TERM", "dumb") in ("", "dumb", "unknown"):
         return Plain(out)
     from scripts.launch.screen import Screen

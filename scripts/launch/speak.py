@@ -1,4 +1,4 @@
-"""One delivered message as a line: for people, or as JSON."""
+"""Formats a delivered message as a line of text or JSON."""
 
 import msgspec
 
@@ -21,7 +21,7 @@ from services.report.numbers import percent, size
 
 
 def as_json(delivery: Delivery) -> str:
-    """The whole message; ``offset`` is 0 for live ones."""
+    """The whole message; ``offset`` is 0 for live messages."""
     return msgspec.json.encode(
         {
             "offset": delivery.offset,
@@ -40,7 +40,7 @@ def as_text(delivery: Delivery) -> str:
 
 
 def harmless(text: str) -> str:
-    """Without characters that would make a terminal do something: the text is a model's, or another machine's."""
+    """Replaces unprintable characters, which could control the terminal: models and other machines write the text."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 

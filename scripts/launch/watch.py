@@ -1,4 +1,4 @@
-"""What the launcher knows of a run while it goes: a fold over what is said on the mesh and what its processes do."""
+"""The launcher's state of a run in progress: a fold over the mesh's messages and the processes' exits."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,11 @@ from services.report.state import ReportState
 from services.settings import Settings
 
 ANSWERED = "answered"
-"""The count by which services that answer say how many requests they have answered."""
+"""The gauge with which a service reports its number of answered requests."""
 
 
 class Member(msgspec.Struct):
-    """One process as it last was. ``rate`` is requests answered a second, between its last two heartbeats."""
+    """The last known state of one process. ``rate`` is answered requests per second between its last two heartbeats."""
 
     instance: str
     role: str
@@ -29,30 +29,30 @@ class Member(msgspec.Struct):
 
 
 class Watch:
-    """Times are seconds of any one clock, counted from the launcher's start."""
+    """Times are in seconds since the launcher's start, of one clock."""
 
     def __init__(self, settings: Settings, members: Mapping[str, str]) -> None:
         self.settings = settings
         self.state = ReportState(holdback=settings.trainer.holdback)
         self._evaluator = EvaluatorState()
         self.members = {instance: Member(instance, role) for instance, role in members.items()}
-        self._progress: dict[tuple[str, str], Progress] = {}  # the latest last
+        self._progress: dict[tuple[str, str], Progress] = {}  # in order of arrival
         self.moved = 0.0
         self._full: set[str] = set()
 
     # -- events
 
     def hear(self, delivery: Delivery, now: float) -> None:
-        """A durable message."""
+        """Applies a durable message."""
         self.state.apply(delivery)
         if isinstance(delivery.message, Round | Adapter | Swap | Evaluation):
             self._evaluator.apply(delivery.message)
         self.moved = now
 
     def hear_live(self, delivery: Delivery, now: float) -> None:
-        """A live message: heartbeats and progress count, others are passed over."""
+        """Applies a live message: heartbeats and progress. Others are ignored."""
         match delivery.message:
-            case Health(role="hub") as health:  # it speaks only of its disk
+            case Health(role="hub") as health:  # the hub reports only a full disk
                 self._look_at_disk(health)
             case Health() as health if health.instance in self.members:
                 self._look_at_disk(health)
@@ -81,7 +81,7 @@ class Watch:
         member.health, member.heard = health, now
 
     def exited(self, exit: Exit, now: float) -> None:
-        """A process ended; where it is started again that counts as a restart."""
+        """Applies a process's exit. If the supervisor starts it again, that counts as a restart."""
         member = self.members[exit.instance]
         member.rate = 0.0
         self._full.discard(exit.instance)
@@ -93,21 +93,21 @@ class Watch:
             member.restarts += 1
         self.moved = now
 
-    # -- what it comes to
+    # -- derived state
 
     @property
     def progress(self) -> dict[tuple[str, str], Progress]:
-        """Of what is not done, by role and what it is; what was heard of last is last."""
+        """Unfinished work by role and description, the most recently reported last."""
         return {key: progress for key, progress in self._progress.items() if progress.done < progress.total}
 
     @property
     def storage_full(self) -> bool:
-        """Whether some process waits for space on its disk: the hub with what all say, a service with its own files."""
+        """Whether a process waits for disk space: the hub for the log, or a service for its own files."""
         return bool(self._full)
 
     @property
     def unready(self) -> list[str]:
-        """Services that have not said that they can work; the hub says nothing of the kind."""
+        """The services that have not reported ready. The hub is not among them, because it reports no readiness."""
         return [
             member.instance
             for member in self.members.values()
@@ -120,28 +120,28 @@ class Watch:
 
     @property
     def memory(self) -> int:
-        """Resident bytes of all processes together."""
+        """Resident bytes of all processes."""
         return sum(member.health.rss_bytes for member in self.members.values() if member.health)
 
     @property
     def evaluations_due(self) -> list[tuple[Role, int]]:
-        """Versions that serve, or did, and have no figures yet."""
+        """The versions that serve or served and have no evaluation yet."""
         return self._evaluator.due() if self.settings.evaluator.enabled else []
 
     @property
     def done(self) -> bool:
-        """The last round is over and every figure is there; a run that was given more rounds has them before it."""
+        """Whether the last round is over and every evaluation is there. False while `run.rounds` is larger."""
         now = self.state.round
         more = now is not None and now.number < self.settings.run.rounds
         return self.state.finished and not more and not self.evaluations_due
 
     def against_base(self, evaluation: Evaluation) -> float | None:
-        """How much better than the base model, in points of a hundred."""
+        """The gain over the base model in percentage points, or None."""
         base = self.state.evaluations.get((evaluation.role, 0))
         return None if base is None or evaluation.version == 0 else 100 * (evaluation.score.value - base.score.value)
 
     def round_counts(self) -> dict[str, tuple[int, int]]:
-        """(done, due) in the current round, by what is done."""
+        """(done, due) in the current round, by kind of work."""
         now = self.state.round
         if now is None:
             return {}

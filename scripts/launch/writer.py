@@ -1,4 +1,4 @@
-"""Text for a terminal or a pipe that may be slow, stuck or gone, while a run goes on regardless."""
+"""A writer to a terminal or pipe that may be slow, blocked or closed, and that never blocks the run."""
 
 import io
 import os
@@ -11,17 +11,17 @@ from typing import TextIO
 from scripts.output import READER_GONE, encodable
 
 TEXTS = 1000
-"""Texts that wait for a reader who does not read (``| less``, Ctrl-S); more are left out."""
+"""Texts that wait for a blocked reader (``| less``, Ctrl-S); further ones are dropped."""
 LAST_SECONDS = 10.0
-"""How long the end of a run waits for what is still to be written."""
+"""Longest wait for unwritten text at the end of a run."""
 LOOK_SECONDS = 1.0
-"""How often a full pipe is looked at again."""
+"""Interval of retries while a pipe is full."""
 
 
 class Writer(io.TextIOBase):
-    """A text file over `out` whose `write` neither waits nor fails: a thread of its own hands the text on.
+    """A text file over `out` whose `write` never blocks or fails: a separate thread writes the text.
 
-    What a full disk does not take is left out. After a reader that went away nothing more is written.
+    Text that a full disk rejects is dropped. After the reader has closed, nothing more is written.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -30,10 +30,10 @@ class Writer(io.TextIOBase):
         self._encoding = getattr(out, "encoding", None) or "utf-8"
         try:
             self._descriptor: int | None = out.fileno()
-        except (OSError, ValueError, AttributeError):  # a text in memory
+        except (OSError, ValueError, AttributeError):  # a file object in memory
             self._descriptor = None
         with suppress(OSError, ValueError):
-            out.flush()  # what was said before comes first
+            out.flush()  # earlier output comes first
         self._texts: queue.Queue[str | None] = queue.Queue(TEXTS)
         self._missed = 0
         self._gone = False
@@ -46,7 +46,7 @@ class Writer(io.TextIOBase):
 
     @property
     def idle(self) -> bool:
-        """Whether everything has been handed on."""
+        """Whether all text has been taken by the writing thread."""
         return self._texts.empty()
 
     def fileno(self) -> int:
@@ -72,10 +72,10 @@ class Writer(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Does nothing: it would have to wait."""
+        """Does nothing, because flushing would block."""
 
     def close(self) -> None:
-        """Waits at most `LAST_SECONDS` for what is to be written. `out` stays open."""
+        """Waits at most `LAST_SECONDS` for unwritten text. `out` stays open."""
         if not self.closed:
             with suppress(queue.Full):
                 self._texts.put(None, timeout=LAST_SECONDS)
@@ -98,10 +98,10 @@ class Writer(io.TextIOBase):
             self._out.write(text)
             self._out.flush()
             return
-        # Not through `out`: a thread that is stuck in its buffer would keep Python from ending.
+        # Not through `out`: a thread blocked in its buffer would keep Python from exiting.
         data = memoryview(text.encode(self._encoding))
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
-            except BlockingIOError:  # a descriptor that somebody made non-blocking
+            except BlockingIOError:  # another process made the descriptor non-blocking
                 select.select([], [self._descriptor], [], LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""The model card: how a micro model was made, from what, and what it can do. Written beside its weights."""
+"""The model card: how a micro model was made, from which data, and its abilities. Written beside the weights."""
 
 import hashlib
 import platform
@@ -26,7 +26,7 @@ class Acting(NamedTuple):
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """How one stage of training went: what was run where, on which data (rows by kind) and for how long."""
+    """One stage of training: command, hardware, data (rows by kind), duration and loss."""
 
     name: str
     command: str
@@ -45,7 +45,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 def describe(
     name: str, trained: Trained, corpus: Corpus, *, recipe: msgspec.Struct, command: str, seed: int, hardware: str
 ) -> Stage:
-    """The stage, as the card tells it."""
+    """The stage's entry for the card."""
     return Stage(
         name=name,
         command=command,
@@ -63,7 +63,7 @@ def describe(
 
 
 class Record(NamedTuple):
-    """All that the card tells. ``answers``: (household, accuracies by kind); ``acting``: (household, figures)."""
+    """The card's contents. ``answers``: (household, accuracies by kind); ``acting``: (household, metrics)."""
 
     name: str
     parameters: int
@@ -73,7 +73,7 @@ class Record(NamedTuple):
 
 
 def write(folder: Path, record: Record) -> None:
-    """Writes README.md into the model's folder. Its other files must be there, for their digests."""
+    """Writes README.md into the model's folder. The card lists digests of the model's other files, which must exist."""
     parts = [
         _HEAD.format(name=record.name, millions=f"{record.parameters / 1e6:.1f}"),
         _section("What it can do", _answers(record.answers), _ANSWERS),

@@ -1,7 +1,7 @@
 """Source-domain rows for pretraining: pictures with questions, noisy demonstrations and judgements.
 
-The world's truth is used here, and only here: what is pretrained on the source household is the model that anyone
-would download; SELU begins afterwards, in a household whose rules and looks are others, and never sees the truth.
+Only this module trains on the world's truth. A model pretrained on the source household stands for a model that users
+download. SELU starts afterwards, in a household with other rules and looks, and never sees the truth.
 """
 
 import hashlib
@@ -33,11 +33,11 @@ SIZE = 128
 SHARD_IMAGES = 500
 LIMIT = 10
 EVEN_SHARES = {"navigate_first": 0.7, "open_first": 0.42, "hold_to_break": 0.42, "knife_to_slice": 0.42}
-"""Rules of the post-training's episodes: near even, so that exploration later meets each of them."""
+"""Rules of the post-training's episodes, nearly even: later exploration then meets each of them."""
 
 
 class Row(NamedTuple):
-    """One supervised example about picture number ``image`` of its corpus."""
+    """One supervised example about the picture with index ``image`` in its corpus."""
 
     image: int
     kind: str
@@ -57,9 +57,12 @@ StageName = Literal["pretrain", "posttrain", "practise"]
 
 
 class Shard(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker makes. ``stage`` "pretrain" has questions about scrambled rooms and demonstrations;
-    "posttrain" one step and one judgement an episode under near-even rules; "practise" one step an episode under these
-    rules, and questions about a scrambled room, most of them whether a thing is in or on a place."""
+    """The work of one worker, by ``stage``.
+
+    "pretrain": questions about scrambled rooms, and demonstrations. "posttrain": one action and one judgement per
+    episode, under nearly even rules, with some questions. "practise": questions about a scrambled room, most of them
+    whether an object is in or on a place, and for some episodes one action, under the same rules.
+    """
 
     stage: StageName
     seed: int
@@ -70,13 +73,13 @@ class Shard(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first_seed(self) -> int:
-        """Episode seeds differ between stages, seeds and shards, and from those of every split of the world."""
+        """The first episode seed. Seeds differ between stages, run seeds and shards, and from all world splits."""
         stage = {"pretrain": 0, "posttrain": 50, "practise": 100}[self.stage]
         return 10_000_000_000 + (stage + self.seed) * 10_000_000 + self.index * 5_000
 
 
 class _Sheet:
-    """Pictures and rows as they accumulate."""
+    """Collects pictures and rows."""
 
     def __init__(self) -> None:
         self.images: list[NDArray[np.uint8]] = []
@@ -90,7 +93,7 @@ class _Sheet:
         self.rows += [Row(image, *question) for question in ask(picture(state, room, view), rng, count)]
 
     def act(self, episode: Episode, demo: "Demonstration", draw: "Painter", rng: random.Random) -> None:
-        """One of a demonstration's first five acts, as it was seen."""
+        """Adds one of a demonstration's first five actions, with the first-person view of its state."""
         step = min(rng.randrange(5), len(demo.actions) - 1)
         prompt = actor.next_action(episode.task.instruction, demo.actions[:step])
         self.rows.append(Row(self.add(draw(demo.states[step], "first")), "act", prompt, demo.actions[step]))
@@ -102,7 +105,7 @@ class _Sheet:
 
 
 class Demonstration(NamedTuple):
-    """The states an act was chosen in, the acts ("done" perhaps last), and the state at the end."""
+    """The state before each action, the actions ("done" may be the last), and the final state."""
 
     states: list[State]
     actions: list[str]
@@ -112,9 +115,10 @@ class Demonstration(NamedTuple):
 def demonstrate(
     episode: Episode, rng: random.Random, *, noise: float = 0.06, quit: float = 0.04, wrong: float = 0.05
 ) -> Demonstration:
-    """What a modest demonstrator does: random acts, early stops, and now and then a wrong belief about the rules.
+    """A noisy demonstration: random actions, early stops, and sometimes a wrong belief about the rules.
 
-    The three rates are chances per act, per act and per episode. A refused act corrects the belief.
+    ``noise`` and ``quit`` are probabilities per action, ``wrong`` is one per episode. A refused action corrects the
+    belief.
     """
     state, belief = episode.state, episode.rules
     if rng.random() < wrong:
@@ -140,7 +144,7 @@ def demonstrate(
 
 
 def look_alikes(state: State, task: Task, rng: random.Random) -> list[Task]:
-    """The same instruction about another object of the room with the same affordances: mostly not done."""
+    """The same instruction about other objects of the room with the same affordances; mostly not done."""
     thing = state.find(task.object)
     if thing is None or task.verb == "put":
         return []
@@ -152,13 +156,13 @@ Painter = Callable[[State, View], Frame]
 
 
 def painter(episode: Episode, shift: float) -> Painter:
-    """Draws the episode's states from either view."""
+    """Returns a function that draws the episode's states from either view."""
     scene = make_scene(episode, shift, SIZE)
     return lambda state, view: scene.third_person(state) if view == "third" else scene.first_person(state)
 
 
 def make_shard(shard: Shard) -> Corpus:
-    """The pictures and rows of a shard: the same shard gives the same bytes anywhere."""
+    """The pictures and rows of a shard. The same shard has the same bytes on any machine."""
     rng = random.Random(f"{shard.stage}/{shard.domain}/{shard.seed}/{shard.index}")
     sheet, seed = _Sheet(), shard.first_seed
     fill = {"pretrain": _pretraining, "posttrain": _posttraining, "practise": _practising}[shard.stage]
@@ -217,7 +221,7 @@ def _practising(sheet: _Sheet, seed: int, shard: Shard, rng: random.Random) -> N
 
 
 def gather(shards: Sequence[Shard], workers: int) -> Corpus:
-    """All shards in order, made by `workers` processes (in this one where there is a single worker)."""
+    """Makes all shards with `workers` processes (in this process if there is one worker) and joins them in order."""
     if workers == 1:
         return join([make_shard(shard) for shard in shards])
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -225,7 +229,7 @@ def gather(shards: Sequence[Shard], workers: int) -> Corpus:
 
 
 def join(parts: Sequence[Corpus]) -> Corpus:
-    """One corpus of several; its digest is that of their digests in order."""
+    """Joins corpora into one; its digest is the digest of their digests in order."""
     rows: list[Row] = []
     first = 0
     for part in parts:

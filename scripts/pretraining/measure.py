@@ -1,4 +1,4 @@
-"""What a micro model can do, measured on episodes it was not trained on: answers by kind, acting and judging."""
+"""Measures a micro model on episodes that it was not trained on: answers by kind, acting and judging."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from services.worlds.household.state import act
 from services.worlds.household.tasks import Domain, draw_episode, holds
 
 FIRST_SEED = 700_000_000
-"""Episodes in the unknown household are measured here, beside every split of the world: nothing is chosen on those."""
+"""First episode seed in the unknown household, outside every split. No settings are chosen on these episodes."""
 
 EVALUATION = 900
-"""The seed of measured shards, which no training uses."""
+"""The seed of the measured shards; no training uses it."""
 
 
 class Share(NamedTuple):
-    """``right`` of ``of``."""
+    """``right`` correct ones of ``of``."""
 
     right: int
     of: int
@@ -39,15 +39,15 @@ class Share(NamedTuple):
 
 
 def held_out(domain: Domain, shift: float, images: int, workers: int) -> Corpus:
-    """Pictures and rows like pretraining's, and a quarter as many like practice's, from episodes of their own."""
+    """Pictures and rows like pretraining's, and a quarter as many like practice's, from separate episodes."""
     parts: tuple[tuple[StageName, int], ...] = (("pretrain", images), ("practise", images // 4))
     return gather([part for stage, count in parts for part in shards(stage, EVALUATION, count, domain, shift)], workers)
 
 
 def accuracy(micro: Micro, corpus: Corpus) -> dict[str, Share]:
-    """Greedy answers equal to the truth, by kind of question; "questions" is all of them together.
+    """The share of greedy answers equal to the truth, by kind of question; "questions" is over all of them.
 
-    Captions have no single right answer, acts no single right next act, and judgements are measured by `play`.
+    Captions have no single correct answer, and actions no single correct next action. `judge` measures judgements.
     """
     rows = [row for row in corpus.rows if row.kind not in ("act", "caption") and not row.kind.startswith("judge")]
     features = micro.features(corpus.images)
@@ -60,7 +60,7 @@ def accuracy(micro: Micro, corpus: Corpus) -> dict[str, Share]:
 
 
 class Played(NamedTuple):
-    """One episode: its task, whether it was done in truth, and the last third-person frame."""
+    """One episode: its task, its true success, and the last third-person frame."""
 
     task: Task
     success: bool
@@ -70,7 +70,7 @@ class Played(NamedTuple):
 def play(
     micro: Micro, shift: float, episodes: int, *, temperature: float, first_seed: int = FIRST_SEED
 ) -> list[Played]:
-    """Plays episodes of the unknown household side by side, with the model as actor."""
+    """Plays episodes of the unknown household in a batch, with the model as actor."""
     drawn = [draw_episode(first_seed + i, "unknown") for i in range(episodes)]
     draw = [painter(episode, shift) for episode in drawn]
     states = [episode.state for episode in drawn]
@@ -94,8 +94,8 @@ def play(
 
 
 class Judged(NamedTuple):
-    """Judgements of played episodes. ``recall`` of the successes and ``specificity`` of the failures were recognised;
-    ``asked`` is the accuracy of the state question alone (self-asking in place of judging)."""
+    """The accuracy of judging played episodes. ``recall`` is over successes, ``specificity`` over failures, ``asked``
+    is the accuracy of the state question alone (self-asking in place of judging)."""
 
     accuracy: Share
     recall: Share

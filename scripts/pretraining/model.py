@@ -1,6 +1,6 @@
-"""The micro model: an Idefics3 small enough for two cores, its tokenizer and processor, and a fast way to train it.
+"""The micro model: an Idefics3 small enough for two cores, its tokenizer and processor, and fast code to train it.
 
-The vision tower sees 128x128 pictures as 256 patches, which the connector folds into 16 tokens of the text model.
+The vision tower splits a 128x128 picture into 256 patches; the connector merges these into 16 tokens of the text model.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,17 +39,17 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% endif %}<end_of_utterance>\n{% endfor %}"
     "{% if add_generation_prompt %}Assistant:\n{% endif %}"
 )
-"""A turn is ``User:<image>text<end_of_utterance>``. The answer begins on a line of its own, so that it is tokenized
-like the same words alone and a choice between "yes" and "no" is one between two tokens."""
+"""A turn is ``User:<image>text<end_of_utterance>``. The answer begins on its own line, where it is tokenized like the
+same words alone: a choice between "yes" and "no" is then a choice between two tokens."""
 
 
 def chat(prompt: str) -> str:
-    """What the processor makes of one user turn, a picture and then `prompt`, with the image placeholder expanded."""
+    """The processor's text for one user turn: a picture with its placeholder expanded, then `prompt`."""
     return f"{START}User:{AROUND}{GLOBAL}{IMAGE * IMAGE_TOKENS}{AROUND}{prompt}{END}\nAssistant:\n"
 
 
 class Shape(NamedTuple):
-    """Widths and depths; the defaults are the committed model's (7.2M parameters)."""
+    """Widths and depths. The defaults are those of the committed model (7.2M parameters)."""
 
     hidden: int = 256
     layers: int = 6
@@ -59,11 +59,11 @@ class Shape(NamedTuple):
 
 
 SHAPES = {"micro": Shape(), "small": Shape(hidden=384, layers=8, mlp=1024, vision_hidden=256, vision_layers=6)}
-"""Sizes by name: 7M parameters, the committed models', and 19M, for looking at what scale changes."""
+"""Sizes by name: 7M parameters (the committed models), and 19M for studying the effect of scale."""
 
 
 def build_model(vocabulary: int, shape: Shape = Shape()) -> nn.Module:  # noqa: B008 (a tuple, immutable)
-    """An Idefics3ForConditionalGeneration with fresh weights, drawn from torch's global generator."""
+    """An Idefics3ForConditionalGeneration with new weights from torch's global generator."""
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration
 
     ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
@@ -98,7 +98,7 @@ def build_model(vocabulary: int, shape: Shape = Shape()) -> nn.Module:  # noqa: 
 
 
 def build_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
-    """A byte-level BPE trained on `texts` (prompts and answers). Deterministic for the same texts in any order."""
+    """A byte-level BPE trained on `texts` (prompts and answers). The order of the texts does not matter."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -122,7 +122,7 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int = VOCABULARY) -> Any:
 
 
 def build_processor(tokenizer: Any) -> Any:
-    """Pictures of any size become one 128x128 tile of 16 tokens; never split into several."""
+    """A processor that makes pictures of any size one 128x128 tile of 16 tokens, without splitting."""
     from transformers import Idefics3Processor
     from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
@@ -132,10 +132,9 @@ def build_processor(tokenizer: Any) -> Any:
 
 
 class Micro:
-    """A model with its tokenizer on one device, run in pieces: pictures are encoded once and asked many questions.
+    """A transformers ``model`` and its tokenizer on one device. A picture is encoded once for many questions.
 
-    Weights are float32; the arithmetic is bfloat16 under autocast, but on a CPU that would have to emulate it.
-    ``model`` is the transformers model itself.
+    Weights are float32. Arithmetic is bfloat16 under autocast, except on CPUs that only emulate it.
     """
 
     def __init__(self, model: Any, tokenizer: Any, device: str = "cpu") -> None:
@@ -164,14 +163,14 @@ class Micro:
         return sum(p.numel() for p in self.model.parameters())
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of `text`, remembered: prompts repeat."""
+        """Token ids of `text`, cached because prompts repeat."""
         known = self._ids.get(text)
         if known is None:
             known = self._ids[text] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return known
 
     def row(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
-        """Ids of a whole conversation, and labels: -100 wherever the loss does not look."""
+        """Ids of a whole conversation, and labels: -100 for tokens that the loss ignores."""
         asked, said = self.ids(chat(prompt)), self.ids(answer + END)
         return asked + said, [-100] * len(asked) + said
 
@@ -182,8 +181,7 @@ class Micro:
     def encode(self, pixels: Tensor) -> Tensor:
         """uint8 or float pictures in 0..255, [n, 128, 128, 3] -> features [n, 16, hidden].
 
-        Equal to the model's own path for whole square pictures; without its padding masks attention is several times
-        faster.
+        Equals the model's own path for whole square pictures, and is several times faster without its padding masks.
         """
         inner = self.model.model
         x = pixels.to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -196,7 +194,7 @@ class Micro:
 
     @torch.no_grad()
     def features(self, images: NDArray[np.uint8] | Tensor, batch: int = 256) -> Tensor:
-        """All pictures encoded without gradients, kept in bfloat16 on this device."""
+        """Features of all pictures, without gradients, in bfloat16 on this device."""
         pictures = torch.as_tensor(images)
         parts = [self.encode(pictures[i : i + batch]).to(torch.bfloat16) for i in range(0, len(pictures), batch)]
         return torch.cat(parts)
@@ -207,12 +205,12 @@ class Micro:
         embedded = inner.get_input_embeddings()(ids)
         before, after = embedded[:, : self._first], embedded[:, self._first + IMAGE_TOKENS :]
         embedded = torch.cat([before, features.to(embedded.dtype), after], 1)
-        # Padding stands on the right, where causal attention never looks: no mask is needed.
+        # Padding is on the right, where causal attention ignores it: no mask is needed.
         with self._autocast():
             return inner(inputs_embeds=embedded, attention_mask=None, use_cache=False).last_hidden_state
 
     def loss(self, ids: Tensor, labels: Tensor, features: Tensor) -> Tensor:
-        """Mean cross-entropy (nats a token) of the labelled tokens."""
+        """Mean cross-entropy of the labelled tokens, in nats per token."""
         following = functional.pad(labels[:, 1:], (0, 1), value=-100).flatten()
         said = torch.nonzero(following != -100)[:, 0]
         with self._autocast():
@@ -237,7 +235,7 @@ class Micro:
         limit: int = 12,
         batch: int = 512,
     ) -> list[str]:
-        """Answers of at most `limit` tokens, one a prompt; `features` is [len(prompts), 16, hidden].
+        """One answer of at most `limit` tokens for each prompt; `features` is [len(prompts), 16, hidden].
 
         Greedy at temperature 0, else sampled from torch's global generator.
         """
@@ -287,7 +285,7 @@ class Micro:
 
     @torch.no_grad()
     def margins(self, features: Tensor, prompts: Sequence[str], *, batch: int = 512) -> NDArray[np.float32]:
-        """log p(yes) - log p(no) in nats, one a prompt; `features` is [len(prompts), 16, hidden]."""
+        """log p(yes) - log p(no) in nats for each prompt; `features` is [len(prompts), 16, hidden]."""
         yes, no = self.ids("yes")[0], self.ids("no")[0]
         out: list[NDArray[np.float32]] = []
         for i in range(0, len(prompts), batch):

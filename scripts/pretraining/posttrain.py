@@ -1,8 +1,8 @@
-"""Post-training and practice with frozen vision: a conservative judge and an undecided actor, what SELU starts from.
+"""Post-training and practice with frozen vision: they make a conservative judge and an undecided actor for SELU.
 
-The judge sees many judgements, but its source-domain labellers missed some of the true successes: it learns where to
-look and judges badly, which is the fault that self-asking repairs. The demonstrations come from near-even
-rules, so that exploration later tries each of them.
+The judge sees many judgements, but its source-domain labellers missed some of the true successes. It learns where to
+look but judges badly, which is the weakness that self-asking corrects. The demonstrations come from near-even rules,
+which makes later exploration try each of them.
 """
 
 import logging
@@ -22,8 +22,8 @@ log = logging.getLogger("pretrain")
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """``batch`` rows a step, of which shares are judgements and questions, the rest acts. ``missed`` is the share of
-    true successes that the labellers called failures."""
+    """A step has ``batch`` rows; ``judgements`` and ``questions`` are the shares of these, the rest are actions.
+    ``missed`` is the share of true successes that the labellers called failures."""
 
     steps: int = 150
     batch: int = 144
@@ -37,16 +37,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PRACTICE = Recipe(steps=450, judgements=0.0, questions=0.65, missed=0.0)
-"""Telling whether a thing is in or on a place, as a judge of "put" must: no judgements, but what they are made of."""
+"""Practice: questions whether an object is in or on a place, as a judge of "put" needs, without judgements."""
 
 
 def mislabelled(rows: list[Row], missed: float, rng: random.Random) -> list[Row]:
-    """The judgements, with a share of the successes called failures."""
+    """The judgements, with a share of the successes relabelled as failures."""
     return [row._replace(answer=NO) if row.answer == YES and rng.random() < missed else row for row in rows]
 
 
 def _batches(rows: list[Row], size: int, rng: random.Random) -> Iterator[list[Row]]:
-    """Batches of a shuffled pool, shuffled again each time it is used up."""
+    """Batches of a shuffled pool, which is shuffled again when it is used up."""
     order: list[Row] = []
     while True:
         if len(order) < size:
@@ -55,7 +55,7 @@ def _batches(rows: list[Row], size: int, rng: random.Random) -> Iterator[list[Ro
 
 
 def posttrain(micro: Micro, corpus: Corpus, recipe: Recipe, *, seed: int) -> Trained:
-    """Trains the text model; vision tower and connector stay as they are, so pictures are encoded once."""
+    """Trains the text model. Vision tower and connector are frozen, so each picture is encoded once."""
     started, rng = time.monotonic(), random.Random(seed)
     features = micro.features(corpus.images)
     for name, parameter in micro.model.named_parameters():

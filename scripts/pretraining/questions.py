@@ -1,6 +1,6 @@
-"""Questions about one picture of the household, answered by the world itself: the source domain's ground truth.
+"""Questions about one picture of the household, answered with the world's truth: the source domain's labels.
 
-Each question that the critic or the relabeler will ask is asked here in the very words of their prompts.
+Questions that critic and relabeler ask use the exact words of their prompts.
 """
 
 import random
@@ -27,11 +27,11 @@ STATES: dict[str, tuple[str, Callable[[Thing], bool]]] = {
     "break": ("break", lambda thing: thing.broken),
     "slice": ("slice", lambda thing: thing.sliced),
 }
-"""For each verb that brings about a state: the affordance a thing needs to be in it, and whether it is."""
+"""For each verb that brings about a state: the affordance that an object needs for it, and a test of the state."""
 
 
 class Question(NamedTuple):
-    """``kind`` names what is asked for, for accuracies by kind."""
+    """``kind`` is the kind of question, for accuracies by kind."""
 
     kind: str
     prompt: str
@@ -39,7 +39,7 @@ class Question(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """What is to be seen: a state from one view. ``seen`` are the things the picture shows, nearest first."""
+    """A state from one view. ``seen`` are the objects that the picture shows, nearest first."""
 
     state: State
     room: str
@@ -48,14 +48,14 @@ class Picture(NamedTuple):
 
 
 def picture(state: State, room: str, view: View) -> Picture:
-    """The first-person view shows the fixture before the robot; the third-person view its neighbours too."""
+    """The first-person view shows the fixture in front of the robot; the third-person view its neighbours too."""
     seen = [thing for thing in state.things if state.in_view(thing, span=1 if view == "third" else 0)]
     seen.sort(key=lambda thing: 0 if thing.at == HAND else abs(thing.at - state.location))
     return Picture(state, room, view, tuple(seen))
 
 
 def ask(about: Picture, rng: random.Random, count: int) -> Iterator[Question]:
-    """At most `count` different questions; closed ones about as often answered yes as no."""
+    """At most `count` different questions; closed ones are answered yes about as often as no."""
     askers, shares = zip(*_SHARES, strict=True)
     asked: set[str] = set()
     for asker in rng.choices(askers, shares, k=count):
@@ -66,8 +66,8 @@ def ask(about: Picture, rng: random.Random, count: int) -> Iterator[Question]:
 
 
 def ask_places(about: Picture, rng: random.Random, things: int) -> Iterator[Question]:
-    """Whether a thing is in or on a place: a yes and a no about each of at most `things` that are in sight, and now and
-    then a no about another, which is held, on the floor or out of sight."""
+    """Questions whether an object is in or on a place: a yes and a no about each of at most `things` visible objects,
+    and sometimes a no about another one, which is held, on the floor or not visible."""
     there = {
         thing.name: about.state.things[thing.at].name
         for thing in about.seen
@@ -89,7 +89,7 @@ def _placed(name: str, place: str, true: bool) -> Question:
 
 
 def _state(about: Picture, rng: random.Random) -> Question | None:
-    wanted = rng.random() < 0.7  # above a half, for not every picture shows something open, on, broken or sliced
+    wanted = rng.random() < 0.7  # above one half, because some pictures show nothing open, on, broken or sliced
     fitting = [
         (thing, verb)
         for thing in about.seen
@@ -103,7 +103,7 @@ def _state(about: Picture, rng: random.Random) -> Question | None:
 
 
 def _absent(about: Picture, rng: random.Random) -> Question | None:
-    """What is not to be seen is in no state."""
+    """A closed question about an object that is not visible; the answer is no."""
     seen = {thing.name for thing in about.seen}
     verb = rng.choice([verb for verb in STATES if verb != "close"])
     names = [name for name, kind in KINDS.items() if STATES[verb][0] in kind.affordances and name not in seen]

@@ -1,7 +1,7 @@
-"""Pretraining: a fresh micro model learns to see, name, answer and act from source-domain rows.
+"""Pretraining: a new micro model learns to see, name, answer and act from source-domain rows.
 
-A step takes `pictures` pictures with a few questions each, and beside them some acts of demonstrations and captions,
-whose longer rows form a batch of their own.
+A step has `pictures` pictures with a few questions each. Actions of demonstrations and captions have longer rows, which
+form a batch of their own.
 """
 
 import copy
@@ -23,12 +23,12 @@ log = logging.getLogger("pretrain")
 
 LONG_KINDS = ("act", "caption")
 HUE_TURN = 0.5
-"""Radians by which half of the pictures' hues are turned at most, either way."""
+"""Half of the pictures have their hues rotated by at most this angle, in radians, either way."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """``long_share``: long rows in proportion to questions. The learning rate rises over ``warmup`` steps and falls as
-    a cosine."""
+    """``long_share`` is the number of long rows per question. The learning rate rises over ``warmup`` steps, then falls
+    as a cosine to 2% of its maximum."""
 
     pictures: int = 320
     questions: int = 3
@@ -40,7 +40,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(NamedTuple):
-    """What a stage of training was like. ``losses``: (step, mean loss since the last entry)."""
+    """The metrics of a training stage. ``losses``: (step, mean loss since the last entry)."""
 
     steps: int
     seconds: float
@@ -48,7 +48,7 @@ class Trained(NamedTuple):
 
 
 class _Pool(NamedTuple):
-    """Rows as tensors on the training device: ids and labels [n, length], and each row's picture [n]."""
+    """Rows as tensors on the training device: ids and labels [n, length], and each row's picture index [n]."""
 
     ids: Tensor
     labels: Tensor
@@ -113,7 +113,7 @@ class _Sampler:
         return torch.rand(*size, device=self.device, generator=self.random)
 
     def _relit(self, pixels: Tensor) -> Tensor:
-        """Other light, other hues and some noise on many pictures, so that no answer rests on exact colours."""
+        """Changes light and hue and adds noise on many pictures, so that no answer depends on exact colours."""
         n = len(pixels)
         gain = 1 + (self._uniform(n, 1, 1, 3) * 0.45 - 0.3) * (self._uniform(n, 1, 1, 1) < 0.6)
         angle = (self._uniform(n) - 0.5) * 2 * HUE_TURN * (self._uniform(n) < 0.5)
@@ -123,7 +123,7 @@ class _Sampler:
 
 
 def hue_rotation(angle: Tensor) -> Tensor:
-    """Matrices [n, 3, 3] that turn colours around the grey axis by `angle` [n], in radians."""
+    """Matrices [n, 3, 3] that rotate colours around the grey axis by `angle` [n], in radians."""
     third = math.sqrt(1 / 3)
     cross = torch.tensor([[0, -third, third], [third, 0, -third], [-third, third, 0]], device=angle.device)
     cosine, sine = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
@@ -137,9 +137,9 @@ def _rows(pool: _Pool, chosen: Tensor) -> tuple[Tensor, Tensor]:
 def pretrain(
     micro: Micro, corpus: Corpus, recipe: Recipe, *, seed: int, minutes: float, steps: int | None = None
 ) -> Trained:
-    """Trains all weights for `minutes`, or for exactly `steps` steps where given (to repeat an earlier training).
+    """Trains all weights for `minutes`, or for exactly `steps` steps if given (to repeat an earlier training).
 
-    A bfloat16 copy runs forwards and backwards, and the float32 weights take the steps: half the bytes to move.
+    Forward and backward passes use a bfloat16 copy, which halves the memory traffic; steps update the float32 weights.
     """
     sampler = _Sampler(micro, corpus, recipe, seed)
     parameters = list(micro.model.parameters())

@@ -1,1 +1,1 @@
-"""Probes: what one base model can do in the household, asked directly, without a mesh and without learning."""
+"""Probes: tests of one base model in the household, without a mesh and without training."""

@@ -1,4 +1,4 @@
-"""Household episodes played and pictured side by side, and a model that is asked about them in bulk."""
+"""Household episodes that are played and rendered in batches, and a model that answers requests about them."""
 
 import random
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from services.worlds.rollout import sampling_seed
 from services.worlds.threaded import Picture, encode
 
 CHUNK = 256
-"""Requests handed to the engine at once."""
+"""Most requests in one call of the engine."""
 
 
 class Moment:
-    """One state of one episode, with what is to be seen of it."""
+    """One state of an episode, with its rendered views."""
 
     def __init__(self, episode: Episode, options: Options, state: State, history: tuple[str, ...] = ()) -> None:
         self.episode = episode
@@ -39,7 +39,7 @@ class Moment:
 
     @property
     def done(self) -> bool:
-        """Whether the goal holds, in truth."""
+        """Whether the goal holds, in the world's truth."""
         return holds(self.state, self.task)
 
     @cached_property
@@ -63,7 +63,7 @@ class Moment:
 
 
 class Bench:
-    """A model and the episodes of some seeds."""
+    """A model, and the initial states of the episodes with these seeds."""
 
     def __init__(self, engine: Engine, options: Options, seeds: Sequence[int]) -> None:
         self._engine = engine
@@ -75,14 +75,14 @@ class Bench:
         return Moment(episode, self._options, episode.state)
 
     async def ask(self, requests: Sequence[Request]) -> list[Generation]:
-        """Answers in order."""
+        """Answers, in the order of the requests."""
         answers: list[Generation] = []
         for at in range(0, len(requests), CHUNK):
             answers += await self._engine.generate(requests[at : at + CHUNK])
         return answers
 
     async def play(self, temperature: float) -> list[Moment]:
-        """The ends of all episodes, acted by the model until it says "done" or the step limit."""
+        """Plays all episodes with the model, until "done" or the step limit, and returns their final states."""
         now = list(self.starts)
         for step in range(self._options.max_steps):
             live = [at for at, moment in enumerate(now) if moment.history[-1:] != (DONE,)]
@@ -99,7 +99,7 @@ class Bench:
         return now
 
     def wander(self, seed: int = 0) -> list[Moment]:
-        """The ends of episodes acted at random to the step limit: what luck alone achieves."""
+        """Plays all episodes with random actions to the step limit and returns their final states: the chance level."""
         ends: list[Moment] = []
         for moment in self.starts:
             rng = random.Random(f"probe/{seed}/{moment.episode.seed}")
@@ -109,7 +109,7 @@ class Bench:
         return ends
 
     def demonstrated(self) -> list[tuple[Moment, str]]:
-        """For each episode one moment on the shortest way to its goal, and the action that is due there."""
+        """For each episode, a random state on the shortest path to its goal, and the correct action there."""
         found: list[tuple[Moment, str]] = []
         for moment in self.starts:
             way: list[tuple[Moment, str]] = []
@@ -124,7 +124,7 @@ class Bench:
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One measured proportion. ``chance`` is what answering without looking would get, where that can be said."""
+    """One measured proportion. ``chance`` is the score without looking at the picture, if it is known."""
 
     name: str
     hits: int

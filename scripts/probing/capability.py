@@ -1,4 +1,4 @@
-"""What a model can tell about the world against what it can do in it, with controls that no looking could pass."""
+"""What a model can tell about the world and what it can do in it, with controls at chance level without looking."""
 
 import random
 from collections.abc import Sequence
@@ -10,11 +10,12 @@ from services.models.engine import Request
 from services.worlds.household.expert import possible_actions
 
 CHOICES = 4
-"""Actions to choose from where the model is forced to choose."""
+"""Number of actions in the forced-choice question."""
 
 
 async def capability(bench: Bench) -> list[Line]:
-    """Acting first, then telling: on last frames of the model's own sampled episodes, and as a control on others'."""
+    """Measures acting first, then judging: on last frames of the model's own sampled episodes, and on other episodes'
+    frames as a control."""
     ends = await bench.play(1.0)
     greedy = await bench.play(0.0)
     luck = sum(moment.done for moment in bench.wander()) / max(1, len(bench.starts))
@@ -32,12 +33,12 @@ async def capability(bench: Bench) -> list[Line]:
 
 
 def _others(ends: Sequence[Moment]) -> list[Moment]:
-    """For each moment that of the next episode: another room, or at least another arrangement."""
+    """For each moment, that of the next episode, which has another room or arrangement."""
     return [ends[(at + 1) % len(ends)] for at in range(len(ends))]
 
 
 async def _judging(bench: Bench, ends: Sequence[Moment], shown: Sequence[Moment], where: str) -> list[Line]:
-    """Success detection and the state question, by what is true of ``ends`` and seen in ``shown``."""
+    """Scores success detection and the state question: truth is that of ``ends``, pictures are those of ``shown``."""
     truth = [moment.done for moment in ends]
     asked = [
         Request(
@@ -73,7 +74,7 @@ async def _judging(bench: Bench, ends: Sequence[Moment], shown: Sequence[Moment]
 
 
 async def _actions(bench: Bench) -> list[Line]:
-    """The action due on the shortest way: said freely, and chosen among a few."""
+    """Scores the action due on the shortest path: as a free answer, and as a choice among a few."""
     due = bench.demonstrated()
     prompts = [next_action(moment.task.instruction, moment.history) for moment, _ in due]
     free = [

@@ -1,7 +1,7 @@
-"""Long horizons: compound tasks of several dependent goals, told whole or one goal after another.
+"""Long horizons: compound tasks of several dependent goals, given at once or one after another.
 
-The goals of a compound task can be reached one after another and all hold at the end, and each is about a thing that an
-earlier one is about: open the fridge, then put the apple in the fridge, then slice the apple.
+The goals of a compound task can be reached in order and all hold at the end. Each is about an object that an earlier
+goal is about: open the fridge, then put the apple in the fridge, then slice the apple.
 """
 
 import random
@@ -23,11 +23,11 @@ from services.worlds.rollout import REFINING_SAMPLES, sampling_seed
 
 GOALS = (1, 2, 3, 4, 5)
 GOAL_STEPS, ALL_STEPS = 10, 40
-"""How many actions a goal may take where goals come one after another, and all of them together in any case."""
+"""Most actions for one goal if goals are given one after another, and for all goals together in every mode."""
 TRIES = 300
-"""How many goals are tried before a room counts as offering no compound task of that length."""
+"""Candidate goals to try before a room counts as having no compound task of that length."""
 RETRIES = 3
-"""How often a goal is gone on with although the actor says that it is done, where it is asked about."""
+"""Rejected "done" actions for a goal in the mode "in turn, asked"; after these, "done" is accepted."""
 
 Mode = Literal["whole", "in turn", "in turn, asked"]
 MODES: dict[Mode, str] = {
@@ -38,7 +38,8 @@ MODES: dict[Mode, str] = {
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """Of ``n`` compound tasks of so many ``goals``, ``done`` have all of them at the end; ``reached`` hold there."""
+    """The results on ``n`` compound tasks with ``goals`` goals: in ``done`` of them all goals hold at the end.
+    ``reached`` is the number of goals that hold at the end, over all tasks."""
 
     mode: Mode
     version: int
@@ -50,7 +51,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Course:
-    """One compound task on its way."""
+    """One compound task in progress."""
 
     def __init__(self, mode: Mode, version: int, moment: Moment, goals: Sequence[Task]) -> None:
         self.mode = mode
@@ -79,7 +80,7 @@ class Course:
         return ballots(request, REFINING_SAMPLES if self._without else 1)
 
     def wants_to_end(self, action: str) -> bool:
-        """Takes an action; whether it is a "done" that somebody has to agree with first."""
+        """Takes an action. Returns true if it is a "done" that must be confirmed by a question first."""
         self._without = ()
         if action == DONE and self.mode == "in turn, asked" and self._retries < RETRIES:
             return True
@@ -87,7 +88,7 @@ class Course:
         return False
 
     def take(self, action: str) -> None:
-        """Acts; a "done", or too many actions, ends the goal or all of it."""
+        """Acts. "done" or the step limit ends the current goal, or the whole task."""
         self.steps += 1
         self._history = (*self._history, action)
         if action != DONE:
@@ -99,7 +100,7 @@ class Course:
         self.over = self.over or self.steps >= ALL_STEPS
 
     def answered(self, agrees: bool) -> None:
-        """What the question about the goal came to: go on to the next, or try something else than "done"."""
+        """Handles the answer about the goal's state: continues with the next goal, or retries without "done"."""
         if agrees:
             self.take(DONE)
         else:
@@ -112,7 +113,7 @@ class Course:
 
 
 def compound(moment: Moment, count: int) -> tuple[Task, ...] | None:
-    """So many goals for a room, in an order in which a demonstrator reaches all; None where it offers none."""
+    """`count` goals for a room, in an order in which the expert reaches all of them; None if the search finds none."""
     rng = random.Random(f"probe/compound/{moment.episode.seed}/{count}")
     return _extended(moment, (), count, rng, iter(range(TRIES)))
 
@@ -120,7 +121,7 @@ def compound(moment: Moment, count: int) -> tuple[Task, ...] | None:
 def _extended(
     moment: Moment, goals: tuple[Task, ...], count: int, rng: random.Random, tries: Iterator[int]
 ) -> tuple[Task, ...] | None:
-    """The goals with further ones behind them: each undoes none, and is about a thing that one before is about."""
+    """The goals extended to `count`. A new goal undoes none of the earlier ones and shares an object with one."""
     if len(goals) == count:
         return goals
     for task in _candidates(moment, goals, rng):
@@ -135,7 +136,7 @@ def _extended(
 
 
 def _candidates(moment: Moment, goals: Sequence[Task], rng: random.Random) -> list[Task]:
-    """What could be a goal next, in random order."""
+    """Possible next goals, in random order."""
     things = moment.state.things
     places = [thing.name for thing in things if thing.kind.room]
     wanted = [
@@ -159,13 +160,13 @@ def _demonstrated(moment: Moment, task: Task) -> Moment | None:
             if action == DONE:
                 return moment
             moment = moment.after(action)
-    except ValueError:  # there is no knife, say
+    except ValueError:  # the expert cannot reach the goal, for example without a knife
         pass
     return None
 
 
 async def horizon(bench: Bench, versions: Sequence[int], lengths: Sequence[int] = GOALS) -> list[Score]:
-    """All modes by all versions on the same compound tasks, greedily acted side by side."""
+    """Runs all modes with all versions on the same compound tasks, greedily and in batches."""
     tasks = {
         length: [(moment, goals) for moment in bench.starts if (goals := compound(moment, length))]
         for length in lengths
@@ -185,7 +186,7 @@ async def horizon(bench: Bench, versions: Sequence[int], lengths: Sequence[int] 
 
 
 async def _act(bench: Bench, live: Sequence[Course]) -> list[Course]:
-    """One action of each; returns those whose "done" is to be agreed with."""
+    """Takes one action in each course. Returns the courses whose "done" must be confirmed."""
     batches = [course.requests() for course in live]
     said = iter(await bench.ask([request for batch in batches for request in batch]))
     asking: list[Course] = []
@@ -197,7 +198,7 @@ async def _act(bench: Bench, live: Sequence[Course]) -> list[Course]:
 
 
 async def _agree(bench: Bench, asking: Sequence[Course]) -> None:
-    """Asks the base model about the state of each one's goal."""
+    """Asks the base model whether each course's goal holds."""
     questions = [self_ask(course.goal) for course in asking]
     frames = [course.moment.third for course in asking]
     requests = [

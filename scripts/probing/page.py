@@ -63,7 +63,7 @@ def lines_figures(lines: Sequence[Line]) -> dict[str, Any]:
 
 
 def above_chance(line: Line) -> float | None:
-    """How much of the way from chance to always right: Cohen's kappa with a fixed chance; below 0 is worse than it."""
+    """The share of the distance from chance to perfect: Cohen's kappa with a fixed chance. Negative below chance."""
     if line.chance is None or line.chance >= 1 or not line.n:
         return None
     return (line.hits / line.n - line.chance) / (1 - line.chance)
@@ -123,7 +123,7 @@ def _named(one: Wording) -> str:
 
 
 def scores_sections(scores: Sequence[Score], names: Mapping[int, str]) -> list[str]:
-    """One table a version: how often all goals hold at the end, by mode and number of goals."""
+    """Two tables for each version, by mode and number of goals: tasks with all goals holding, and goals holding."""
     lengths = sorted({score.goals for score in scores})
     sections = ["\n".join(f"- {mode}: {words}." for mode, words in MODES.items())]
     for version, name in names.items():

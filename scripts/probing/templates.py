@@ -1,4 +1,4 @@
-"""How much the wording of a question matters: right and hallucinated answers for each paraphrase of each template."""
+"""The effect of a question's wording: correct and hallucinated answers for each paraphrase of each template."""
 
 import random
 from collections.abc import Iterator, Sequence, Set
@@ -16,11 +16,11 @@ from services.worlds.verbs import VERBS
 
 TEMPLATES = Phrasing.__struct_fields__
 WORDS = {NOTHING, HIDDEN, IN_HAND, ON_FLOOR}
-"""Answers that are right words and name no object."""
+"""Valid answers that name no object."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A question about a moment: what goes into the template's blanks, and which answers are right."""
+    """A question about a moment: the values of the template's blanks, and the correct answers."""
 
     template: str
     moment: int
@@ -32,8 +32,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wording(msgspec.Struct, frozen=True, kw_only=True):
-    """How one wording of one template fared: of ``n`` answers so many were ``right``; ``hallucinated`` ones name an
-    object that is not in the room, ``malformed`` ones neither an object nor one of the words for none."""
+    """The results of one wording of one template over ``n`` answers. ``hallucinated`` answers name an object that is
+    not in the room; ``malformed`` ones are neither an object nor one of `WORDS`."""
 
     name: str
     text: str
@@ -44,7 +44,7 @@ class Wording(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def templates(bench: Bench) -> dict[str, list[Wording]]:
-    """Every wording of every template, on the same questions about the last frames of the model's sampled episodes."""
+    """Scores every wording of every template on the same questions, about last frames of sampled episodes."""
     ends = await bench.play(1.0)
     cases = [case for at, moment in enumerate(ends) for case in _cases(at, moment)]
     found: dict[str, list[Wording]] = {template: [] for template in TEMPLATES}
@@ -59,7 +59,7 @@ async def templates(bench: Bench) -> dict[str, list[Wording]]:
 
 
 def wording(name: str, text: str, pairs: Sequence[tuple[Case, str]], rooms: Sequence[Set[str]]) -> Wording:
-    """What the answers to some questions come to, given the names of all things in the room of each."""
+    """The results of one wording, from its answers and the names of all objects in each question's room."""
     open_ones = [(a, room) for (case, a), room in zip(pairs, rooms, strict=True) if case.template != "closed"]
     return Wording(
         name=name,
@@ -78,7 +78,7 @@ def _request(case: Case, phrasing: Phrasing, ends: Sequence[Moment]) -> Request:
 
 
 def _cases(at: int, moment: Moment) -> Iterator[Case]:
-    """One question of each template about a moment, where it offers one."""
+    """One question of each template about a moment, if the moment allows one."""
     rng, seen = random.Random(f"probe/cases/{moment.episode.seed}"), moment.seen.seen
     wanted = rng.random() < 0.5
     fitting = [

@@ -1,1 +1,1 @@
-"""Experiments: many runs (trials) of methods, seeds and base models, and one table of what came of them."""
+"""Experiments: runs (trials) for each method, seed and base model, and one table of their results."""

@@ -1,4 +1,4 @@
-"""The results as a picture: for each row its actor success and critic accuracy, with error bars. Pure."""
+"""The results as a PNG: actor success and critic accuracy of each row, with error bars. Pure."""
 
 import io
 from collections.abc import Mapping
@@ -9,14 +9,14 @@ from scripts.trials.figures import Figure
 from scripts.trials.results import MethodFigures, Results
 
 SCALE = 2
-"""Pixels a point: drawn for screens of twice the usual density."""
+"""Pixels per point: the picture is for screens of twice the usual density."""
 LEFT, PANEL, GAP, TOP, LINE, FOOT = 190, 330, 46, 64, 30, 70
 INK, SOFT, FAINT = "#16181d", "#5c626e", "#e4e5e0"
 PANELS = (("actor_success", "Actor success", "#c2540a"), ("critic_accuracy", "Critic accuracy", "#2563c9"))
 
 
 def draw(found: Results) -> bytes:
-    """A PNG with one line a row, in the table's order; a dashed line stands where the first row does."""
+    """A PNG with one line per row, in the table's order. A dashed line marks the value of the first row."""
     rows = found.methods
     size = (LEFT + 2 * PANEL + GAP + 90, TOP + LINE * max(1, len(rows)) + FOOT)
     image = Image.new("RGB", (size[0] * SCALE, size[1] * SCALE), "white")
@@ -40,7 +40,7 @@ def _of(row: MethodFigures, metric: str) -> Figure | None:
 
 
 class _Pen:
-    """Draws in points."""
+    """Draws with coordinates in points."""
 
     def __init__(self, draw: ImageDraw.ImageDraw) -> None:
         self._draw = draw

@@ -1,4 +1,4 @@
-"""One trial's launcher, tied to the experiment that started it: ``python -m scripts.trials.child PIPE up ...``."""
+"""One trial's launcher, which ends with its experiment: ``python -m scripts.trials.child PIPE up ...``."""
 
 import sys
 
@@ -6,7 +6,7 @@ from runtime.lifeline import watch
 from scripts.selu import main
 
 ORPHAN_SECONDS = 10.0
-"""How long a run may take to end cleanly once its experiment is gone."""
+"""Time for a run to end cleanly after its experiment has ended."""
 
 if __name__ == "__main__":
     watch(int(sys.argv[1]), grace=ORPHAN_SECONDS)

@@ -1,10 +1,10 @@
-"""An experiment's folder: which base models it is about, who may work on it, and its results as they come in.
+"""An experiment's folder: the base models, the lock, and the results.
 
-<folder>/bases.json    the base models by content, fixed when it is begun
+<folder>/bases.json    the base models by name and digest, fixed when the experiment begins
 <folder>/judgements/   the judgement sets that its runs share
-<folder>/trials/       the runs, as <base>/<row>/seed-<n>, each with its settings and its log beside it
-<folder>/results.*     what came of those that are over: md, json and png, and each run's figures as csv
-<folder>/lock          held by the one command that works on it
+<folder>/trials/       the runs, as <base>/<row>/seed-<n>, with settings and log of each beside it
+<folder>/results.*     results of the finished runs: md, json and png, and the metrics of each run as csv
+<folder>/lock          held by the command that uses the folder
 """
 
 import importlib.metadata
@@ -28,10 +28,10 @@ from services.models.base_model import same_base_model
 
 
 class Conduct:
-    """Making one fixes the base models, if the folder is new.
+    """Creating one fixes the base models, if the folder is new.
 
     Raises:
-        SettingsError: there is no such base model, or it has changed since.
+        SettingsError: a base model does not exist, or has changed since the experiment began.
     """
 
     def __init__(self, experiment: Experiment, trials: Sequence[Trial], *, file: Path, folder: Path) -> None:
@@ -74,10 +74,10 @@ class Conduct:
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Keeps others from working on the folder.
+        """Locks the folder against other commands.
 
         Raises:
-            SettingsError: somebody does.
+            SettingsError: another command holds the lock, or the file system has no locks.
         """
         with (self._folder / "lock").open("ab") as file:
             try:
@@ -91,7 +91,7 @@ class Conduct:
             yield
 
     def write(self, outcomes: Mapping[int, Outcome]) -> None:
-        """Writes the results anew, from the outcomes by their place among the trials."""
+        """Rewrites the results from the outcomes, which are keyed by their trials' indices."""
         rows = dict.fromkeys(trial.row for trial in sorted(self._trials, key=lambda trial: trial.teaches))
         over = {row: [outcomes[at] for at in sorted(outcomes) if self._trials[at].row == row] for row in rows}
         found = results(

@@ -1,4 +1,4 @@
-"""Figures of several runs with their uncertainty, over seeds and over episodes. Pure."""
+"""Metrics over several runs, with their uncertainty over seeds and over episodes. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -14,11 +14,12 @@ T975 = (
     12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
     2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
-"""Quantiles of Student's t for two-sided 95% intervals, from 1 degree of freedom on; beyond the last it is cautious."""
+"""Quantiles of Student's t for two-sided 95% intervals, from 1 degree of freedom. Beyond the table the last one is
+used, which is conservative."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One run's figure: its seed, its value, and the episodes or frames behind it."""
+    """One run's value of a metric: its seed, the value, and the episodes or frames that it was measured on."""
 
     seed: int
     value: float
@@ -26,9 +27,12 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """A value over runs. ``ci95`` is Student's interval over the ``n`` seeds' means where there are at least two, else
-    the one over episodes; ``unit`` says which. ``episodes`` are the distinct ones behind it and ``ci95_episodes`` the
-    interval that they alone give: what all runs are measured on does not become more by being used again."""
+    """A metric's mean over runs.
+
+    ``ci95`` is Student's interval over the seeds' means if there are at least two seeds, else the interval over
+    episodes. ``unit`` says which, and ``n`` is the number of these units. ``episodes`` is the number of distinct
+    episodes, and ``ci95_episodes`` the interval from these alone: episodes that all runs share count once.
+    """
 
     value: float
     n: int
@@ -45,13 +49,13 @@ def student(values: Sequence[float]) -> tuple[float, float]:
 
 
 def by_seed(samples: Sequence[Sample]) -> list[float]:
-    """Each seed's mean over base models."""
+    """The mean over base models for each seed."""
     seeds = sorted({sample.seed for sample in samples})
     return [mean(sample.value for sample in samples if sample.seed == seed) for seed in seeds]
 
 
 def figure(samples: Sequence[Sample], *, shared: bool = True) -> Figure | None:
-    """The figure of these runs; None without any. ``shared`` is whether all were measured on the same episodes."""
+    """The metric of these runs, or None if there are none. ``shared``: all runs were measured on the same episodes."""
     if not samples:
         return None
     together = pool([sample.episodes for sample in samples], shared=shared)
@@ -60,7 +64,7 @@ def figure(samples: Sequence[Sample], *, shared: bool = True) -> Figure | None:
 
 
 def gain(later: Sequence[Sample], earlier: Sequence[Sample]) -> Figure | None:
-    """By how much each run's later figure is above its own earlier one; both sequences have the same runs in order."""
+    """The mean difference of each run's later and earlier values. Both sequences have the same runs, in order."""
     if not later:
         return None
     paired = [
@@ -92,7 +96,8 @@ def _figure(
 
 
 def pool(estimates: Sequence[Estimate], *, shared: bool) -> Estimate:
-    """All runs' episodes together: the mean of their intervals where they are the same ones, else Wilson's of all."""
+    """The runs' estimates combined. If they share episodes: the mean of values and interval bounds. Else: Wilson's
+    interval over all episodes."""
     if not shared:
         return wilson(sum(round(one.value * one.n) for one in estimates), sum(one.n for one in estimates))
     low, high = (mean(one.ci95[end] for one in estimates) for end in (0, 1))
@@ -100,7 +105,7 @@ def pool(estimates: Sequence[Estimate], *, shared: bool) -> Estimate:
 
 
 def rates(accuracy: Estimate, extra: dict[str, float]) -> dict[str, Estimate]:
-    """True-positive rate, true-negative rate and their mean with intervals, from an evaluation of a critic."""
+    """True-positive rate, true-negative rate and their mean with intervals, from a critic's evaluation."""
     positives = round(extra.get("base_rate", 0.0) * accuracy.n)
     counts = {"tpr": positives, "tnr": accuracy.n - positives}
     found = {name: wilson(round(extra[name] * n), n) for name, n in counts.items() if name in extra}

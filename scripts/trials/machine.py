@@ -1,4 +1,4 @@
-"""What this machine is, how many trials at once it bears, and which of its GPUs each of them gets."""
+"""Describes this machine, limits the number of parallel trials, and assigns trials to GPUs."""
 
 import functools
 import os
@@ -15,15 +15,15 @@ from services.settings import Settings
 from services.worlds.gpu import visible
 
 TRIAL_CORES, TRIAL_BYTES = 2, 10 << 30
-"""What a trial with a model wants: the micro model's takes 8 GiB at most."""
+"""Needs of a trial with a model. With the micro model it uses at most 8 GiB."""
 SCRIPTED_BYTES = 1 << 30
 GPU_SHARE = 0.95
 SHARING = 9
-"""Engines that reserve no GPU memory: so many trials of the micro model keep an H200 busy all the time."""
+"""Trials per GPU with engines that reserve no GPU memory. This many trials of the micro model saturate an H200."""
 
 
 def at_once(settings: Settings) -> int:
-    """How many trials of these settings run at once, by cores, memory and a GPU's memory; at least one."""
+    """The number of trials with these settings that run in parallel, by cores, memory and GPU memory; at least 1."""
     cores, free = len(os.sched_getaffinity(0)), psutil.virtual_memory().available
     if choose_engine(settings.model) == "scripted":
         return max(1, min(cores, free // SCRIPTED_BYTES))
@@ -35,21 +35,21 @@ def at_once(settings: Settings) -> int:
 
 
 def gpus() -> list[str]:
-    """The GPUs that trials may use, as CUDA names them: those of CUDA_VISIBLE_DEVICES where it is set, else all."""
+    """The GPUs for trials, as CUDA names them: those of CUDA_VISIBLE_DEVICES if it is set, else all."""
     if (named := visible(os.environ)) is not None:
         return named
     return [str(at) for at in range(len(_gpus()))]
 
 
 class Placement:
-    """Which trial runs on which GPU. Each sees one of them, the one with the fewest trials at that time."""
+    """Assigns each trial the GPU with the fewest trials at that time."""
 
     def __init__(self, found: Sequence[str]) -> None:
         self._trials = dict.fromkeys(found, 0)
 
     @contextmanager
     def taken(self) -> Generator[dict[str, str]]:
-        """What to add to a trial's environment while it runs; nothing where there is no choice."""
+        """The environment variables of a trial, while it runs; empty with fewer than two GPUs."""
         if len(self._trials) < 2:
             yield {}
             return
@@ -62,7 +62,7 @@ class Placement:
 
 
 def describe() -> str:
-    """The machine in words: processor, cores, memory, GPUs."""
+    """The machine in words: processor, threads, memory, GPUs."""
     memory = psutil.virtual_memory().total / 2**30
     parts = [f"{_processor()}, {len(os.sched_getaffinity(0))} CPU threads, {memory:.0f} GiB", *_gpus()]
     return ", ".join(parts)
@@ -78,7 +78,7 @@ def _processor() -> str:
 
 @functools.cache
 def _gpus() -> list[str]:
-    """All GPUs by name. Asked for once: each asking takes a process."""
+    """The names of all GPUs. Cached, because each query starts a process."""
     if shutil.which("nvidia-smi") is None:
         return []
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]

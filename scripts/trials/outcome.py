@@ -1,4 +1,4 @@
-"""What one finished trial came to, read from its run folder."""
+"""The outcome of a finished trial, read from its run folder."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ from services.report.summary import Summary
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands after a round. ``labels`` are those of what was learned from in it."""
+    """The evaluations of the active versions after a round. ``labels`` are the audits of the round's training rows."""
 
     actor: Evaluation
     critic: Evaluation
@@ -19,9 +19,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """``rounds`` begins with the base model, ``base_model`` is what its engines called it, and ``engine``
-    what these were: name, version and device. ``seconds`` is by stage,
-    with all of it as "total"."""
+    """``rounds`` begins with the base model. ``base_model`` is the engines' name for it, ``engine`` their name, version
+    and device. ``seconds`` is by stage, and "total"."""
 
     base: str
     seed: int
@@ -34,7 +33,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def finished(trial: Trial) -> bool:
-    """Whether the trial came to its end with every figure."""
+    """Whether the trial finished with every evaluation."""
     try:
         summary = msgspec.json.decode((trial.folder / "summary.json").read_bytes(), type=Summary)
     except (OSError, msgspec.MsgspecError):
@@ -44,7 +43,7 @@ def finished(trial: Trial) -> bool:
 
 
 def outcome(trial: Trial) -> Outcome | None:
-    """What a finished trial came to; None where its log cannot be read or lacks a figure."""
+    """The outcome of a finished trial; None if its log cannot be read or an evaluation is missing."""
     try:
         state = load_state(RunFolder(trial.folder))
     except LogFormatError:

@@ -1,4 +1,4 @@
-"""An experiment file, and the trials it asks for: one run for each method, seed and base model. Touches nothing."""
+"""Experiment files and their trials: one run for each method, seed and base model. Writes nothing."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,26 +22,26 @@ from services.setting_kinds import EXECUTION, PATHS, WORLD_EXECUTION, contents, 
 from services.settings import Section, Settings
 
 _NAME_CHARS = 60
-"""The most characters of a row's name in a folder's, which may have 255 bytes."""
+"""Most characters of a row's name in a folder's name, which is limited to 255 bytes."""
 
 READY = Path(__file__).parents[1] / "experiments"
 """The experiments in this package."""
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A further row of the table: a method with settings of its own over it."""
+    """A further row of the table: a method with additional settings."""
 
     method: str = "selu"
     settings: dict[str, Any] = {}
 
 
 class Experiment(Section, frozen=True, kw_only=True):
-    """``about`` is the question it answers, in a sentence. ``methods`` and ``variants`` are the rows of its table; each
-    is run for every seed on every base model, once a base where it learns nothing.
+    """An experiment file. ``methods`` and ``variants`` are the rows of its table.
 
-    ``bases`` are model folders or names of models in this package. ``split`` "dev" is for choosing settings, "heldout"
-    for reporting, once, what was chosen. ``parallel`` is how many trials run at once, 0 as many as this machine bears.
-    ``settings`` go over the profile's and under each method's.
+    Each row is run for every seed on every base model, or once per base model if it trains nothing. ``about`` is the
+    question that the experiment answers, in a sentence. ``bases`` are model folders or names of models in this package.
+    ``split`` "dev" is for choosing settings, "heldout" for one final report. ``parallel`` is the number of trials at a
+    time; 0 takes it from the machine. ``settings`` override the profile's, and each method's settings override these.
     """
 
     about: str = ""
@@ -58,8 +58,8 @@ class Experiment(Section, frozen=True, kw_only=True):
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """One run: ``row`` names its line in the table, ``base`` the label of its base model. ``overrides`` are those of
-    its settings that this machine asks for: a run that was begun elsewhere goes on under them."""
+    """One run. ``row`` is its row in the table, ``base`` the label of its base model. ``overrides`` are settings for
+    this machine, which also apply when a run that was begun elsewhere is resumed here."""
 
     row: str
     base: str
@@ -78,21 +78,21 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find(name: str) -> Path:
-    """The file of an experiment in this package by its name, else the file that is named."""
+    """The file of the experiment with that name in this package, else the file with that path."""
     ready = READY / f"{name}.toml"
     return ready if is_file(ready) else expanded(name)
 
 
 def name_of(file: Path) -> str:
-    """What `find` finds the file by, on any machine where that can be."""
+    """A name with which `find` finds the file, on any machine if the experiment is in this package."""
     return file.stem if file.parent == READY else str(file)
 
 
 def read(file: Path) -> Experiment:
-    """The experiment in a file.
+    """Reads an experiment file.
 
     Raises:
-        SettingsError: it cannot be read, or asks for what there is not.
+        SettingsError: it cannot be read, or is not valid.
     """
     found = load(Experiment, file=file)
     if not (found.methods or found.variants) or not found.seeds or not found.bases:
@@ -106,11 +106,11 @@ def read(file: Path) -> Experiment:
 
 
 def labels(bases: tuple[str, ...]) -> dict[str, str]:
-    """A short name for each base model: its folder's, with a number behind where two have the same."""
+    """A short name for each base model: its folder's name, with a number for duplicates."""
     found: dict[str, str] = {}
     for base in bases:
         name = Path(base).name if base else MICRO.name
-        if name in ("", ".."):  # "." and ".."
+        if name in ("", ".."):  # the paths "." and ".."
             name = given_path(base).resolve().name or "root"
         taken = [label for label in found.values() if label.rpartition("-")[0] == name or label == name]
         found[base] = f"{name}-{len(taken) + 1}" if taken else name
@@ -118,12 +118,12 @@ def labels(bases: tuple[str, ...]) -> dict[str, str]:
 
 
 def trials(experiment: Experiment, folder: Path, *, file: Path, overrides: Sequence[str] = ()) -> list[Trial]:
-    """All trials: base by base, of each first what learns nothing, then seed by seed.
+    """All trials: base by base, first the rows that train nothing, then seed by seed.
 
-    ``overrides`` are ``a.b=c`` for this machine: of settings that say where and how fast a trial runs.
+    ``overrides`` are ``a.b=c`` for this machine, of settings that affect only how a trial is executed.
 
     Raises:
-        SettingsError: a profile, method or setting cannot be used, or an override would change what a trial is.
+        SettingsError: a profile, method or setting is not valid, or an override would change what is compared.
     """
     for override in overrides:
         key = override.partition("=")[0].strip()
@@ -170,14 +170,14 @@ def _settings(
 
 
 def _plain(name: str) -> str:
-    """A row's name as a folder's: itself where it can be one, else with a digest, so that no two rows share one."""
+    """A folder's name for a row: the row's name if it is valid, else with a digest, which keeps folders distinct."""
     plain = "".join(letter if letter.isalnum() or letter in "-_.=" else "-" for letter in name)[:_NAME_CHARS]
     odd = plain != name or not name.strip(".")
     return f"{plain}-{digest(name.encode())[:8]}" if odd else plain
 
 
 def about(experiment: Experiment, row: str) -> str:
-    """What a row is: the first line of its method's file, and the settings that are its own."""
+    """A row's description: the first line of its method's file, and the variant's settings."""
     variant = experiment.variants.get(row, Variant(method=row))
     line = _first_line(variant.method)
     own = ", ".join(f"{key} = {value}" for key, value in _leaves(variant.settings))
@@ -185,10 +185,10 @@ def about(experiment: Experiment, row: str) -> str:
 
 
 def _first_line(method: str) -> str:
-    """What a method's file says of itself: its first line, if that is a comment; else the file's name."""
+    """The first line of a method's file if it is a comment, else the file's name."""
     try:
         first = (read_text(method_file(method)).splitlines() or [""])[0]
-    except (OSError, TextError, SettingsError):  # it was there when this was planned; its row is written all the same
+    except (OSError, TextError, SettingsError):  # deleted since the trials were planned; the row is written without it
         first = ""
     return first.removeprefix("#").strip() if first.startswith("#") and first.strip("# ") else Path(method).stem
 
@@ -201,25 +201,26 @@ def _leaves(table: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield f"{above}{name}", value
 
 
-# -- what a trial is -----------------------------------------------------------------------------
+# -- identity of a trial -------------------------------------------------------------------------
 
 
 def essence(settings: Settings) -> dict[str, Any]:
-    """What a trial is, by dotted key: what it learns, and for how many rounds. The base models are fixed elsewhere."""
+    """The settings that define a trial, by dotted key: those of learning, and the number of rounds. Base models are
+    fixed in bases.json instead."""
     return {**setting_kinds.essence(settings), "run.rounds": settings.run.rounds}
 
 
 def settings_digest(settings: list[Settings]) -> str:
-    """One name for what all these settings are about."""
+    """One digest of the defining settings of all trials."""
     found = [{**essence(one), **contents(one)} for one in settings]
     return digest(msgspec.json.encode(found, order="sorted"))
 
 
 def base_model(settings: Settings) -> str:
-    """The base model by its content, as an engine calls it; of somebody's server its address.
+    """The base model's name with its digest; for a server, its address.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: there is no such model.
     """
     if settings.model.engine == "openai":
         return settings.model.url
@@ -234,7 +235,7 @@ def base_model(settings: Settings) -> str:
 
 
 def check(trial: Trial) -> bool:
-    """Whether the trial was begun; it can be gone on with then.
+    """Whether the trial was begun and can be resumed.
 
     Raises:
         SettingsError: it was begun with other settings.
@@ -251,8 +252,8 @@ def check(trial: Trial) -> bool:
 
 
 def moved(trial: Trial) -> list[str]:
-    """The overrides that tell a trial which was begun before where things lie now: the experiment's folder, the base
-    model and what else is named by a path may have been moved since."""
+    """Overrides with the current paths, for a trial that was begun before: the experiment's folder, the base model or
+    other files may have been moved."""
     before, now = leaves(load(Settings, file=trial.folder / "settings.toml")), leaves(trial.settings)
     keys = [key for key in ("model.path", *PATHS) if now.get(key) and before.get(key) != now.get(key)]
     return [f"{key}={json.dumps(now[key], ensure_ascii=False)}" for key in keys]

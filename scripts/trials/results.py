@@ -1,4 +1,4 @@
-"""The results of an experiment: what ``results.json`` holds, and how it follows from the trials' outcomes. Pure."""
+"""The results of an experiment: the contents of ``results.json``, computed from the trials' outcomes. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,10 @@ METRICS = ("actor_success", "critic_accuracy", "critic_balanced", "critic_tpr", 
 
 
 class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands after a round, over all runs; round 0 is the base model. ``labels`` are `Evaluation.labels`."""
+    """The metrics of the active versions after a round, over all runs; round 0 is the base model.
+
+    ``labels`` are `Evaluation.labels`.
+    """
 
     round: int
     actor_success: Figure
@@ -27,10 +30,10 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MethodFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One row: its last round's figures, what it gained over round 0 of the same runs, and how it came there.
+    """One row: the metrics after the last round, the gains over round 0 of the same runs, and those of each round.
 
-    ``actor_against`` and ``critic_against`` are the differences to the last figures of `Results.reference`, paired by
-    base model and seed. ``trajectories`` and ``seconds`` (by stage) are means over runs, ``by_base`` the figures for
+    ``actor_against`` and ``critic_against`` are the differences to the final metrics of `Results.reference`, paired by
+    base model and seed. ``trajectories`` and ``seconds`` (by stage) are means over runs. ``by_base`` has the metrics of
     each base model alone.
     """
 
@@ -55,9 +58,11 @@ class MethodFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """How an experiment was made. ``heldout_seeds`` are (first, count) of the episodes measured on, tasks and
-    judgements, of the split; ``bases`` maps labels to base models by content; ``settings_digest`` names the settings of
-    all trials together."""
+    """How an experiment was made.
+
+    ``heldout_seeds`` are (first, count) of the episode seeds measured on, for tasks and judgements of the split.
+    ``bases`` maps labels to base models with their digests. ``settings_digest`` covers the settings of all trials.
+    """
 
     name: str
     about: str
@@ -74,14 +79,13 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 REFERENCE = "selu"
-"""The row that others are held against, where there is one; else the last."""
+"""The row that the others are compared with, if the experiment has it; else the last row is used."""
 
 
 class Results(Setting, frozen=True, kw_only=True):
-    """``reference`` is the row that the others are held against. ``engines`` counts the runs by what answered in them:
-    parts of an experiment may have run on other machines than the one of ``hardware``, where this was put together.
-    ``missing`` names the trials without an outcome yet;
-    the figures are those of the others."""
+    """``reference`` is the row that the others are compared with. ``engines`` counts runs by engine: trials may have
+    run on other machines than ``hardware``, which is where the results were written. ``missing`` names the trials
+    without an outcome; the metrics are those of the others."""
 
     methods: dict[str, MethodFigures]
     reference: str
@@ -92,7 +96,7 @@ class Results(Setting, frozen=True, kw_only=True):
 def results(
     setting: Setting, abouts: Mapping[str, str], outcomes: Mapping[str, Sequence[Outcome]], missing: Sequence[str]
 ) -> Results:
-    """The results of these outcomes, by row, in the rows' order. Rows without any are only among the missing."""
+    """The results by row, in the rows' order. Rows without outcomes appear only in ``missing``."""
     there = {row: found for row, found in outcomes.items() if found}
     reference = REFERENCE if REFERENCE in there else next(reversed(there), "")
     rows = {
@@ -140,8 +144,7 @@ def _method(about: str, runs: Sequence[Outcome], reference: Sequence[Outcome]) -
 
 
 def _against(runs: Sequence[Outcome], reference: Sequence[Outcome], name: str) -> Figure | None:
-    """By how much these runs are above the reference's: of the same base model, and the same seed where both have
-    one."""
+    """The difference to the reference's runs, paired by base model, and by seed if both rows train."""
     pairs = [
         (msgspec.structs.replace(mine, seed=other.seed if other.teaches else mine.seed), other)
         for other in reference
@@ -156,7 +159,7 @@ def _named(runs: Sequence[Outcome]) -> dict[str, Figure]:
 
 
 def _metrics(runs: Sequence[Outcome], at: int) -> dict[str, Any]:
-    """The metrics' figures; only the rates of a critic may be None."""
+    """The metrics after a round. Only a critic's rates may be None."""
     return {name: figure(_samples(runs, at, name)) for name in METRICS}
 
 

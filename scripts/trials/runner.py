@@ -1,4 +1,4 @@
-"""Runs an experiment's trials, several at once, each as a run of its own that outlives neither us nor the deadline."""
+"""Runs an experiment's trials in parallel, each as a child process that ends with the experiment and its deadline."""
 
 import os
 import shutil
@@ -26,22 +26,22 @@ from services.models.base_model import same_base_model
 from services.report.numbers import percent, seconds
 
 STOP_SECONDS = 30.0
-"""How long a trial may take to end when it is asked to; it can be gone on with in any case."""
+"""Time for a trial to end after SIGTERM. It can be resumed in any case."""
 FREE_SECONDS = 30.0
-"""How long the processes of an experiment that was killed may take to let go of a trial's folder."""
+"""Longest wait for the processes of a killed experiment to release a trial's folder."""
 LOOK_SECONDS = 1.0
-"""How often it is looked whether the first trial of a base model has left the judgement set."""
+"""Interval of checks whether the first trial of a base model has shared its judgement set."""
 
 Say = Callable[[str], object]
 
 
 class Runner:
-    """``outcomes`` are those of finished trials, by their place among ``trials``; ``over`` is called whenever there is
-    one more. ``stopped`` is the signal that ended `run`, if one did.
+    """Runs trials and collects their outcomes.
 
-    ``bases`` are the base models by content, by label. ``gpus`` are those among which the trials are spread.
-    ``minutes`` is how long the whole may take: no trial is started that would last longer, and at its end those that
-    run are stopped, to be gone on with another time.
+    ``outcomes`` are those of finished trials, by index in ``trials``; ``over`` is called after each new one.
+    ``stopped`` is the signal that ended `run`, else 0. ``bases`` maps labels to base models with their digests. Trials
+    are spread over ``gpus``. ``minutes`` limits the whole: a trial expected to exceed it is not started, and trials
+    still running at its end are stopped, to be resumed later.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class Runner:
         self._trial_over = over
         self._parallel = parallel
         self._waiting: list[int] = []
-        self._led: dict[str, bool] = {}  # by base model: whether others may follow its first trial; else not begun
+        self._led: dict[str, bool] = {}  # by base model, once its first trial has started: whether others may start
         self._changed = anyio.Event()
         self._placement = Placement(gpus)
         self._begun = time.monotonic()
         self._seconds = None if minutes is None else 60 * minutes
-        self._lifeline, self._held = os.pipe()  # our children see its end when we are gone, however that happens
+        self._lifeline, self._held = os.pipe()  # children see end of file when this process ends, however it ends
         os.set_inheritable(self._held, False)
 
     def look(self) -> None:
-        """Takes in what is finished already.
+        """Collects the outcomes of trials that finished earlier.
 
         Raises:
             SettingsError: a trial was begun with other settings, or run with another base model.
@@ -84,7 +84,7 @@ class Runner:
                 self.outcomes[at] = found
 
     async def run(self) -> None:
-        """Runs what is missing; returns when all is done, or the time is over, or somebody stops us."""
+        """Runs the unfinished trials. Returns when all are done, the time is over, or a signal arrives."""
         left = None if self._seconds is None else self._seconds - (time.monotonic() - self._begun)
         with anyio.move_on_after(left) as limit:
             async with anyio.create_task_group() as tasks:
@@ -103,8 +103,8 @@ class Runner:
                 return
 
     async def _run_all(self) -> None:
-        """What is missing, first what learns nothing, then seed by seed, so that rows and base models are equally far
-        wherever this ends."""
+        """Runs the unfinished trials: first the rows that train nothing, then seed by seed. If the experiment is
+        interrupted, rows and base models are then about equally complete."""
         seeds = list(dict.fromkeys(trial.seed for trial in self.trials))
         order = sorted(enumerate(self.trials), key=lambda one: (one[1].teaches, seeds.index(one[1].seed), one[0]))
         self._waiting = [at for at, _ in order if at not in self.outcomes]
@@ -114,7 +114,7 @@ class Runner:
                 tasks.start_soon(self._work)
 
     async def _work(self) -> None:
-        """One trial after another. The first of a base model goes alone until it has left the judgement set."""
+        """Runs trials one by one. A base model's first trial runs alone until it has shared its judgement set."""
         while self._waiting:
             at = next((at for at in self._waiting if self._led.get(self.trials[at].base, True)), None)
             if at is None:
@@ -136,7 +136,7 @@ class Runner:
         self._let_follow(trial.base)
 
     async def _follow(self, leader: Trial) -> None:
-        """Lets the others of this base model begin once the set that they share is there."""
+        """Allows the other trials of this base model to start when the shared judgement set exists."""
         shared = await anyio.to_thread.run_sync(SharedSet, leader.settings)
         while not await anyio.to_thread.run_sync(shared.file.exists):  # noqa: ASYNC110  another process writes it
             await anyio.sleep(LOOK_SECONDS)
@@ -169,14 +169,14 @@ class Runner:
         self._trial_over(self.outcomes)
 
     def _other_base(self, trial: Trial, found: Outcome) -> str:
-        """Says so where a trial ran with another base model than the experiment is about."""
+        """An error text if the trial ran with another base model than the experiment's; else empty."""
         wanted = self._bases[trial.base]
         if trial.settings.model.engine == "openai" or same_base_model(found.base_model, wanted):
             return ""
         return f"{trial.folder} was run with {found.base_model}, not {wanted}: move it away, and run it again"
 
     def _expected(self, trial: Trial) -> float | None:
-        """How long this trial will last, by those that are over: of its own row, else of its kind."""
+        """The expected duration of a trial: the longest of its row so far, else of its kind; None if there is none."""
         over = [(self.trials[at], found.seconds.get("total", 0.0)) for at, found in self.outcomes.items()]
         like = [time for other, time in over if other.teaches == trial.teaches]
         return max([time for other, time in over if other.row == trial.row] or like, default=None)
@@ -185,7 +185,7 @@ class Runner:
         return float("inf") if self._seconds is None else self._seconds - (time.monotonic() - self._begun)
 
     async def _launch(self, trial: Trial) -> int:
-        """The trial's exit code. It is stopped, cleanly where it lets itself be, when we are cancelled."""
+        """Runs the trial and returns its exit code. If cancelled, stops it: SIGTERM first, then SIGKILL."""
         settings = trial.folder.with_suffix(".toml")
         settings.parent.mkdir(parents=True, exist_ok=True)
         if check(trial):
@@ -193,7 +193,7 @@ class Runner:
             overrides = [*moved(trial), *trial.overrides]
             given = ["--resume", str(trial.folder), *(f"--set={override}" for override in overrides)]
         else:
-            shutil.rmtree(trial.folder, ignore_errors=True)  # a folder that was not even given its settings
+            shutil.rmtree(trial.folder, ignore_errors=True)  # a folder without settings holds nothing to resume
             settings.write_text(to_toml(trial), encoding="utf-8")
             given = ["--profile", str(settings), "--run", str(trial.folder)]
         argv = [sys.executable, "-m", "scripts.trials.child", str(self._lifeline), "up", "--plain", *given]
@@ -210,7 +210,7 @@ class Runner:
 
 
 def _until_free(trial: Trial) -> None:
-    """Waits for what a killed experiment left to end, which it does by itself; if it does not, the launcher says so."""
+    """Waits until the processes of a killed experiment release the folder. If they do not, the launcher reports it."""
     with suppress(RunFolderError), RunFolder(trial.folder).locked(wait_seconds=FREE_SECONDS):
         pass
 

@@ -1,4 +1,4 @@
-"""``results.csv``: the figures of every run after every round, for whoever wants to reckon otherwise. Pure."""
+"""``results.csv``: the metrics of every run after every round, for other analyses. Pure."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ COLUMNS = (
     "base", "method", "seed", "round", "actor_success", "actor_episodes", "critic_accuracy", "critic_frames",
     *(f"critic_{name}" for name in RATES), *LABELS, "trajectories", "seconds", "engine",
 )  # fmt: skip
-"""``trajectories`` and ``seconds`` are those of the whole run; shares are in [0, 1], and empty where there are none."""
+"""``trajectories`` and ``seconds`` are those of the whole run. Shares are in [0, 1]; missing values are empty."""
 
 
 def sheet(outcomes: Mapping[str, Sequence[Outcome]]) -> str:

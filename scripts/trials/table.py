@@ -10,7 +10,7 @@ Row = Sequence[str]
 
 
 def page(found: Results) -> str:
-    """The whole page: how it was made, then the tables."""
+    """The whole page: how the results were made, then the tables."""
     rounds = f"Up to {found.final_round} rounds of {found.quota} trajectories"
     tasks, judged = found.heldout_seeds["tasks"], found.heldout_seeds["judgements"]
     parts = [
@@ -58,7 +58,7 @@ _VERDICTS = (
 
 
 def shown(found: Figure | None, *, signed: bool = False) -> str:
-    """A figure in percent or points, with its interval and what it counts."""
+    """A metric in percent or points, with its interval and sample size."""
     if found is None:
         return ""
     sign = "+" if signed else ""

@@ -1,9 +1,9 @@
-"""Looking after a run folder, while its mesh runs or afterwards. docs/OPERATIONS.md says how to use it.
+"""Maintenance of a run folder, during a run or afterwards. docs/OPERATIONS.md describes its use.
 
-contents   what a log says of itself: a fold that finds what is wrong with its messages and which blobs they name
-inspect    what is wrong with a run folder, and what to do
-repair     what can be put right without losing anything
-replay     the learning folded again and compared with what was recorded
-retention  which frames nobody needs any more
-sweep      letting go of them
+contents   folds a log: damaged messages, and the blobs that messages name
+inspect    finds problems of a run folder, with remedies
+repair     fixes problems that can be fixed without loss
+replay     replays the training decisions and compares them with the recorded ones
+retention  plans which frames to delete
+sweep      deletes them
 """

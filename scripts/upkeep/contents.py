@@ -1,4 +1,4 @@
-"""What a log says: a fold over its rows that finds what is wrong with them and which blobs they name. No I/O."""
+"""The contents of a log: a fold over its rows that finds damaged messages, and the blobs that messages name. No I/O."""
 
 from collections import Counter
 
@@ -10,11 +10,11 @@ from scripts.upkeep.retention import Holdings
 from services.settings import Settings
 
 SHOWN = 3
-"""How many examples of one trouble are told."""
+"""Examples to show for one problem."""
 
 
 class Contents:
-    """`apply` every row of the log in its order."""
+    """Call `apply` with every row of the log, in order."""
 
     def __init__(self, settings: Settings) -> None:
         self.holdings = Holdings(settings)
@@ -26,7 +26,7 @@ class Contents:
         self.tail = 0
 
     def apply(self, record: Record) -> AnyMessage | None:
-        """Takes a row in; returns its message where it can be read."""
+        """Adds a row. Returns its message, or None if it cannot be decoded."""
         self.rows += 1
         self.topics[record.topic] += 1
         self.tail = record.offset
@@ -53,11 +53,11 @@ class Contents:
         return message
 
     def files(self) -> dict[Digest, str]:
-        """The blobs that adapters are made of, with the adapter each is for."""
+        """The blobs of adapters' files, with the adapter's name for each."""
         return {digest: name for name, adapter in self.adapters.items() for digest in adapter.files.values()}
 
 
 def shortly(items: list[str]) -> str:
-    """The first few of many."""
+    """The first few items as text, with the number of further ones."""
     more = f", and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
     return "; ".join(items[:SHOWN]) + more

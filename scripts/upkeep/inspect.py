@@ -1,4 +1,4 @@
-"""What is wrong with a run folder, and what to do about it. Looks only: works beside a running mesh too."""
+"""Finds problems of a run folder, with remedies. Read-only, so it works during a run too."""
 
 import re
 import sqlite3
@@ -26,11 +26,11 @@ from services.report.state import ReportState
 from services.settings import Settings
 
 SCRATCH = (".training-*", ".*-" + "[0-9a-f]" * 32)
-"""What a process that was killed leaves among the adapters: a training's folder, a folder half written."""
+"""Names that a killed process leaves among the adapters: a training's folder, an incompletely written folder."""
 
 
 class Found(msgspec.Struct, kw_only=True):
-    """What an inspection found, for people (``findings``) and for `repair` (the rest)."""
+    """The result of an inspection: ``findings`` for the user, the other fields for `repair`."""
 
     findings: list[Finding] = []
     live: bool = False
@@ -40,14 +40,14 @@ class Found(msgspec.Struct, kw_only=True):
     restorable: list[Path] = []
     """Files of unpacked adapters whose blobs are missing or damaged."""
     sound: set[Digest] = set()
-    """The blobs that are there and what their names say."""
+    """The blobs that exist and match their digests."""
     torn_lines: list[Path] = []
     stale_sockets: bool = False
     beyond: int | None = None
-    """The log's tail, where groups stand beyond it."""
+    """The log's tail, if the offsets of some groups are beyond it."""
 
     def say(self, what: str, trouble: str, fine: str, do: str, *, state: str = "fail") -> None:
-        """One finding: the trouble where there is one, else that all is well."""
+        """Adds one finding: the problem if there is one, else an ok."""
         if trouble:
             self.findings.append(Finding(what=what, state=state, found=trouble, do=do))  # type: ignore[arg-type]
         else:
@@ -55,7 +55,7 @@ class Found(msgspec.Struct, kw_only=True):
 
 
 def inspect(run: RunFolder, *, live: bool | None = None) -> Found:
-    """Looks at everything in the folder; reads every blob once. ``live``: whether somebody uses it, where known."""
+    """Checks everything in the folder; reads every blob once. ``live``: the folder is in use (None: test its lock)."""
     found = Found(live=run.in_use() if live is None else live)
     _processes(run, found)
     settings = _settings(run, found)
@@ -71,11 +71,11 @@ def inspect(run: RunFolder, *, live: bool | None = None) -> Found:
 
 @contextmanager
 def _readable(what: str, found: Found) -> Generator[None]:
-    """Of what cannot be read, a finding says so: the rest is looked at all the same."""
+    """Reports files that cannot be read as a finding; the inspection continues."""
     try:
         yield
     except OSError as error:
-        state = "warn" if isinstance(error, PermissionError) else "fail"  # what others may not read is no damage
+        state = "warn" if isinstance(error, PermissionError) else "fail"  # missing permission is no damage
         do = "look as the user who owns it" if state == "warn" else "restore it from a copy, or look after the disk"
         found.say(what, f"cannot be read: {told(error)}", "", do, state=state)
 
@@ -178,12 +178,12 @@ def _durable(name: str) -> bool:
 
 def _blobs(run: RunFolder, contents: Contents, found: Found) -> None:
     store = BlobStore(run.blobs)
-    measured = measured_on(run)  # before the blobs: what is named is there before it is named
+    measured = measured_on(run)  # before listing blobs: a blob is stored before it is named, so none seems missing
     there, bytes_there = set[Digest](), 0
     for stored in store.entries():
         try:
             data = store.path(stored.digest).read_bytes()
-        except FileNotFoundError:  # let go meanwhile
+        except FileNotFoundError:  # deleted by retention since it was listed
             continue
         there.add(stored.digest)
         bytes_there += stored.size
@@ -260,11 +260,11 @@ def _adapters(run: RunFolder, contents: Contents, found: Found) -> None:
         )
 
 
-# -- what is left lying about
+# -- leftovers of killed processes
 
 
 def _leftovers(run: RunFolder, found: Found) -> None:
-    if not found.live:  # a running mesh's halves are not left over
+    if not found.live:  # incomplete files of a running mesh are still being written
         found.leftovers += BlobStore(run.blobs).halves() if run.blobs.is_dir() else []
         found.leftovers += sorted(run.path.glob("*.part"))
         found.leftovers += sorted(run.path.glob(".summary.json.*")) + sorted(run.path.glob(".report.html.*"))

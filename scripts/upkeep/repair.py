@@ -1,4 +1,4 @@
-"""What can be put right in a run folder that nobody uses, without losing anything that was acknowledged."""
+"""Fixes problems of a run folder that is not in use, without losing anything that was acknowledged."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from scripts.upkeep.inspect import Found
 
 
 def repair(run: RunFolder, found: Found) -> Iterator[str]:
-    """Mends what `inspect` found, and says what it did. The caller holds the folder's lock.
+    """Fixes the problems that `inspect` found and yields a text for each fix. The caller holds the folder's lock.
 
-    No message is changed, and no blob deleted: a damaged one is set aside in ``damaged/``, where it does not stop its
-    content from being written again.
+    No message is changed and no blob deleted. A damaged blob is moved to ``damaged/``, which allows its content to be
+    stored again.
     """
     for path in found.leftovers:
         if path.is_dir() and not path.is_symlink():

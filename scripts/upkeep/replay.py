@@ -1,4 +1,4 @@
-"""The learning folded again from the log, and compared with what the trainer recorded when it happened."""
+"""Replays the training decisions from the log, and compares them with the recorded datasets."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -17,11 +17,11 @@ from services.trainer.dataset import Example, dataset_digest
 from services.trainer.state import Publish, TrainerState
 
 TOPICS = ("rounds", "trajectories", "verdicts", "relabels", "adapters", "swaps", "dropped")
-"""What the trainer reads (services/trainer/service.py)."""
+"""The trainer's topics (services/trainer/service.py)."""
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """One training, recorded and folded again. ``difference`` is empty where both are the same."""
+    """One training, as recorded and as replayed. ``difference`` is empty if they are the same."""
 
     adapter: str
     dataset: Literal["D_c", "D_a"]
@@ -32,11 +32,11 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def replay(run: RunFolder, settings: Settings) -> Iterator[Compared]:
-    """Every adapter of the log against the fold's own decision at that place, in the order of the log.
+    """Compares every adapter in the log with the trainer's decision at that point, in log order.
 
     Raises:
-        LogFormatError: there is no log that can be read.
-        ProtocolError: a message of it cannot be; the text names the offset.
+        LogFormatError: the log is missing or cannot be read.
+        ProtocolError: a message cannot be decoded; the text names its offset.
     """
     state, blobs = TrainerState(settings), BlobStore(run.blobs)
     seen: set[str] = set()
@@ -76,7 +76,7 @@ def _compare(id: str, adapter: Adapter, state: TrainerState, blobs: BlobStore, l
             difference = "" if work else "the log before it does not lead to this training"
         except VerdictMissing as error:
             difference = str(error)
-    if isinstance(work, Publish):  # the critic's, which both share, under the actor's name
+    if isinstance(work, Publish):  # the shared adapter: the critic's files under the actor's name
         same = isinstance(work.message, Adapter) and work.message.digest == adapter.digest
         folded = work.message.dataset if isinstance(work.message, Adapter) else None
         difference = "" if same and folded == adapter.dataset else "it is not the adapter that both share"
@@ -107,7 +107,7 @@ def _recorded(blobs: BlobStore, dataset: Digest) -> list[Example] | str:
 
 
 def _first(recorded: list[Example] | str, folded: Sequence[Example]) -> str:
-    """Where two sets part, by trajectory."""
+    """A description of the first difference between two datasets, by trajectory."""
     if isinstance(recorded, str):
         return f"the digests differ, and the recorded rows cannot be looked at: {recorded}"
     for at, (then, now) in enumerate(zip(recorded, folded, strict=False)):

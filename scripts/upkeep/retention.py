@@ -1,6 +1,6 @@
-"""Which frames of a run nobody needs any more: a fold over its log, and a plan. No I/O.
+"""Retention: which frames of a run are no longer needed. A fold over its log, and a plan. No I/O.
 
-Messages, datasets and adapters are kept for ever. Frames, nearly all of a run's bytes, may be let go round by round.
+Messages, datasets and adapters are kept for ever. Frames, nearly all of a run's bytes, may be deleted round by round.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from services.trainer.book import VerdictMissing
 from services.trainer.state import TrainerState
 
 OWN_GROUPS = ("critic", "relabeler")
-"""Groups of this run's own services. They look at frames of open rounds only, whatever they still have to read."""
+"""Consumer groups of the run's own services. They read frames of open rounds only, whatever their offsets are."""
 
 
 def frames_of(message: object) -> set[Digest]:
@@ -32,13 +32,14 @@ def frames_of(message: object) -> set[Digest]:
 
 
 def kept_for_ever(message: object) -> set[Digest]:
-    """The blobs of a message that no plan lets go: an adapter's files and the rows it was trained on."""
+    """The blobs of a message that no plan deletes: an adapter's files, and the rows that it was trained on."""
     return {*message.files.values(), message.dataset} if isinstance(message, Adapter) else set()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """``needed`` are the blobs that must stay. ``rounds`` are those whose frames go, but for what is needed
-    elsewhere. ``waiting`` names the consumer groups for whose sake further rounds are kept, with those rounds."""
+    """``needed`` are the blobs that must stay. ``rounds`` are the rounds whose frames are deleted, unless needed
+    elsewhere. ``waiting`` has the consumer groups that have not read further rounds yet, with those rounds, which are
+    kept."""
 
     needed: frozenset[Digest]
     rounds: tuple[int, ...] = ()
@@ -48,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Holdings:
-    """What the log names, by round. `apply` every message in the order of the log, then `plan`."""
+    """The blobs that the log names, by round. Call `apply` with every message in log order, then `plan`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -66,12 +67,12 @@ class Holdings:
         if isinstance(message, Round | Trajectory | Verdict | Relabel | Adapter | Swap | Dropped):
             try:
                 self._trainer.apply(message)
-            except VerdictMissing:  # the log lost messages: nobody can say what is still needed, so all is
+            except VerdictMissing:  # the log lost messages: it is unknown which frames are needed, so all are kept
                 self._lost = True
 
     @property
     def closed(self) -> list[int]:
-        """The rounds that nobody works on any more, oldest first. After the last round that one is closed too."""
+        """The rounds that no service works on any more, oldest first; the last one too when it is finished."""
         now = self._trainer.round
         if now is None:
             return []
@@ -80,12 +81,12 @@ class Holdings:
 
     @property
     def rounds(self) -> list[int]:
-        """Every round that any message speaks of, oldest first."""
+        """Every round with a message that names frames, oldest first."""
         return sorted(self._frames)
 
     @property
     def named(self) -> set[Digest]:
-        """Every blob that any message names."""
+        """Every blob that a message names."""
         return self.permanent.union(*self._frames.values())
 
     def frames(self, rounds: Iterable[int]) -> set[Digest]:
@@ -93,15 +94,15 @@ class Holdings:
 
     @property
     def to_learn_from(self) -> set[Digest]:
-        """The frames that a training to come may look at."""
+        """The frames that a later training may read."""
         return self.frames(self._frames) if self._lost else self._trainer.frames
 
     def plan(
         self, marks: Iterable[Mark], sizes: Mapping[Digest, int], *, newcomers: Iterable[tuple[str, str]] = ()
     ) -> Plan:
-        """What must stay under ``retention``, given the groups' progress and the size in bytes of every blob there is.
+        """The blobs to keep under ``retention``, given the groups' offsets and the size in bytes of every stored blob.
 
-        ``newcomers`` are groups (name, topic) that have not acknowledged anything yet: all rounds stay for them.
+        ``newcomers`` are groups (name, topic) that have not acknowledged anything yet. All rounds are kept for them.
         """
         wanted = self._settings.retention
         closed = self.closed
@@ -131,7 +132,7 @@ class Holdings:
     def _waiting(
         self, marks: Iterable[Mark], newcomers: Iterable[tuple[str, str]], closed: list[int]
     ) -> dict[str, tuple[int, ...]]:
-        """By group, the closed rounds with messages that it has still to read."""
+        """For each group, the closed rounds with messages that it has not read."""
         found: dict[str, set[int]] = {}
         places = [*((m.group, m.topic, m.committed) for m in marks), *((name, topic, 0) for name, topic in newcomers)]
         for name, topic, committed in places:

@@ -1,4 +1,4 @@
-"""Letting go of frames: a plan carried out, while the mesh runs or offline, without taking what somebody is using."""
+"""Deletes the frames that a retention plan releases, during a run or afterwards, but no blob that is in use."""
 
 import errno
 import os
@@ -21,17 +21,17 @@ from services.patience import TRIES
 from services.settings import Settings
 
 KIND = "let_go"
-"""The kind of line in metrics.jsonl that says what was let go. It is on disk before anything is deleted."""
+"""The kind of a line in metrics.jsonl that records a deletion. It is on disk before anything is deleted."""
 SLACK = 2.0
-"""How much longer than its bounds say an episode may take before its frames count as nobody's."""
+"""Factor on the longest duration of an episode, after which its unreferenced frames count as abandoned."""
 
 
 class Unreadable(Exception):
-    """A message that this version cannot read may name any blob, so nothing can be let go."""
+    """A message that this version cannot decode may name any blob; nothing can be deleted."""
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
-    """What went, and what could not. ``rounds`` are those that newly lost their frames."""
+    """The deletions of one sweep. ``rounds`` are the rounds whose frames were deleted in it."""
 
     plan: Plan
     rounds: tuple[int, ...] = ()
@@ -40,19 +40,19 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def grace_seconds(settings: Settings) -> float:
-    """How long a blob may be in use before any message names it: at most an episode, played to its last step."""
+    """How long a blob may be in use before a message names it: at most the longest episode, times `SLACK`."""
     step = settings.simulator.step_seconds + TRIES * settings.mesh.call_seconds
     return SLACK * settings.simulator.max_steps * step
 
 
 def rounds_let_go(run: RunFolder) -> set[int]:
-    """The rounds whose frames were let go."""
+    """The rounds whose frames were deleted."""
     rows = (row for row in read_metrics(run.metrics_file) if row["kind"] == KIND)
     return {int(number) for row in rows for number in str(row.get("rounds") or "").split()}
 
 
 def measured_on(run: RunFolder) -> set[Digest]:
-    """The frames of the held-out judgement sets: no message names them, and every measurement needs them."""
+    """The frames of the held-out judgement sets. No message names them, but every measurement needs them."""
     found: set[Digest] = set()
     for file in (run.path / "evaluation").glob("*.jsonl"):
         for line in file.read_bytes().splitlines():
@@ -66,10 +66,10 @@ def measured_on(run: RunFolder) -> set[Digest]:
 
 
 class Sweeper:
-    """Looks through a run again and again, and deletes what has been needless and untouched for `grace` seconds.
+    """Deletes blobs that have been unneeded and unchanged for `grace` seconds. Keeps its state between sweeps.
 
-    With grace 0, for a run that is not running, it deletes at once. Its clock is its own: a wall clock that jumps
-    makes nothing old. Not thread-safe; blocking.
+    With grace 0, for a run that is not up, it deletes at once. It uses a monotonic clock, because a wall clock may
+    jump. Not thread-safe; blocking.
     """
 
     def __init__(
@@ -85,15 +85,15 @@ class Sweeper:
         self._said = rounds_let_go(run)
 
     def sweep(self, *, groups: Iterable[tuple[str, str]] = (), pretend: bool = False) -> Swept:
-        """One look. ``groups`` are the consumer groups (name, topic) that the hub knows: those that have acknowledged
-        nothing yet are not in the log.
+        """Sweeps once. ``groups`` are the consumer groups (name, topic) that the hub knows. The log lacks those that
+        have not acknowledged anything yet.
 
         Raises:
-            LogFormatError: there is no log that can be read.
-            Unreadable: a message of it cannot be.
-            OSError: what would be let go cannot be recorded; nothing went.
+            LogFormatError: the log is missing or cannot be read.
+            Unreadable: a message cannot be decoded.
+            OSError: the deletion cannot be recorded; nothing was deleted.
         """
-        entries = list(self._blobs.entries())  # first, so that whatever is said of them later is heard below
+        entries = list(self._blobs.entries())  # before the log: messages that name these blobs meanwhile are then seen
         log = Log(self._run.log_file, readonly=True)
         try:
             self._after = _fold(log, self._after, self._holdings)
@@ -108,7 +108,7 @@ class Sweeper:
         return self._delete(plan, due, pretend)
 
     def _due(self, candidates: list[Stored]) -> list[Stored]:
-        """Those that were needless, and as they are now, for the whole grace."""
+        """The candidates that have been unneeded and unchanged for the whole grace period."""
         now = self._clock()
         self._marked = {stored: self._marked.get(stored, now) for stored in candidates}
         return [stored for stored, since in self._marked.items() if now - since >= self._grace]
@@ -135,8 +135,7 @@ class Sweeper:
 
 
 def missing_to_learn(run: RunFolder, settings: Settings) -> tuple[int, ...]:
-    """The rounds that were let go and whose frames these settings would train on again. Raises as
-    `Sweeper.sweep`."""
+    """The rounds whose deleted frames these settings would train on. Raises as `Sweeper.sweep`."""
     rounds = rounds_let_go(run)
     if not rounds:
         return ()

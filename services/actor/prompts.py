@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 HISTORY = 6
-"""How many of the last actions the prompt shows."""
+"""Number of recent actions that the prompt shows."""
 
 
 def next_action(instruction: str, history: Sequence[str], admissible: Sequence[str] = ()) -> str:

@@ -1,4 +1,4 @@
-"""The actor: chooses actions for whoever runs an episode, with the adapter version the episode is pinned to."""
+"""The actor process: chooses actions for simulator and evaluator, with the adapter version that the call names."""
 
 import anyio
 
@@ -12,7 +12,7 @@ from services.models.votes import ballots, majority
 from services.settings import Settings
 
 SLOTS = 2
-"""Adapter versions alive beside those that staleness needs: the one that serves and the one that comes."""
+"""Adapter versions to keep in addition to those that staleness needs: the one that serves and the next one."""
 
 
 async def main(service: Service) -> None:
@@ -41,7 +41,7 @@ class Actor:
         self._serving = serving
 
     async def act(self, act: Act) -> Action:
-        """The next action, in lower case. The call's deadline bounds the wait for a version still to come."""
+        """Returns the next action, in lower case. Waits until the call's deadline for a version not loaded yet."""
         version = await self._serving.ready(act.version)
         request = Request(
             prompt=next_action(act.task.instruction, act.history, act.admissible),

@@ -1,4 +1,4 @@
-"""One trajectory before the critic: judging its last frame and self-asking about it, as values (paper section 4.2)."""
+"""Judging a trajectory's last frame and self-asking about it, as pure functions (paper section 4.2)."""
 
 import math
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from services.worlds.spelling import mentions, task_key
 
 CHOICES = (YES, NO)
 SURE = 12.0
-"""Nats: no answer counts as surer than this."""
+"""Upper bound of an answer's log-odds, in nats."""
 FINDINGS = 8
-"""Of longer trajectories the last so many instructions that their actions carry out are looked into."""
+"""Most other instructions to ask about for one trajectory; the last ones that its actions carry out are taken."""
 
 Subject = Literal["task", "relabel"]
-"""Which instruction a verdict is about: the trajectory's own, or the one that hindsight gave it."""
+"""The instruction that a verdict is about: "task" is the trajectory's own, "relabel" the one from hindsight."""
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """The critic's own yes or no. ``log_odds`` is log p(yes) - log p(no) in nats, as far as the engine tells."""
+    """The critic's own yes or no. ``log_odds`` is log p(yes) - log p(no) in nats, as reported by the engine."""
 
     yes: bool
     log_odds: float
@@ -35,7 +35,7 @@ def judging_request(task: Task, frame: Digest, image: bytes, version: int) -> Re
 
 
 def read_judgement(said: Generation) -> Judgement:
-    """Where an engine has no log-odds, its word counts, with odds of e to 1."""
+    """Reads the engine's answer. Without log-odds from the engine, the text decides, with log-odds of +-1."""
     if said.log_odds is None:
         yes = normal(said.text) == YES
         return Judgement(yes, 1.0 if yes else -1.0)
@@ -43,12 +43,12 @@ def read_judgement(said: Generation) -> Judgement:
 
 
 def asks(judgement: Judgement, settings: Critic) -> bool:
-    """Whether the verdict is to be questioned: never, after a no (the paper), or always."""
+    """Whether self-asking follows this judgement, by `critic.self_ask`: never, after a no (the paper), or always."""
     return settings.self_ask == "confirm" or (settings.self_ask == "paper" and not judgement.yes)
 
 
 def also_asks(trajectory: Trajectory, settings: Critic) -> list[Task]:
-    """The other instructions to be looked into: those that the trajectory's own actions carry out, if all went well."""
+    """The other instructions to ask about: those that the trajectory's own actions carry out, if they succeeded."""
     if not settings.findings or settings.self_ask == "off":
         return []
     tasks = [item.task for item in carried_out([step.action for step in trajectory.steps])]
@@ -57,8 +57,8 @@ def also_asks(trajectory: Trajectory, settings: Critic) -> list[Task]:
 
 
 class Inquiry(msgspec.Struct, frozen=True):
-    """A question about the state of a task's object, and the answer that means its goal holds (or, where it
-    ``denies``, does not)."""
+    """A question about the state of a task's object. The answer ``expected`` means that the task's goal holds, or, if
+    ``denies`` is true, that it does not hold."""
 
     request: Request
     expected: str
@@ -66,7 +66,7 @@ class Inquiry(msgspec.Struct, frozen=True):
 
 
 def inquiries(task: Task, frame: Digest, image: bytes, version: int, settings: Critic) -> list[Inquiry]:
-    """What to ask about the state of the task's object: one question, or two that must not contradict each other."""
+    """The questions about the task's object: one, or two that must not contradict each other (`critic.questions`)."""
     asked = [(*self_ask(task, settings.phrasing), False)]
     if settings.questions > 1 and (other := cross_check(task, settings.phrasing)):
         asked.append(other)
@@ -87,11 +87,11 @@ def inquiries(task: Task, frame: Digest, image: bytes, version: int, settings: C
 
 
 def read_answer(inquiry: Inquiry, said: Generation) -> Question:
-    """Where an engine tells no probabilities, its words count, with odds of e to 1."""
+    """Reads the answer to a question. Without probabilities from the engine, the text decides, with log-odds of +-1."""
     answer, log_odds = normal(said.text), said.log_odds
     if log_odds is None:
         sure = 1.0 if said.log_prob is None else _log_odds(said.log_prob)
-        # What is known is how likely the given answer is; another answer than the expected one speaks against it.
+        # Only the given answer's probability is known. An answer other than the expected one counts against it.
         log_odds = sure if _says(answer, inquiry.expected) else -abs(sure)
     return Question(
         text=inquiry.request.prompt,
@@ -105,20 +105,20 @@ def read_answer(inquiry: Inquiry, said: Generation) -> Question:
 
 
 def _says(answer: str, expected: str) -> bool:
-    """Whether the expected words are in the answer: larger models answer in sentences."""
+    """Whether the answer contains the expected words. Larger models answer in sentences."""
     return mentions(answer, expected)
 
 
 def _log_odds(log_prob: float) -> float:
-    """Of an answer with this log-probability, at most `SURE` nats either way."""
+    """The log-odds of an answer with this log-probability, at most `SURE` nats either way."""
     probability = math.exp(min(log_prob, 0.0))
     return SURE if probability >= 1 else max(-SURE, min(SURE, math.log(max(probability, 1e-9) / (1 - probability))))
 
 
 def settle(judgement: Judgement, questions: Sequence[Question]) -> Judgement:
-    """What stands after self-asking, and how surely: the answers' mean where any were asked, else the judgement.
+    """The judgement after self-asking: the mean log-odds of the answers, or the critic's own if nothing was asked.
 
-    An answer that denies the goal outright, with more certainty than that, decides alone.
+    If an answer to a question that ``denies`` the goal is more certain than this mean, it decides alone.
     """
     if not questions:
         return judgement
@@ -130,7 +130,7 @@ def settle(judgement: Judgement, questions: Sequence[Question]) -> Judgement:
 
 
 def finding(task: Task, questions: Sequence[Question]) -> Finding:
-    """Whether the answers say that an instruction's goal holds, and how surely."""
+    """The verdict of the answers on whether an instruction's goal holds, with its confidence."""
     odds = settle(Judgement(False, 0.0), questions).log_odds
     return Finding(task=task, holds=odds > 0, confidence=abs(odds), questions=tuple(questions))
 
@@ -145,7 +145,7 @@ def verdict(
     task: Task | None = None,
     subject: Subject = "task",
 ) -> Verdict:
-    """The critic's judgement, and what stands after self-asking (`settle`)."""
+    """The message with the critic's own judgement and the result of self-asking (`settle`)."""
     assert trajectory.final_frame is not None, "truncated trajectories are never judged"
     stands = settle(judgement, questions)
     return Verdict(

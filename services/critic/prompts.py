@@ -1,4 +1,4 @@
-"""The critic's prompts: judging a last frame, and the questions it asks itself about object states (paper 4.2)."""
+"""The critic's prompts: judging a last frame, and self-asking about object states (paper section 4.2)."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from services.worlds.verbs import VERBS
 
 YES, NO = "yes", "no"
 HAND = "hand"
-"""Where a thing is that the robot holds."""
+"""The answer that locates an object which the robot holds."""
 
 
 def judge(instruction: str) -> str:
@@ -34,9 +34,10 @@ class CrossCheck(NamedTuple):
 
 
 def cross_check(task: Task, phrasing: str = PLAIN) -> CrossCheck | None:
-    """The same state asked about the other way around, so that two answers must agree; None where there is none.
+    """A second question about the same state from the other side; the two answers must agree. None if there is none.
 
-    What is picked up is in the hand; what is open is what is named as open; what is put somewhere is not held.
+    A picked object must be located in the hand. An object in a state, such as open, must be the answer to which object
+    is in that state. A placed object must not be the answer to which object is held.
     """
     verb = VERBS[task.verb]
     if verb.name == "pick":

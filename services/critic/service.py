@@ -1,4 +1,4 @@
-"""The critic: judges every trajectory's last frame, asks itself about it, judges rounds again, answers questions."""
+"""The critic process: judges last frames, asks itself about them, judges rounds again, answers `ask` calls."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -19,11 +19,11 @@ from services.settings import Settings
 from services.worlds.instructions import normal
 
 SLOTS = 2
-"""Adapter versions alive beside those that staleness needs: the one that serves and the one that comes."""
+"""Adapter versions to keep in addition to those that staleness needs: the one that serves and the next one."""
 
 
 async def main(service: Service) -> None:
-    """Judges and serves `ask` until cancelled."""
+    """Judges trajectories and serves `ask` until cancelled."""
     settings: Settings = service.settings
     capacity = settings.simulator.max_staleness + SLOTS
     engine = await load_engine(
@@ -44,7 +44,7 @@ async def main(service: Service) -> None:
 
 
 class Critic:
-    """The critic's work around its fold."""
+    """Carries out what `CriticState` determines."""
 
     def __init__(self, service: Service, serving: Serving) -> None:
         self.serving = serving
@@ -56,7 +56,7 @@ class Critic:
     async def follow(
         self, tasks: anyio.abc.TaskGroup, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
-        """Keeps the fold up to date, and starts what a round's announcement asks for."""
+        """Applies events to the state, and starts judging a round again when its announcement requires it."""
         mesh = self._service.mesh
         async with mesh.subscribe("rounds", "relabels", "verdicts", start="start") as stream:
             async for delivery in stream.past():
@@ -77,7 +77,7 @@ class Critic:
     # -- verdicts
 
     async def judge_all(self) -> None:
-        """The first verdict of every trajectory, shared with other critics."""
+        """Publishes the first verdict of every trajectory. Several critics share the work."""
         in_flight = self._settings.critic.in_flight
         async with self._service.mesh.consume("trajectories", group="critic", max_in_flight=in_flight) as stream:
             await each(stream, self._judge)
@@ -110,13 +110,13 @@ class Critic:
     async def _ask_itself(
         self, tasks: Sequence[Task], frame: Digest, image: bytes, version: int
     ) -> list[tuple[Question, ...]]:
-        """Each task's questions about the frame, answered by that version."""
+        """The answers of that version to each task's questions about the frame."""
         asked = [judging.inquiries(task, frame, image, version, self._settings.critic) for task in tasks]
         said = iter(await self.serving.answer([inquiry.request for inquiries in asked for inquiry in inquiries]))
         return [tuple(judging.read_answer(inquiry, next(said)) for inquiry in inquiries) for inquiries in asked]
 
     async def judge_again(self, work: Rejudging) -> None:
-        """A round's verdicts by the version trained in it, without asking: has learning made the critic agree?"""
+        """Publishes verdicts of the version trained in a round on the round's trajectories, without self-asking."""
         consume = self._service.mesh.consume(
             "trajectories", group=work.group, start=work.start, until=work.until,
             max_in_flight=self._settings.critic.in_flight,
@@ -148,7 +148,7 @@ class Critic:
     # -- questions
 
     async def ask(self, ask: Ask) -> Answer:
-        """Answers `ask`, in lower case. The call's deadline bounds the wait for a version still to come."""
+        """Answers `ask` with a normalized text. Waits until the call's deadline for a version not loaded yet."""
         version = await self.serving.ready(ask.version)
         request = Request(
             prompt=ask.question,

@@ -1,4 +1,4 @@
-"""What the critic has to judge and with which version, as a fold over rounds, relabels and its own verdicts. No I/O."""
+"""Which trajectories the critic judges, and with which version: a fold over rounds, relabels and verdicts. No I/O."""
 
 from collections import defaultdict
 
@@ -9,7 +9,7 @@ from services.critic.judging import Subject
 
 
 class Rejudging(msgspec.Struct, frozen=True):
-    """A round to be judged again by the version trained in it. Its trajectories lie at ``start`` to ``until``."""
+    """A round to judge again with the version trained in it. Its trajectories have log offsets ``start``..``until``."""
 
     round: int
     version: int
@@ -22,7 +22,7 @@ class Rejudging(msgspec.Struct, frozen=True):
 
 
 class _Book:
-    """What the log holds about one round's trajectories: first verdicts, further ones, and hindsight's tasks."""
+    """The log's messages about one round's trajectories: first verdicts, later verdicts, relabelled instructions."""
 
     def __init__(self) -> None:
         self.first: set[str] = set()
@@ -31,7 +31,7 @@ class _Book:
 
 
 class CriticState:
-    """Events are applied in the order of the log; the same one twice changes nothing."""
+    """Apply events in log order. Duplicates have no effect."""
 
     def __init__(self) -> None:
         self._last: Round | None = None
@@ -65,8 +65,8 @@ class CriticState:
         self.rejudging = None
         if round.phase != "rejudge":
             self._stands = round.critic_version
-        else:  # the tuned critic is on trial: it may be withdrawn for what it says now
-            # Trajectories of a round may be older than its announcement by as many rounds as staleness allows.
+        else:  # the tuned critic is not active yet: its verdicts may cause the gate to withdraw it
+            # Simulators may play a round up to max_staleness rounds before its announcement.
             start = self._opened.get(max(1, round.number - round.max_staleness), (1, round))[0]
             self.rejudging = Rejudging(round.number, round.critic_version, start, offset)
 
@@ -76,19 +76,22 @@ class CriticState:
     # -- answers
 
     def version(self, trajectory: Trajectory) -> int | None:
-        """The version that gives a trajectory's first verdict: that of its round, or if it comes early the newest that
-        is not on trial. None before any round was announced that it could belong to."""
+        """The critic version that gives a trajectory's first verdict, or None if its round is still too far ahead.
+
+        It is the version of the trajectory's round. If the trajectory arrives before its round's announcement, it is
+        the newest version that passed rejudging.
+        """
         if self._last is None or self._last.number < trajectory.round - self._last.max_staleness:
             return None
         opened = self._opened.get(trajectory.round)
         return opened[1].critic_version if opened else self._stands
 
     def judged(self, trajectory: Trajectory) -> bool:
-        """Whether nobody waits for its first verdict any more."""
+        """Whether the trajectory needs no first verdict: it has one, or its round is closed."""
         return self._closed(trajectory.round) or trajectory.id in self._books[trajectory.round].first
 
     def subjects(self, trajectory: Trajectory, version: int) -> list[tuple[Subject, Task]]:
-        """What a re-judging version has still to look at: the trajectory's own task, and what hindsight made of it."""
+        """The instructions that a rejudging version has yet to judge: the trajectory's own and the relabelled one."""
         book = self._books[trajectory.round]
         tasks: list[tuple[Subject, Task]] = [("task", trajectory.task)]
         if found := book.relabels.get(trajectory.id):

@@ -1,4 +1,4 @@
-"""How right a round's labels were: verdicts and relabels held against the world's truth. Measures, never teaches."""
+"""The audit: compares a round's verdicts, relabels and training rows with the world's truth, for metrics only."""
 
 import msgspec
 
@@ -9,7 +9,7 @@ from services.worlds.spelling import task_key
 
 
 class Learned(msgspec.Struct, frozen=True):
-    """What the audit looks at of a row of D_c or D_a."""
+    """The fields of a row of D_c or D_a that the audit reads."""
 
     trajectory: str
     round: int
@@ -19,11 +19,11 @@ class Learned(msgspec.Struct, frozen=True):
 
 
 class _Book(msgspec.Struct):
-    """One round, by trajectory id."""
+    """One round's messages, by trajectory id."""
 
     success: dict[str, bool] = {}
     satisfied: dict[str, frozenset[str]] = {}
-    """Task keys: an instruction may spell a thing in another way than the world."""
+    """Task keys, because an instruction may spell an object differently from the world."""
     first: dict[str, Verdict] = {}
     again: dict[str, bool] = {}
     relabels: dict[str, str] = {}
@@ -60,19 +60,25 @@ class Audit:
                     book.relabels[message.trajectory] = message.task.id
 
     def forget_before(self, round: int) -> None:
-        """Lets go of rounds whose figures nobody wants any more."""
+        """Discards the rounds before this one."""
         for old in [number for number in self._books if number < round]:
             del self._books[old]
 
     def labels(self, role: Role, round: int, rows: bytes) -> dict[str, Estimate]:
-        """How right a set's rows of one round were; ``rows`` are JSON lines. Rows that cannot be checked do not count.
+        """Accuracy of one round's training rows; ``rows`` are JSON lines. Rows without known truth are not counted.
 
-        Of D_c: the share of right labels (``d_c_accuracy``, and by source), of right ones among the "yes"
-        (``d_c_precision``) and of "yes" among what holds (``d_c_recall``). Of D_a: the share of trajectories that
-        fulfil the instruction they are learned under (``d_a_precision``, and by source), and of those learned under
-        their own among all that fulfil it (``d_a_recall``). With D_c, accuracy, precision and recall of the round's
-        verdicts as they were first ``judged_``, after self-asking ``asked_``, and by the tuned critic ``rejudged_``,
-        the share of successes (``exploration_success``) and of relabels whose goal held (``relabel_precision``).
+        Of D_c ("d_c_accuracy" and "d_a_precision" also by source, as in "d_c_accuracy_hindsight"):
+          d_c_accuracy: share of correct labels
+          d_c_precision: share of correct labels among the "yes"
+          d_c_recall: share of "yes" among instructions that were fulfilled
+        Of D_a:
+          d_a_precision: share of trajectories that fulfil the instruction they are learned under
+          d_a_recall: share of successful trajectories that are learned under their own instruction
+        Of the round's verdicts, returned with D_c:
+          judged_*, asked_*, rejudged_*: accuracy, precision and recall of the critic's own judgement, of the verdict
+            after self-asking, and of the tuned critic
+          exploration_success: share of successes
+          relabel_precision: share of relabels whose goal held
         """
         learned = [row for line in rows.splitlines() if (row := msgspec.json.decode(line, type=Learned)).round == round]
         if role == "critic":
@@ -127,7 +133,7 @@ class Audit:
         return {name: estimate(hits) for name, hits in {**found, **by_source}.items() if hits}
 
     def _holds(self, round: int, row: Learned) -> bool | None:
-        """Whether the row's instruction was fulfilled at its trajectory's end; None where that is not known."""
+        """Whether the row's instruction was fulfilled at its trajectory's end; None if unknown."""
         book = self._books.get(round, _Book())
         task, satisfied = book.tasks.get(row.instruction), book.satisfied.get(row.trajectory)
         return None if task is None or satisfied is None else task_key(task) in satisfied

@@ -1,6 +1,6 @@
 """The held-out judgement set: last frames of the base actor's episodes, on which every critic version is measured.
 
-Its truths stay with the evaluator: in memory, and in a file of its own so that a restart measures on the same set.
+Their truth stays with the evaluator: in memory, and in a file from which a restarted evaluator reads the same set.
 """
 
 import errno
@@ -17,9 +17,9 @@ from services.patience import Changes
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode's end: what was asked for, its last third-person frame, and whether it was done.
+    """The end of one episode: its task, its last third-person frame, and its true success.
 
-    ``frame`` is None where the episode failed; it is then left out of every measurement.
+    ``frame`` is None if the episode failed. It is then left out of every measurement.
     """
 
     index: int
@@ -29,7 +29,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JudgementSet:
-    """Grows as episodes end; `item` waits for its own."""
+    """Grows as episodes end; `item` waits for one of them."""
 
     def __init__(self, file: Path, size: int) -> None:
         self._file = file
@@ -38,7 +38,7 @@ class JudgementSet:
         self._changes = Changes()
 
     async def load(self) -> None:
-        """Reads what an earlier life of this process collected. The half line that a kill leaves is passed over."""
+        """Reads the items that an earlier process stored. Skips the incomplete line that a kill leaves."""
         for line in await anyio.to_thread.run_sync(_lines, self._file):
             try:
                 held = msgspec.json.decode(line, type=Held)
@@ -51,7 +51,7 @@ class JudgementSet:
         return [index for index in range(self._size) if index not in self._items]
 
     async def add(self, held: Held) -> None:
-        """Keeps an episode's end, on disk before anybody is measured on it."""
+        """Stores an item on disk, then makes it available."""
         crash.at("judgement.before")
         line = msgspec.json.encode(held)
         await when_there_is_room(lambda: anyio.to_thread.run_sync(_append, self._file, line))
@@ -60,7 +60,7 @@ class JudgementSet:
         self._changes.notify()
 
     async def item(self, index: int) -> Held:
-        """The end of that episode, once it is there."""
+        """Waits for the item with that index and returns it."""
         return await self._changes.until(lambda: self._items.get(index))
 
 

@@ -1,4 +1,4 @@
-"""How a version is measured: an actor by greedy episodes on held-out tasks, a critic on the held-out judgement set."""
+"""Measures versions: an actor by greedy episodes on held-out tasks, a critic on the held-out judgement set."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -27,17 +27,16 @@ from services.worlds.threaded import THREADS, ThreadedWorld
 from services.worlds.world import seeds
 
 TRICKLE = 4
-"""Requests of each kind under way while the model still learns: measuring must not hold learning up."""
+"""Concurrent requests of each kind while the run still trains; few, because measuring must not slow the run down."""
 RESERVE = 24
-"""Episodes or frames of a version kept back until its successor is announced, so that requests are under way when the
-successor is swapped in."""
+"""Items of a version that wait until its successor is announced. Their requests then overlap with the swap."""
 
 Measured = tuple[Estimate, dict[str, Estimate], dict[str, float]]
 """Score, score by verb, further proportions."""
 
 
 class Measuring:
-    """Measures at a trickle while the run learns, and with all it may use once `hurry` was called."""
+    """Measures with `TRICKLE` requests at a time while the run trains, and with the configured number after `hurry`."""
 
     def __init__(self, service: Service, state: EvaluatorState, changes: Changes) -> None:
         self._service = service
@@ -54,21 +53,21 @@ class Measuring:
         self._idle: list[ThreadedWorld] = []
 
     def close(self) -> None:
-        """Ends the worlds that live in processes of their own."""
+        """Ends the worlds that run in processes of their own."""
         for world in self._idle:
             world.kill()
         self._idle.clear()
 
     def hurry(self) -> None:
-        """Nobody learns any more: measure with all that may be used."""
+        """Raises the concurrency to the configured limits. Called when training is over."""
         self._playing.total_tokens = self._settings.evaluator.episodes
         self._asking.total_tokens = self._settings.critic.in_flight
 
     async def begin(self, tasks: anyio.abc.TaskGroup) -> None:
-        """Takes the judgement set that others share, or starts to collect it with the base actor.
+        """Loads the shared judgement set if there is one, else starts to collect it with the base actor.
 
         Raises:
-            SettingsError: the shared one is damaged.
+            SettingsError: the shared set is damaged.
         """
         await self._set.load()
         shared = SharedSet(self._settings) if self._settings.evaluator.judgement_sets else None
@@ -82,7 +81,7 @@ class Measuring:
             tasks.start_soon(self._leave, shared)
 
     async def measure(self, role: Role, version: int) -> Measured:
-        """Measures a version. Episodes that failed for reasons of the world or the mesh are left out, and reported."""
+        """Measures a version. Episodes that fail because of world or mesh are left out and reported as faults."""
         return await (self._measure_actor(version) if role == "actor" else self._measure_critic(version))
 
     # -- the actor
@@ -95,7 +94,7 @@ class Measuring:
         async def one(index: int) -> None:
             nonlocal tried
             episode, seed = f"{split}-{index:05d}/actor@{version}", self._seeds(split, total)[index]
-            async with self._playing:  # those kept back wait with their worlds ready, to ask at once when let go
+            async with self._playing:  # reserved episodes wait with their worlds reset, and ask at once when released
                 rollout = await self._play(
                     episode, seed, version, 0.0, hold=partial(self._turn, "actor", version, index, total)
                 )
@@ -144,7 +143,7 @@ class Measuring:
             self._idle.append(world)
 
     async def _believes(self, critic: int, task: Task, frame: Digest) -> bool:
-        """Whether this version of the critic sees the task done; one that gives no answer has no objection."""
+        """Whether this critic version judges the task done. True if it gives no answer."""
         said = await self._judge(task.instruction, frame, critic, f"refine-{frame[:12]}", samples=1)
         return said is not False
 
@@ -156,14 +155,14 @@ class Measuring:
         return ThreadedWorld(make, seconds=self._settings.simulator.step_seconds, limiter=self._threads)
 
     async def _turn(self, role: Role, version: int, index: int, total: int) -> None:
-        """Holds the last few back until the successor of this version is announced."""
+        """Waits, for the last `RESERVE` items, until this version's successor is announced."""
         if index >= total - min(RESERVE, total // 2):
             await self._changes.until(lambda: self._state.succeeded(role, version))
 
     # -- the critic
 
     async def _collect(self, index: int) -> None:
-        """One episode of the judgement set: the base actor's, exploring as in collection."""
+        """Collects one item of the judgement set: an episode of the base actor at temperature 1, as in collection."""
         split = f"{self._settings.evaluator.split}_judge"
         async with self._playing:
             seed = self._seeds(split, self._settings.evaluator.judgements)[index]
@@ -176,7 +175,7 @@ class Measuring:
         await self._set.add(held)
 
     async def _take(self, shared: SharedSet) -> None:
-        """Makes the shared set this run's own, where there is one."""
+        """Copies the shared set, if it exists, into this run's set."""
         held = await anyio.to_thread.run_sync(shared.read)
         frames = await anyio.to_thread.run_sync(lambda: list(shared.frames(held)))
         for frame in frames:
@@ -187,7 +186,7 @@ class Measuring:
                 await self._set.add(one)
 
     async def _leave(self, shared: SharedSet) -> None:
-        """Shares the set once it is whole, if nobody did before. One with failed episodes is this run's own."""
+        """Shares this run's set when it is complete, if there is no shared one and no episode of it failed."""
         held = [await self._set.item(index) for index in range(self._settings.evaluator.judgements)]
         names = [one.frame for one in held if one.frame is not None]
         if not shared.file.exists() and len(names) == len(held):
@@ -218,13 +217,14 @@ class Measuring:
         async with anyio.create_task_group() as tasks:
             for index in range(total):
                 tasks.start_soon(one, index)
-        await self._left.wait()  # a run is over with its last measurement, and others wait for the set
+        await self._left.wait()  # the run ends with its last measurement, which must not precede sharing the set
         right = [(verb, said == so) for verb, said, so in judged]
         rates = judge_rates([(said, so) for _, said, so in judged])
         return estimate([hit for _, hit in right]), by_group(right), rates
 
     async def _judge(self, instruction: str, frame: str, version: int, name: str, *, samples: int) -> bool | None:
-        """The version's yes or no; None where it could not be had. ``name`` is that of the fault it then is."""
+        """The version's yes or no, or None if the call fails or another version answers. ``name`` identifies a failed
+        call in its fault."""
         counts = self._service.counts
         ask = Ask(
             frame=frame, question=judge(instruction), version=version, choices=(YES, NO), samples=samples,

@@ -1,4 +1,4 @@
-"""The evaluator: measures every served version on held-out tasks, and audits labels. The only reader of outcomes."""
+"""The evaluator process: measures served versions on held-out tasks and audits labels. The only reader of outcomes."""
 
 from functools import partial
 
@@ -16,7 +16,7 @@ TOPICS = ("rounds", "adapters", "swaps", "evaluations", "outcomes", "verdicts", 
 
 
 async def main(service: Service) -> None:
-    """Measures until cancelled. What the log holds already is not measured again."""
+    """Measures until cancelled. Versions with an evaluation in the log are not measured again."""
     settings: Settings = service.settings
     if not settings.evaluator.enabled:
         service.set_ready()
@@ -37,7 +37,7 @@ async def main(service: Service) -> None:
 
 
 class Evaluator:
-    """The evaluator's work around its folds."""
+    """Carries out what `EvaluatorState` and `Audit` determine."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -60,14 +60,14 @@ class Evaluator:
         self._changes.notify()
 
     async def _labels(self, role: Role, version: int) -> dict[str, Estimate]:
-        """How right the rows were that the version learned from."""
+        """The audit of the rows that the version was trained on."""
         adapter = self._state.adapter(role, version)
         if adapter is None:
             return {}
         return self._audit.labels(role, adapter.round, await self._service.mesh.get_blob(adapter.dataset))
 
     async def measure_all(self, role: str) -> None:
-        """Measures one version of the role after another, as they become ready."""
+        """Measures the versions of the role one after another, when each becomes ready."""
         assert role == "actor" or role == "critic"
         while True:
             version = await self._changes.until(partial(self._state.ready, role))

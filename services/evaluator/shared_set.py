@@ -1,6 +1,6 @@
-"""A judgement set that several runs share: the first collects it, and all are measured on the same frames.
+"""A judgement set shared by several runs: the first run collects it, and all are measured on the same frames.
 
-<folder>/<key>.jsonl  one set, named after what it was collected with; truths are in it, so only its owner may read it
+<folder>/<key>.jsonl  one set, named by a digest of what it depends on; contains truths, readable by its owner only
 <folder>/blobs/       the frames, by sha256
 """
 
@@ -24,7 +24,7 @@ from services.settings import Settings, World
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line of a set: what it was collected with, and the digest of the lines after it."""
+    """The first line of a set: the settings that it depends on, and the digest of the lines after it."""
 
     made_with: msgspec.Raw
     digest: Digest
@@ -45,7 +45,7 @@ def made_with(settings: Settings) -> bytes:
 
 
 def _world(settings: Settings) -> World:
-    """What is played, wherever and however it is executed, and wherever its files lie."""
+    """The world's settings without those of execution, and with digests in the place of file paths."""
     held = contents(settings)
     options = {
         name: held.get(f"world.options.{name}", value)
@@ -66,12 +66,12 @@ def _base_model(settings: Settings) -> str:
 
 
 def _place(scratch: Path, file: Path) -> bool:
-    """Gives a file its name unless something has it."""
+    """Gives the scratch file its final name unless that name exists. Returns whether it did."""
     try:
         os.link(scratch, file)
     except FileExistsError:
         return False
-    except OSError:  # exFAT, SMB: no links; two that come at the same moment then leave the later one's
+    except OSError:  # exFAT, SMB: no hard links; of two simultaneous writers the later one wins
         if file.exists():
             return False
         scratch.replace(file)
@@ -90,10 +90,10 @@ class SharedSet:
         self.file = folder / f"{digest(self._made_with)[:16]}.jsonl"
 
     def read(self) -> list[Held]:
-        """The whole set; empty where nobody has left one yet.
+        """The whole set; empty if no run has shared it yet.
 
         Raises:
-            SettingsError: what lies there is damaged.
+            SettingsError: the stored set is damaged.
         """
         try:
             first, _, rest = self.file.read_bytes().partition(b"\n")
@@ -109,7 +109,7 @@ class SharedSet:
         return held
 
     def frames(self, held: Sequence[Held]) -> Iterator[bytes]:
-        """The frames of a set that was read, each checked against its digest. Raises as `read` does."""
+        """The frames of a set that `read` returned, each checked against its digest. Raises as `read` does."""
         blobs = BlobStore(self._blobs)
         for one in held:
             if one.frame is not None:
@@ -119,7 +119,7 @@ class SharedSet:
                     raise self._damaged(str(error)) from error
 
     def write(self, held: Sequence[Held], frames: Sequence[bytes]) -> bool:
-        """Leaves a whole set for others; False where somebody has left one before, which then stays."""
+        """Shares a complete set. Returns False if one is there already, which is kept."""
         blobs = BlobStore(self._blobs)
         for frame in frames:
             blobs.put(frame)

@@ -1,4 +1,4 @@
-"""Which versions are still to be measured and when: a fold over rounds, adapters, swaps and evaluations. No I/O."""
+"""Which versions to measure, and when: a fold over rounds, adapters, swaps and evaluations. No I/O."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ ROLES: tuple[Role, ...] = ("actor", "critic")
 
 
 class EvaluatorState:
-    """Events are applied in any order; the same one twice changes nothing."""
+    """Apply events in any order. Duplicates have no effect."""
 
     def __init__(self) -> None:
         self._last: Round | None = None
@@ -38,7 +38,7 @@ class EvaluatorState:
         return self._last is not None and self._last.phase == "finished"
 
     def serves(self, version: Version) -> bool:
-        """Whether this version can be asked: the base model, or promoted and not refused by its engine."""
+        """Whether this version can answer: the base model, or a promoted adapter that its engine did not refuse."""
         adapter = self._adapters.get(version)
         return version[1] == 0 or (adapter is not None and adapter.promoted and self._served.get(version, True))
 
@@ -46,26 +46,26 @@ class EvaluatorState:
         return self._adapters.get((role, version))
 
     def critic_of(self, version: int) -> int:
-        """The critic that stands beside this version of the actor."""
+        """The newest serving critic version that is not newer than this actor version."""
         return max(known for known in range(version + 1) if self.serves(("critic", known)))
 
     def due(self) -> list[Version]:
-        """What has no evaluation yet, oldest version first."""
+        """The versions without an evaluation, oldest first."""
         known: list[Version] = [*((role, 0) for role in ROLES), *self._adapters]
         due = [version for version in known if version not in self._measured and self.serves(version)]
         return sorted(due, key=lambda version: (version[1], version[0]))
 
     @property
     def oldest_due(self) -> int:
-        """The oldest round that an evaluation to come may still be about."""
+        """The oldest round that a later evaluation may be about."""
         rounds = [version for _, version in self.due() if version]
         return min([*rounds, self._last.number if self._last else 0])
 
     def ready(self, role: Role) -> int | None:
-        """The version of a role to measure now: one that is being replaced, or any once the run is over.
+        """The version of a role to measure now: one that is being replaced, or any once the run is over. Else None.
 
-        Measuring begins with the training of its successor, so that learning waits for it as little as possible and
-        its requests are under way when the successor is swapped in.
+        Measuring starts when the training of the version's successor starts. Training then waits for it as little as
+        possible, and its requests are in flight when the successor is swapped in.
         """
         now = self._last
         for due_role, version in self.due():
@@ -76,7 +76,7 @@ class EvaluatorState:
         return None
 
     def succeeded(self, role: Role, version: int) -> bool:
-        """Whether the successor's training is over, so that nothing is gained by measuring slowly."""
+        """Whether a newer version of the role is published, or the run is over. Items need not be held back then."""
         return self.finished or any(known == role and number > version for known, number in self._adapters)
 
 
@@ -85,9 +85,9 @@ def _place(round: Round) -> tuple[int, int]:
 
 
 def due(messages: Iterable[object]) -> list[Version]:
-    """Which versions have no evaluation yet, from the messages of rounds, adapters, swaps and evaluations.
+    """The versions without an evaluation, from a log's messages.
 
-    A run is over once its last round is "finished" and nothing is due.
+    A run is over when its last round is "finished" and no version is due.
     """
     state = EvaluatorState()
     for message in messages:

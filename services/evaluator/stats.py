@@ -1,4 +1,4 @@
-"""What was right, by group, and what that says about a judge. Pure."""
+"""Proportions by group, and the error rates of a judge. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,7 +7,7 @@ from services.proportions import estimate
 
 
 def by_group(results: Iterable[tuple[str, bool]]) -> dict[str, Estimate]:
-    """One estimate for each group's name, sorted by name."""
+    """One estimate per group, sorted by the group's name."""
     groups: dict[str, list[bool]] = {}
     for name, result in results:
         groups.setdefault(name, []).append(result)
@@ -15,7 +15,7 @@ def by_group(results: Iterable[tuple[str, bool]]) -> dict[str, Estimate]:
 
 
 def judge_rates(judged: Sequence[tuple[bool, bool]]) -> dict[str, float]:
-    """What (said yes, is so) pairs tell about a judge: rates in [0, 1], those that the pairs do not tell left out."""
+    """Rates of a judge, in [0, 1], from (said yes, is true) pairs. Rates that the pairs do not define are left out."""
     rates: dict[str, float] = {}
     said_of_true = [said for said, so in judged if so]
     said_of_false = [said for said, so in judged if not so]

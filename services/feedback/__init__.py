@@ -1,1 +1,1 @@
-"""How healthy self-feedback is, told from the model's own judgements alone. A library: trainer and report share it."""
+"""The health of self-feedback, measured from the model's own judgements alone. A library for trainer and report."""

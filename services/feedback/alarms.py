@@ -1,7 +1,7 @@
-"""What in a round's figures looks like learning that goes wrong, in words a person can act on. Pure.
+"""Alarms: signs in a round's self-feedback that learning goes wrong, as texts with a remedy. Pure.
 
-The signatures are those of the method's known failures: drift to one answer, an actor that degrades under inaccurate
-feedback, too little data, and a plateau where the model's questions no longer correct it.
+They detect the method's known failures: drift to one answer, an actor that degrades under inaccurate feedback, too
+little data, and a plateau on which self-asking no longer corrects anything.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from services.settings import Alarms
 
 
 class Alarm(msgspec.Struct, frozen=True, kw_only=True):
-    """``id`` names it for ever: "r3/all-yes"."""
+    """``id`` is unique and stable, for example "r3/all-yes"."""
 
     id: str
     what: str
@@ -24,9 +24,9 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def alarms(rounds: Sequence[RoundFeedback], settings: Alarms) -> list[Alarm]:
-    """What is to be said of the last of these consecutive rounds, as far as its figures are there.
+    """The alarms of the last of these consecutive rounds, as far as its metrics are known.
 
-    A share counts as beyond a threshold only where its whole 95% interval is: small rounds raise no alarm by chance.
+    A share is beyond a threshold only if its whole 95% interval is. Small rounds therefore raise few alarms by chance.
     """
     if not rounds:
         return []

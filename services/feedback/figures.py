@@ -1,4 +1,4 @@
-"""The figures of self-feedback, round by round: a fold over what the log says, never over the world's truth. Pure."""
+"""Metrics of self-feedback by round: a fold over the log's messages, without the world's truth. Pure."""
 
 import math
 from collections import Counter
@@ -12,16 +12,20 @@ from services.proportions import estimate
 
 
 class RoundFeedback(msgspec.Struct, frozen=True, kw_only=True):
-    """One round as the model sees itself. Shares with their 95% Wilson intervals, None where nothing is known yet.
+    """One round's metrics of self-feedback. Shares have 95% Wilson intervals; a field is None if nothing is known yet.
 
-    ``yes``: the critic's own judgements that say yes. ``turned``: asked verdicts that the answers turned.
-    ``success``: trajectories called a success after asking. ``relabelled``: failures for which hindsight found another
-    instruction; ``relabels_confirmed``: those that the tuned critic then called a success.
-    ``agreement``: trajectories of which the tuned critic says what the first verdict had said after asking.
-    ``held_before`` and ``held_after``: the same on asked verdicts that are held back from training, of the critic
-    before and of the tuned one. ``done``: episodes that the actor ended itself. ``refused``: actions that the world
-    refused. ``action_entropy``: of the distribution of all actions, in bits; 0 where only one is ever taken.
-    ``critic_rows`` ("yes", "no" and verbs) and ``actor_rows`` (verbs) count what the round's adapters were trained on.
+    ``yes``: share of yes among the critic's own judgements.
+    ``turned``: share of self-asked verdicts that the answers reversed.
+    ``success``: share of trajectories that are a success after self-asking.
+    ``relabelled``: share of failures for which hindsight found another instruction.
+    ``relabels_confirmed``: share of these that the tuned critic calls a success.
+    ``agreement``: share of trajectories on which the tuned critic agrees with the first verdict after self-asking.
+    ``held_before``, ``held_after``: agreement of the previous and of the tuned critic's own judgements with the
+      self-asked verdicts that are held back from training.
+    ``done``: share of episodes that the actor ended itself.
+    ``refused``: share of actions that the world refused.
+    ``action_entropy``: entropy of the distribution of all actions, in bits; 0 if only one is ever taken.
+    ``critic_rows``, ``actor_rows``: rows the round's adapters were trained on, by verb; for the critic by answer too.
     """
 
     round: Count
@@ -42,7 +46,7 @@ class RoundFeedback(msgspec.Struct, frozen=True, kw_only=True):
     actor_rows: dict[str, Count] = {}
 
     def gauges(self) -> dict[str, float]:
-        """What is known of it, as gauges."""
+        """The known metrics as gauges."""
         found: dict[str, float] = {"feedback_round": float(self.round)}
         for name in self.__struct_fields__:
             value = getattr(self, name)
@@ -63,7 +67,7 @@ class _Episode(msgspec.Struct, frozen=True):
 
 
 class _Book(msgspec.Struct):
-    """What is known of a round so far, by trajectory id."""
+    """One round's messages, by trajectory id."""
 
     episodes: dict[str, _Episode] = {}
     first: dict[str, Verdict] = {}
@@ -74,8 +78,8 @@ class _Book(msgspec.Struct):
 
 
 class Feedback:
-    """`apply` messages in the order of the log, each as often as it comes; those between two announcements of rounds
-    may come in any order. Once the next round has begun, a round's figures stand."""
+    """Apply messages in log order; duplicates have no effect. Between two round announcements any order is allowed. A
+    round's metrics are final when the next round begins."""
 
     def __init__(self, holdback: float) -> None:
         self._holdback = holdback
@@ -100,12 +104,12 @@ class Feedback:
 
     @property
     def now(self) -> RoundFeedback:
-        """Of the round that goes on."""
+        """The metrics of the current round."""
         return self.figures(self._number)
 
     @property
     def rounds(self) -> tuple[RoundFeedback, ...]:
-        """Of every round that was announced, oldest first."""
+        """The metrics of every announced round, oldest first."""
         return tuple(self.figures(number) for number in range(1, self._number + 1))
 
     def figures(self, number: int) -> RoundFeedback:

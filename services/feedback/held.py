@@ -1,4 +1,4 @@
-"""Verdicts that no critic learns from, and what is measured on them. Pure."""
+"""The held-back verdicts, on which no critic is trained, and how the gate reads them. Pure."""
 
 import hashlib
 
@@ -6,20 +6,22 @@ from protocols.messages import Verdict
 
 
 def held_back(trajectory: str, share: float) -> bool:
-    """Whether this trajectory is one of the `share` on which critics are tried and never trained: by its id alone, so
-    that everybody knows, in every life of the run."""
+    """Whether the trajectory's verdict is held back from training, for a `share` of all trajectories.
+
+    It is a function of the id alone, which gives the same answer in every process and after every restart.
+    """
     return int.from_bytes(hashlib.sha256(f"held back/{trajectory}".encode()).digest()[:4], "big") < share * 2**32
 
 
 def asked(verdict: Verdict) -> bool:
-    """Whether the verdict rests on answers about the state of the object, not on the judgement itself."""
+    """Whether the verdict rests on answers of self-asking."""
     return bool(verdict.questions)
 
 
 def frozen(verdict: Verdict) -> bool | None:
-    """Whether the frozen base model's answers call the trajectory a success; None where it was not asked.
+    """Whether the frozen base model's answers call the trajectory a success; None if another version answered or none.
 
-    It is the one measure that training does not move: the same questions, answered by the same model, in every round.
+    Training does not affect this measure: the same model answers the same questions in every round.
     """
     if asked(verdict) and all(question.version == 0 for question in verdict.questions):
         return verdict.success

@@ -1,4 +1,4 @@
-"""Hindsight as pure functions: what to ask about a failure, and which instruction the answers make it fulfil."""
+"""Hindsight as pure functions: questions about a failed trajectory, and the instruction that the answers support."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,8 @@ NOTHING = ("", "nothing", "none", "yes", "no")
 
 
 class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
-    """One question to ask. A placing verb's comes with the task it would confirm and the action that did it."""
+    """One question to ask. For a placing verb, ``placed`` is the task that the answer would confirm, and ``act`` the
+    index of the action that did it."""
 
     verb: str
     question: str
@@ -25,16 +26,16 @@ class Inquiry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """A task that the answers say was done, and the index of the action that did it, where one names it."""
+    """A task that was done according to the answers, and the index of the action that did it, if known."""
 
     task: Task
     act: int | None
 
 
 def inquiries(task: Task, actions: Sequence[str], settings: Relabeler) -> list[Inquiry]:
-    """What to ask about the last frame of a failed trajectory with these actions, in order of asking.
+    """The questions about the last frame of a failed trajectory with these actions, in order of asking.
 
-    Verbs that none of its actions used are left out where a relabel must be traced: no answer could make one.
+    With `relabeler.trace`, verbs that no action uses are left out, because no answer could lead to a relabel.
     """
     asked: list[Inquiry] = []
     for verb in VERBS.values():
@@ -48,7 +49,7 @@ def inquiries(task: Task, actions: Sequence[str], settings: Relabeler) -> list[I
 
 
 def _placements(verb: str, actions: Sequence[str], phrasing: str) -> list[Inquiry]:
-    """One question for each distinct placement among the actions; its last attempt is what would have done it."""
+    """One question for each distinct placement among the actions; ``act`` is its last attempt."""
     return [
         Inquiry(verb=verb, question=which_object(verb, task.object, phrasing), placed=task, act=act)
         for task, act in ((item.task, item.act) for item in carried_out(actions))
@@ -59,7 +60,10 @@ def _placements(verb: str, actions: Sequence[str], phrasing: str) -> list[Inquir
 def conclude(
     task: Task, actions: Sequence[str], answered: Sequence[tuple[Inquiry, Question]], settings: Relabeler
 ) -> Found | None:
-    """The task the trajectory fulfils by the answers: one of the instruction's own verb first, else the latest done."""
+    """The task that the trajectory fulfils according to the answers, or None.
+
+    A task with the instruction's own verb is preferred; among the rest the one whose action came last.
+    """
     found: list[Found] = []
     for inquiry, question in answered:
         said = kind_of(without_article(normal(question.answer)))
@@ -79,6 +83,6 @@ def conclude(
 
 
 def _named(actions: Sequence[str], phrase: str, said: str) -> list[tuple[int, str]]:
-    """Which actions do what the phrase says to the object that was said, and what each calls it."""
+    """The actions that apply the phrase to that object: their indices, and the object's name in each."""
     objects = [(act, named(action, phrase)) for act, action in enumerate(actions)]
     return [(act, name) for act, name in objects if name is not None and spelled(name) == spelled(said)]

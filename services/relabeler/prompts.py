@@ -1,4 +1,4 @@
-"""The relabeler's prompts: which object is in the state an instruction's verb brings about (hindsight, paper 4.2)."""
+"""The relabeler's prompts: which object is in the state that an instruction's verb brings about (paper section 4.2)."""
 
 from services.worlds.phrasings import PLAIN, where, which
 from services.worlds.verbs import VERBS

@@ -1,4 +1,4 @@
-"""The relabeler: asks of every failure what it achieved after all, and publishes the instruction it fulfils."""
+"""The relabeler process: asks which instruction each failed trajectory fulfilled instead, and publishes it."""
 
 from functools import partial
 
@@ -13,7 +13,7 @@ from services.relabeler.state import Episode, RelabelerState
 from services.settings import Settings
 
 TRAJECTORY_SECONDS = 60.0
-"""How long a verdict's trajectory, which is in the log before it, may take to arrive."""
+"""Longest wait for a verdict's trajectory, which precedes the verdict in the log."""
 
 
 async def main(service: Service) -> None:
@@ -29,7 +29,7 @@ async def main(service: Service) -> None:
 
 
 class Relabeler:
-    """The relabeler's work around its fold."""
+    """Carries out what `RelabelerState` determines."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -38,7 +38,7 @@ class Relabeler:
         self._changes = Changes()
 
     async def follow(self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        """Keeps the fold up to date."""
+        """Applies events to the state."""
         async with self._service.mesh.subscribe("rounds", "trajectories", "relabels", start="start") as stream:
             async for delivery in stream.past():
                 self._apply(delivery)
@@ -52,7 +52,7 @@ class Relabeler:
         self._state.apply(delivery.message)
 
     async def handle(self, delivery: Delivery) -> None:
-        """Publishes a relabel for every first verdict that is a failure, if only to say that there is none."""
+        """Publishes a relabel for every first verdict that is a failure. Its task is None if hindsight found none."""
         verdict = delivery.message
         assert isinstance(verdict, Verdict)
         if self._state.wanted(verdict):

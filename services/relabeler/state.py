@@ -1,4 +1,4 @@
-"""Which verdicts call for hindsight, and what is known of their trajectories: a fold without I/O."""
+"""Which verdicts need hindsight, with the data of their trajectories: a fold without I/O."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from protocols.messages import Digest, Relabel, Round, Task, Trajectory, Verdict
 
 
 class Episode(msgspec.Struct, frozen=True):
-    """What hindsight needs of a trajectory."""
+    """The parts of a trajectory that hindsight needs."""
 
     task: Task
     actions: tuple[str, ...]
@@ -14,7 +14,7 @@ class Episode(msgspec.Struct, frozen=True):
 
 
 class RelabelerState:
-    """Remembers the trajectories of rounds that are not closed yet."""
+    """Keeps the trajectories of rounds that are not closed yet."""
 
     def __init__(self) -> None:
         self._round = 0
@@ -38,8 +38,8 @@ class RelabelerState:
                 pass
 
     def wanted(self, verdict: Verdict) -> bool:
-        """Whether a verdict calls for hindsight: a failure, judged by a critic older than its round, of a round that
-        still waits for it."""
+        """Whether the verdict needs hindsight: a failure of an open round that has no relabel yet, judged by a critic
+        older than its round."""
         return (
             verdict.subject == "task"
             and not verdict.success
@@ -49,5 +49,5 @@ class RelabelerState:
         )
 
     def episode(self, verdict: Verdict) -> Episode | None:
-        """The trajectory a verdict is about, once it has been seen."""
+        """The verdict's trajectory, or None if it has not arrived yet."""
         return self._episodes.get(verdict.round, {}).get(verdict.trajectory)

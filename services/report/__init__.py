@@ -1,1 +1,1 @@
-"""What a run came to: a summary for programs and a report for people, both folds over its log and metrics."""
+"""A run's results: a summary for programs and a report for people, both folds over its log and metrics."""

@@ -1,4 +1,4 @@
-"""One measured share per round as an SVG: points with their 95% intervals, the base model as a dashed line. Pure."""
+"""A metric per round as an SVG: points with their 95% intervals, and the base model as a dashed line. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -11,19 +11,18 @@ from services.report.templating import render_template
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 18, 24, 34
 SPAN = 0.3
-"""The least range of the vertical axis, so that noise is not drawn as a mountain."""
+"""Least range of the vertical axis, to keep noise from filling the chart."""
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """A line of the grid, at ``y`` pixels from the top."""
+    """A grid line, ``y`` pixels from the top."""
 
     y: float
     label: str
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """A round's estimate: ``x``, ``y`` and the ends of its interval in pixels. Without a ``label`` no text stands at
-    it."""
+    """A round's estimate: ``x``, ``y`` and the ends of its interval, in pixels. An empty ``label`` draws no text."""
 
     x: float
     y: float
@@ -35,7 +34,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
-    """What the template draws; ``left`` and ``right`` end the grid, ``base`` is the base model's height, in pixels."""
+    """The values of the template. ``left`` and ``right`` are the grid's ends, ``base`` the base model's height, in
+    pixels."""
 
     name: str
     series: str
@@ -50,15 +50,15 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def curve(points: Sequence[tuple[int, Estimate]], *, name: str, series: str) -> str:
-    """The chart of (round, estimate) pairs in rising order of rounds; ``series`` is the CSS class of its colour.
+    """The chart of (round, estimate) pairs, in ascending order of rounds. ``series`` is the CSS class of its colour.
 
-    Without points it is a sentence instead.
+    Without points it is a sentence.
     """
     return render_template("curve.html", chart=chart(points, name=name, series=series))
 
 
 def chart(points: Sequence[tuple[int, Estimate]], *, name: str, series: str) -> Chart:
-    """Where everything stands in the chart that `curve` draws."""
+    """The coordinates for the chart that `curve` draws."""
     if not points:
         return Chart(name=name, series=series)
     low, high = _range(points)
@@ -108,7 +108,7 @@ def _round(number: int, word: str = "round ") -> str:
 
 
 def _range(points: Sequence[tuple[int, Estimate]]) -> tuple[float, float]:
-    """The vertical axis: all intervals, to the next ten points, at least `SPAN`, within 0 and 1."""
+    """The vertical axis: covers all intervals, rounded outwards to tenths, at least `SPAN`, within 0 and 1."""
     low = math.floor(10 * min(found.ci95[0] for _, found in points) + 1e-9) / 10
     high = math.ceil(10 * max(found.ci95[1] for _, found in points) - 1e-9) / 10
     low, high = max(0.0, low), min(1.0, high)

@@ -1,4 +1,4 @@
-"""Frames as data URIs, within a budget, so that a report is one file that opens anywhere."""
+"""Frames as data URIs, within a size budget: the report is then one file without external links."""
 
 import base64
 import io
@@ -13,15 +13,15 @@ from services.models.engine import EngineError
 from services.models.pictures import open_picture
 
 PAGE_BYTES = 4 << 20
-"""All frames of a report together, as they are written into it."""
+"""Most bytes of all frames of a report together, as data URIs."""
 FRAME_BYTES = 24 << 10
-"""A larger frame is made smaller first."""
+"""Larger frames are scaled down."""
 SIDE = 256
-"""The longest side, in pixels, of a frame made smaller."""
+"""The longest side of a scaled frame, in pixels."""
 
 
 class Frames:
-    """Looks frames up by digest. The same frame counts once against the budget."""
+    """Reads frames by digest. A frame that is used several times counts once against the budget."""
 
     def __init__(self, blobs: BlobStore, budget: int = PAGE_BYTES) -> None:
         self._blobs = blobs
@@ -29,7 +29,7 @@ class Frames:
         self._known: dict[Digest, str | None] = {}
 
     def uri(self, name: Digest) -> str | None:
-        """A data URI, or ``None`` where the frame is missing, damaged, no picture, or over the budget."""
+        """A data URI, or ``None`` if the frame is missing, damaged, no picture, or over the budget."""
         if name not in self._known:
             self._known[name] = self._read(name)
         return self._known[name]

@@ -1,4 +1,4 @@
-"""A run as one self-contained page: what was learned, how it was judged, and what it cost. Pure."""
+"""Renders a run's report as one self-contained page: results, self-feedback and cost. Pure."""
 
 from pathlib import PurePath
 from typing import Any
@@ -13,10 +13,10 @@ from services.report.summary import EngineFigures, RoundFigures
 from services.report.templating import render_template
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""What a browser may load or run for the page: its own pictures and styles."""
+"""The page's content security policy: only inline pictures and styles."""
 
 FAULTS = 50
-"""The most faults that are shown: the last ones."""
+"""Most faults to show; the last ones are taken."""
 
 _PHASES = {
     "collect": "collect and judge",
@@ -27,7 +27,7 @@ _PHASES = {
 
 
 def render(material: Material) -> str:
-    """The whole page. Nothing in it comes from elsewhere, and everything that was said in the run is escaped."""
+    """The whole page. It loads nothing from other places, and all texts of the run are escaped."""
     summary, last = material.summary, material.summary.rounds[-1]
     trained = len(summary.rounds) - 1
     return render_template(
@@ -65,7 +65,7 @@ def _model(engine: EngineFigures | None) -> str:
 
 
 def _curve(role: Role, rounds: tuple[RoundFigures, ...]) -> dict[str, Any]:
-    """A role's card: its chart, the first and the last figure, and what was gained between them."""
+    """The values of a role's card: its chart, first and last metric, and the gain between them."""
     measured: list[tuple[int, Estimate]] = []
     for figures in rounds:
         found = figures.critic_accuracy if role == "critic" else figures.actor_success
@@ -86,7 +86,7 @@ def _curve(role: Role, rounds: tuple[RoundFigures, ...]) -> dict[str, Any]:
 
 
 def _verbs(material: Material, last: RoundFigures) -> dict[str, list[tuple[str, Estimate | None]]]:
-    """For each verb the figures of each role's base model and of its version that stands, in the columns' order."""
+    """For each verb, the metrics of each role's base model and active version, in the columns' order."""
     versions: dict[Role, int] = {"critic": last.critic_version, "actor": last.actor_version}
     ends = [(role, material.evaluations.get((role, version))) for role in ROLES for version in (0, versions[role])]
     verbs = sorted({verb for _, found in ends if found for verb in found.by_task})

@@ -1,4 +1,4 @@
-"""Reads a run folder into the report's state and material. The only I/O of the report."""
+"""Reads a run folder into the report's state and contents. The only I/O of the report."""
 
 from collections.abc import Iterator
 
@@ -18,12 +18,12 @@ from services.settings import Trainer
 
 
 def deliveries(run: RunFolder, topics: tuple[str, ...] = READS, *, after: int = 0) -> Iterator[Delivery]:
-    """The logged messages of these topics with offsets above `after`, oldest first. What cannot be read is left out.
+    """The logged messages of these topics above offset `after`, oldest first. Undecodable messages are left out.
 
     The log may be in use by a running hub.
 
     Raises:
-        LogFormatError: there is no log, or not of this version.
+        LogFormatError: the log is missing, or has another version's format.
     """
     log = Log(run.log_file, readonly=True)
     try:
@@ -39,7 +39,7 @@ def deliveries(run: RunFolder, topics: tuple[str, ...] = READS, *, after: int = 
 
 
 def load_state(run: RunFolder, *, holdback: float = Trainer().holdback) -> ReportState:
-    """The state of a run: its log and its metrics, as they came in time. Raises as `deliveries`."""
+    """The state of a run from its log and metrics, merged by time. Raises as `deliveries`."""
     state = ReportState(holdback=holdback)
     rows = read_metrics(run.metrics_file)
     row = next(rows, None)
@@ -55,14 +55,14 @@ def load_state(run: RunFolder, *, holdback: float = Trainer().holdback) -> Repor
 
 
 def gather(run: RunFolder, state: ReportState, summary: Summary, settings: str) -> Material:
-    """What a report of the run shows: a second reading of the log for the chosen samples, and their frames."""
+    """The contents of a run's report. Reads the log a second time for the chosen samples, then their frames."""
     gathering = Gathering(choose(state), state.dropped)
     for found in deliveries(run, ("trajectories", "verdicts", "relabels")):
         gathering.apply(found.message)
     samples = gathering.samples()
     frames = Frames(BlobStore(run.blobs))
     shown: dict[Digest, str] = {}
-    # Last frames first: if the budget ends, they are what the verdicts speak of.
+    # Last frames first: they matter most if the budget runs out, because verdicts are about them.
     finals = [sample.trajectory.final_frame for sample in samples if sample.trajectory.final_frame]
     for name in finals + [step.frame for sample in samples for step in sample.trajectory.steps]:
         if (uri := frames.uri(name)) is not None:

@@ -1,4 +1,4 @@
-"""What a report is made of. Pure."""
+"""The data that a report is rendered from. Pure."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ FIGURES = {"critic": "Critic accuracy", "actor": "Actor success"}
 
 
 class Material(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a report shows. ``frames`` maps digests to data URIs, ``settings`` is TOML."""
+    """All data of a report. ``frames`` maps digests to data URIs, ``settings`` is TOML."""
 
     summary: Summary
     evaluations: dict[tuple[Role, int], Evaluation]

@@ -1,4 +1,4 @@
-"""Which trajectories a report shows: of each fate one from the first round and one from the last. Pure."""
+"""Chooses the trajectories that a report shows: for each outcome, one of the first round and one of the last. Pure."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from services.report.state import ReportState
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """A trajectory and all that was said of it. ``fate`` says in words why it is shown."""
+    """A trajectory with all messages about it. ``fate`` is the reason why it is shown, in words."""
 
     fate: str
     trajectory: Trajectory
@@ -29,7 +29,7 @@ FATES: tuple[tuple[str, Callable[[ReportState, Verdict], bool]], ...] = (
 
 
 def choose(state: ReportState) -> list[tuple[str, str]]:
-    """(fate, trajectory id) of what to show, the same for the same log; dropped ones last."""
+    """(fate, trajectory id) of the trajectories to show; dropped ones last. The same log gives the same choice."""
     chosen: list[tuple[str, str]] = []
     taken: set[str] = set()
     verdicts = [state.verdicts[id] for id in sorted(state.verdicts)]

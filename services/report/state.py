@@ -1,4 +1,4 @@
-"""The summary as a fold over the log's messages and the lines of metrics.jsonl, in the order of their times. Pure."""
+"""The run's read model: a fold over the log's messages and the lines of metrics.jsonl, in order of time. Pure."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
@@ -31,19 +31,18 @@ from services.report.summary import (
 from services.settings import Trainer
 
 READS = ("trajectories", "verdicts", "relabels", "adapters", "swaps", "rounds", "dropped", "evaluations", "faults")
-"""The topics a summary is made from. The world's own truth is not among them: it is the evaluator's alone."""
+"""The topics that a summary is made from. Outcomes are not among them: only the evaluator may read them."""
 
 _ANSWERS = ("answered", "answers_wrong_version", "answers_failed")
-"""What services count since their start (`Service.counts`): the models' answers where they are given, and what was
-wrong with them where they are wanted."""
+"""Counters in `Service.counts`: answers given, and wrong and failed answers as counted by the services that ask."""
 
 _LEARNING = ("train_critic", "rejudge", "train_actor", "finished")
 
 
 class ReportState:
-    """`apply` each message of the log in its order and `note` each line of the metrics; ask `summary` at any time.
+    """Call `apply` with each message in log order and `note` with each line of the metrics, `summary` at any time.
 
-    A message that comes twice changes nothing. ``holdback`` is the run's setting of that name.
+    Duplicate messages have no effect. ``holdback`` is the run's setting of that name.
     """
 
     def __init__(self, *, holdback: float = Trainer().holdback) -> None:
@@ -74,7 +73,7 @@ class ReportState:
     # -- messages
 
     def apply(self, delivery: Delivery) -> None:
-        """Takes in one message of the log."""
+        """Applies one message of the log."""
         self._clock.see(delivery.time)
         self.feedback.apply(delivery.message)
         match delivery.message:
@@ -128,7 +127,7 @@ class ReportState:
     # -- metrics
 
     def note(self, row: Mapping[str, Any]) -> None:
-        """Takes in one line of metrics.jsonl; kinds it does not know are passed over."""
+        """Applies one line of metrics.jsonl. Unknown kinds are ignored."""
         kinds: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "session": self._note_session,
             "engine": self._note_engine,
@@ -178,7 +177,7 @@ class ReportState:
 
     @property
     def lost(self) -> list[str]:
-        """What is missing of the rounds that went on to learn, by trajectory id."""
+        """The ids of trajectories that are missing, or lack a verdict or relabel, in rounds that were trained on."""
         found: list[str] = []
         for number in sorted(self._learned):
             have = self.trajectories[number]
@@ -195,7 +194,7 @@ class ReportState:
         return found
 
     def standing(self, number: int, role: Role) -> int:
-        """The version of a role that stands after a round, 0 being the base model's."""
+        """The active version of a role after a round; 0 is the base model."""
         return self._standing.get(number, {}).get(role, 0)
 
     def _figure(self, role: Role, version: int) -> Estimate | None:
@@ -203,7 +202,7 @@ class ReportState:
         return found.score if found else None
 
     def rounds(self) -> tuple[RoundFigures, ...]:
-        """Round 0 and every round whose learning is over."""
+        """Round 0 and every round whose training is over."""
         last = 0
         if self.round is not None:
             last = self.round.number if self.finished else self.round.number - 1
@@ -252,7 +251,7 @@ class ReportState:
         )
 
     def summary(self, *, run: str = "", version: str = "") -> Summary:
-        """The run so far. ``run`` and ``version`` name the run folder and the software that ran it."""
+        """The summary of the run so far. ``run`` and ``version`` name the run folder and the software that ran it."""
         answers = {name: sum(counts.get(name, 0) for counts in self._answers.values()) for name in _ANSWERS}
         evaluating = sum(evaluation.seconds for evaluation in self.evaluations.values())
         engine = next((self._engines[name] for name in sorted(self._engines)), None)
@@ -284,7 +283,7 @@ def _by_version(key: tuple[Role, int]) -> tuple[int, str]:
 
 
 class _Clock:
-    """How long what took, with the time left out in which no launcher was running."""
+    """Time spent in each phase, without the time in which no launcher was running."""
 
     def __init__(self) -> None:
         self._latest: float | None = None
@@ -293,7 +292,7 @@ class _Clock:
         self._spent: dict[tuple[int, str], float] = defaultdict(float)
 
     def see(self, time: float) -> None:
-        """Somebody did something at that time. Times that run backwards (two clocks) count as no time."""
+        """Records activity at that time. Times that go backwards (two clocks) add nothing."""
         if self._latest is not None:
             passed = max(0.0, time - self._latest)
             self._running += passed
@@ -302,7 +301,7 @@ class _Clock:
         self._latest = time if self._latest is None else max(time, self._latest)
 
     def session(self, time: float, event: str) -> None:
-        """A launcher started or ended. What was before a start was a pause."""
+        """Records a launcher's start or end. The time before a start is a pause."""
         if event == "start":
             self._latest = time if self._latest is None else max(time, self._latest)
         else:

@@ -1,4 +1,4 @@
-"""The look of a report, light and dark, with nothing fetched from anywhere."""
+"""The report's CSS, with light and dark colours, without external resources."""
 
 CSS = """
 :root {

@@ -1,4 +1,4 @@
-"""What ``summary.json`` holds. Shares are in [0, 1], times in seconds, intervals are 95% Wilson intervals."""
+"""The contents of ``summary.json``. Shares are in [0, 1], times in seconds, intervals are 95% Wilson intervals."""
 
 import msgspec
 
@@ -7,7 +7,7 @@ from services.feedback.figures import RoundFeedback
 
 
 class EngineFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What answered: engine name ("vllm", "scripted", ...), its version, device and base model."""
+    """The engine that answered: its name ("vllm", "scripted", ...), version, device and base model."""
 
     name: str
     version: str
@@ -16,10 +16,10 @@ class EngineFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Held-out figures of the versions that stand after a round; round 0 is the base model.
+    """Held-out metrics of the versions that are active after a round; round 0 is the base model.
 
-    A figure is ``None`` while its version is not evaluated. After a refused adapter the previous version stands, and so
-    do its figures. ``seconds`` are those of the round's phases.
+    A metric is ``None`` while its version has no evaluation. After a refused adapter the previous version stays active,
+    with its metrics. ``seconds`` are those of the round's phases.
     """
 
     round: Count
@@ -31,9 +31,12 @@ class RoundFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AdapterFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """A trained adapter. ``swap_seconds`` is from its announcement's arrival to its first canary answer, the slowest
-    engine's; ``in_flight`` the requests other versions were answering then; both ``None`` if it never served.
-    ``withdrawn``: it served, and self-feedback then told against it."""
+    """A trained adapter.
+
+    ``swap_seconds`` is the time from the arrival of its announcement to its first canary answer, of the slowest engine.
+    ``in_flight`` is the number of requests that other versions were answering then. Both are ``None`` if the adapter
+    never served. ``withdrawn``: it served, and the gate withdrew it later because of self-feedback.
+    """
 
     role: Role
     version: Count
@@ -49,8 +52,8 @@ class AdapterFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TrajectoryFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """``lost`` is what is missing of rounds that went on to learn: quota that never came, trajectories that were
-    neither judged nor dropped, and failures that hindsight never saw."""
+    """``lost`` counts what is missing of rounds that were trained on: trajectories that never came, trajectories that
+    were neither judged nor dropped, and failures without a relabel."""
 
     collected: Count = 0
     judged: Count = 0
@@ -63,7 +66,7 @@ class TrajectoryFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnswerFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Model answers. ``wrong_version`` were given by another version than the one the request pinned."""
+    """Model answers. ``wrong_version`` counts answers by another version than the one that the request named."""
 
     total: Count = 0
     wrong_version: Count = 0
@@ -71,7 +74,7 @@ class AnswerFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LetGo(msgspec.Struct, frozen=True, kw_only=True):
-    """What retention deleted: frames of these rounds, so many blobs and bytes in all."""
+    """The deletions of retention: rounds whose frames were deleted, and the total number of blobs and bytes."""
 
     rounds: tuple[Count, ...] = ()
     blobs: Count = 0
@@ -79,8 +82,8 @@ class LetGo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A run. ``finished`` is whether it came to its last round; ``seconds`` has one entry a phase and ``total``.
-    ``feedback`` is each round as the model saw itself."""
+    """A run. ``finished``: it reached the end of its last round. ``seconds`` has one entry for each phase, and
+    ``total``. ``feedback`` has each round's metrics of self-feedback."""
 
     run: str
     version: str

@@ -1,4 +1,4 @@
-"""The report's templates, which jinja2 fills in. Every value is escaped unless a template says otherwise. Pure."""
+"""Renders the report's jinja2 templates. Values are escaped unless a template says otherwise. Pure."""
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def render_template(template: str, **values: Any) -> str:
-    """The text of a file in templates/ with these values. A value that the template names and that is not there is an
-    error (`jinja2.UndefinedError`)."""
+    """Renders a file of templates/ with these values. Raises jinja2.UndefinedError if a value that it uses is
+    missing."""
     return _environment().get_template(template).render(values)
 
 
 @cache
 def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # launchers pay for it when a run ends
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported late: launchers start faster
 
     made = Environment(
         loader=PackageLoader("services.report"),

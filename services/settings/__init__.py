@@ -1,7 +1,7 @@
-"""Everything a person can set, in one place: one struct a section of the TOML profile, defaults being the household's.
+"""All settings: one struct for each section of a TOML profile. The defaults are those of the household profile.
 
-Each field carries its text, its bounds and its unit; `selu up --dry-run`, docs/SETTINGS.md and errors are made from
-them. `runtime.settings` reads files and ``--set`` into these structs. No heavy import here.
+Each field has its text, bounds and unit, from which `selu up --dry-run`, docs/SETTINGS.md and error texts are made.
+`runtime.settings` reads files and ``--set`` into these structs. Imports nothing heavy.
 """
 
 from services.settings.base import Phrasing, Positive, Rate, Samples, Section, Share

@@ -1,4 +1,4 @@
-"""What the sections of the settings have in common: their base and the types of several fields."""
+"""The base of the settings' sections, and the types of several fields."""
 
 from typing import Annotated, Literal
 
@@ -14,4 +14,4 @@ Phrasing = Literal["plain", "now", "picture", "look", "statement", "see"]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all sections: a key nobody reads is an error, never ignored."""
+    """Base of all sections. Unknown keys are an error."""

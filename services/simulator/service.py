@@ -1,4 +1,4 @@
-"""The simulator: plays its share of a round's episodes, many at once, and publishes what was seen and done."""
+"""The simulator process: plays its share of a round's episodes concurrently and publishes their trajectories."""
 
 from functools import partial
 
@@ -22,18 +22,18 @@ from services.worlds.threaded import THREADS, ThreadedWorld
 from services.worlds.world import seeds
 
 UNKNOWN = Task(id="unknown", instruction="", verb="unknown", object="unknown")
-"""The task of an episode whose world failed before it named one."""
+"""The task of an episode whose world failed before it named a task."""
 
 REFUSALS = 100
-"""How many episodes in a row a world may refuse their tasks before it is given up."""
+"""Number of consecutive episodes whose task a world may refuse before its collector stops."""
 
 
 async def main(service: Service) -> None:
-    """Collects until cancelled. A restart runs only what is not in the log yet.
+    """Collects until cancelled. After a restart it plays only the episodes that are not in the log yet.
 
     Raises:
-        SettingsError: there is no such world, it has no such option, seeds of its splits would overlap, there is no
-            share for a simulator of this name, or none of its worlds could be kept running.
+        SettingsError: the world or an option of it does not exist, seeds of its splits would overlap, there is no share
+            for this instance, or all worlds failed too often.
     """
     settings: Settings = service.settings
     starts = msgspec.structs.asdict(settings.world.seeds)
@@ -62,7 +62,7 @@ async def main(service: Service) -> None:
 
 
 def check_seeds(settings: Settings) -> None:
-    """Raises ValueError where what this run plays and measures would use a seed of two splits."""
+    """Raises ValueError if a seed of collection or measurement would belong to two splits."""
     run, measured, starts = settings.run, settings.evaluator, msgspec.structs.asdict(settings.world.seeds)
     seeds("train", settings.simulator.quota, run_seed=run.seed, round=run.rounds, starts=starts)
     seeds(measured.split, measured.tasks, starts=starts)
@@ -75,14 +75,14 @@ def _apply(state: Collection, message: object) -> None:
 
 
 class Countdown:
-    """How many of the worlds have not been given up."""
+    """The number of worlds that still run."""
 
     def __init__(self, count: int) -> None:
         self.count = count
 
 
 class Collector:
-    """Plays one episode after another in one world, until that has failed too often."""
+    """Plays episodes in one world, one after another, until the world has failed too often."""
 
     def __init__(self, service: Service, world: ThreadedWorld, left: Countdown) -> None:
         self._service = service
@@ -150,8 +150,8 @@ class Collector:
             await self._publish(episode, rollout)
 
     async def _believes(self, task: Task, frame: Digest) -> bool:
-        """Whether the base model's answer about the object's state says that the task is done; without an answer the
-        actor's word counts."""
+        """Whether the task is done according to the base model's answer about the object's state. True if the call
+        fails, because the actor has said "done"."""
         text, expected = self_ask(task, self._settings.critic.phrasing)
         choices = (YES, NO) if expected == YES else ()
         ask = Ask(frame=frame, question=text, version=0, choices=choices)
@@ -174,7 +174,7 @@ class Collector:
         outcome = Outcome(
             trajectory=episode.id, round=episode.round, success=truth.success, satisfied=truth.satisfied
         )  # fmt: skip
-        # The outcome first: a trajectory in the log is not played again, so it must not lack its outcome.
+        # The outcome comes first: a trajectory in the log is never played again, so a crash must not lose its outcome.
         await self._service.mesh.publish("outcomes", outcome, id=episode.id)
         await self._service.mesh.publish("trajectories", trajectory, id=episode.id)
 

@@ -1,4 +1,4 @@
-"""Which part of the collecting is one simulator's: every process finds it from its own name, without asking anyone."""
+"""Static sharding of episodes over simulators: index modulo their number, derived from the process's name."""
 
 from collections.abc import Sequence
 
@@ -8,20 +8,20 @@ from services.settings import Simulator
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """One of ``instances`` simulators plays the episodes whose index is ``place`` modulo their number, ``episodes`` of
-    them at once. A process that is killed and started again under its name has the same share."""
+    """The episodes whose index is ``place`` modulo ``instances``, of which ``episodes`` run at once. A process that
+    restarts under its name has the same share."""
 
     place: int = 0
     instances: int = 1
     episodes: int = 1
 
     def of(self, quota: int) -> Sequence[int]:
-        """The indices of a round's episodes that are this one's."""
+        """The indices of a round's episodes in this share."""
         return range(self.place, quota, self.instances)
 
 
 def shares(simulator: Simulator) -> list[Share]:
-    """All shares, that of "simulator-0" first. Raises ValueError where one of them would have nothing to do."""
+    """All shares, beginning with that of "simulator-0". Raises ValueError if one of them would be empty."""
     count = simulator.instances
     for name, there in (("episodes", simulator.episodes), ("quota", simulator.quota)):
         if there < count:
@@ -33,7 +33,7 @@ def shares(simulator: Simulator) -> list[Share]:
 
 
 def share_of(instance: str, simulator: Simulator) -> Share:
-    """The share of the process of that name. Raises ValueError where there is none for it."""
+    """The share of the process with that name. Raises ValueError if the name has none."""
     place = instance.removeprefix("simulator-")
     if not place.isdecimal() or int(place) >= simulator.instances:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which episodes to run next, as a fold over rounds and the trajectories already in the log. No I/O."""
+"""Which episodes to run next: a fold over rounds and trajectories. No I/O."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ def trajectory_id(round: int, index: int) -> str:
 
 
 class Collection:
-    """Events are applied in any order and any number of times; `take` says what to start.
+    """Apply events in any order and any number of times; `take` returns the next episode to start.
 
-    Ahead of the round announced last, up to its staleness bound, episodes of later rounds are due too; they are acted
-    by the version that is current when they start. ``starts`` are the splits' first seeds, ``share`` the episodes that
-    are this simulator's.
+    Up to ``max_staleness`` rounds ahead of the last announced round, episodes of later rounds may start too. The actor
+    version that is current at their start acts them. ``starts`` are the first seeds of the splits, ``share`` selects
+    this simulator's episodes.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Collection:
             self._pending.extend((number, index) for index in self._share.of(now.quota))
 
     def take(self) -> Episode | None:
-        """The next episode to start, now counted as running; None where nothing is due."""
+        """The next episode to start, now counted as running. None if no episode is due."""
         while self._pending:
             number, index = self._pending.popleft()
             running = self._running.setdefault(number, set())
@@ -93,5 +93,5 @@ class Collection:
 
     @property
     def collected(self) -> int:
-        """Trajectories of the current round that are in the log, whoever played them."""
+        """Number of the current round's trajectories in the log, from all simulators."""
         return len(self._have.get(self._round.number, ())) if self._round else 0

@@ -1,4 +1,4 @@
-"""What the log says about the trajectories of one round, in whatever order it arrived. Pure."""
+"""The messages of the log about one round's trajectories, independent of their order of arrival. Pure."""
 
 import msgspec
 
@@ -8,12 +8,12 @@ from services.trainer.dataset import Record
 
 
 class VerdictMissing(Exception):
-    """A round was learned from although the log has no verdict on one of its trajectories: the log lost messages."""
+    """A round is trained on although the log lacks a verdict on one of its trajectories: the log lost messages."""
 
 
 class RoundBook(msgspec.Struct):
-    """Everything by trajectory id. ``first`` are verdicts of a critic older than the round (the oldest counts), and
-    ``again`` those of the critic trained in it, by subject."""
+    """The messages by trajectory id. ``first`` holds verdicts of critics older than the round (the oldest critic's
+    counts), ``again`` those of the critic trained in it, by trajectory and subject."""
 
     number: int
     trajectories: dict[str, Trajectory] = {}
@@ -23,7 +23,7 @@ class RoundBook(msgspec.Struct):
     dropped: set[str] = set()
 
     def apply(self, message: Trajectory | Verdict | Relabel | Dropped) -> None:
-        """Takes a message in; the same one twice, or a second one under its name, changes nothing."""
+        """Adds a message. Duplicates have no effect."""
         match message:
             case Trajectory():
                 self.trajectories.setdefault(message.id, message)
@@ -42,18 +42,19 @@ class RoundBook(msgspec.Struct):
 
     @property
     def frames(self) -> set[Digest]:
-        """Every frame of its trajectories."""
+        """All frames of the round's trajectories."""
         seen = {step.frame for trajectory in self.trajectories.values() for step in trajectory.steps}
         return seen | {t.final_frame for t in self.trajectories.values() if t.final_frame is not None}
 
     def collected(self, quota: int) -> bool:
-        """Whether all trajectories of the round are there."""
+        """Whether all trajectories of the round have arrived."""
         return sum(trajectory.index < quota for trajectory in self.trajectories.values()) >= quota
 
     def to_drop(self, round: Round, actor_versions: set[int]) -> list[Dropped]:
-        """The trajectories not to be learned from, and why, where that is not yet on record.
+        """The trajectories to exclude from training, with the reason, if the log has no `Dropped` for them yet.
 
-        ``actor_versions`` are those that acted in any round: staleness is counted in them.
+        ``actor_versions`` are the versions that acted in any round. Staleness is the number of them that are newer than
+        the trajectory's version, up to the round's.
         """
         found: list[Dropped] = []
         for id in sorted(self.trajectories.keys() - self.dropped):
@@ -82,7 +83,7 @@ class RoundBook(msgspec.Struct):
         return all(id in self.first and (self.first[id].success or id in self.relabels) for id in self.learnable)
 
     def rejudged(self) -> bool:
-        """Whether the tuned critic has judged all of them again, and what hindsight made of them."""
+        """Whether the tuned critic has judged every learnable trajectory again, and every relabelled instruction."""
         if len(self.again) + len(self.dropped) < len(self.trajectories):
             return False
         return all(
@@ -91,8 +92,8 @@ class RoundBook(msgspec.Struct):
         )
 
     def held(self, share: float) -> list[tuple[bool, bool]]:
-        """Of the self-asked verdicts held back from training, whether each critic's own judgement agrees with the
-        answers: (of the critic before, of the tuned one)."""
+        """One pair for each self-asked verdict held back from training: whether the previous critic's own judgement
+        agrees with the answers, and whether the tuned critic's does."""
         return [
             (first.judged == first.success, self.again[id, "task"].judged == first.success)
             for id in sorted(self.learnable)
@@ -100,8 +101,8 @@ class RoundBook(msgspec.Struct):
         ]
 
     def seen_by_frozen(self) -> dict[int, list[bool]]:
-        """The successes and failures that the frozen base model sees, by the version that acted; those of versions of
-        which it was not asked about every trajectory are left out."""
+        """Success by the frozen base model's answers, for each trajectory of an actor version. A version is left out if
+        the base model was not asked about all of its trajectories."""
         found: dict[int, list[bool | None]] = {}
         for id in sorted(self.learnable & self.first.keys()):
             found.setdefault(self.trajectories[id].actor_version, []).append(frozen(self.first[id]))
@@ -114,10 +115,10 @@ class RoundBook(msgspec.Struct):
         return relabel.task if relabel and not self.first[id].success else None
 
     def records(self, critic_version: int) -> list[Record]:
-        """What to learn from. The tuned critic's verdicts count only if it is the `critic_version` that stands.
+        """The training records of the round. The tuned critic's verdicts are included only if it is `critic_version`.
 
         Raises:
-            VerdictMissing: the round is not judged; it never is asked for before.
+            VerdictMissing: a learnable trajectory has no verdict. Does not happen once `judged` is true.
         """
         if unjudged := sorted(self.learnable - self.first.keys()):
             raise VerdictMissing(f"the log has no verdict on {unjudged[0]}")

@@ -1,7 +1,7 @@
-"""D_c and D_a: from what is known about the trajectories of a round to supervised rows with their provenance. Pure.
+"""Builds the training sets D_c and D_a: supervised rows with their provenance, from a round's trajectories. Pure.
 
-Everything is built in the order of trajectory ids and drawn from the run's seed, so that the order in which messages
-arrived leaves no trace in the result (paper section 4.3).
+Rows follow the order of trajectory ids, and random choices use the run's seed. The result does not depend on the order
+in which messages arrived (paper section 4.3).
 """
 
 import random
@@ -23,14 +23,14 @@ from services.worlds.spelling import mentions, task_key
 from services.worlds.verbs import VERBS
 
 DONE = "done"
-"""The actor's own end of an episode."""
+"""The action with which the actor ends an episode."""
 
 FLOOR, SLACK = 20, 1.2
-"""Balancing keeps up to `SLACK` times as many rows of one answer as there are of the rarer, and never fewer than that
-of `FLOOR`: a first round with hardly any "yes" still teaches something."""
+"""Limits of `balanced`: an answer keeps at most `SLACK` times the rows of the rarer answer, or `SLACK` times `FLOOR`
+rows if that is more. Without the floor, a first round with hardly any "yes" would have next to nothing to train on."""
 
 FEW = 10
-"""Of fewer verdicts with one answer none is left out for being doubtful."""
+"""If fewer verdicts than this have the same answer, none of them is dropped for low confidence."""
 
 
 Named = TypeVar("Named", str, tuple[str, str])
@@ -38,12 +38,14 @@ Source = Literal["verdict", "self_asking", "finding", "hindsight", "exclusion", 
 
 
 class Example(Row, frozen=True, kw_only=True, omit_defaults=True):
-    """A row, and where its answer comes from.
+    """A training row with the provenance of its answer.
 
-    ``source``: "verdict" the critic's own judgement, "self_asking" one that its questions turned, "finding" what it
-    asked itself about another instruction, "hindsight" a relabelled instruction, "exclusion" an instruction that
-    hindsight's answer rules out, "rollout" the actor's own action. The versions are those that acted the trajectory and
-    that judged it.
+    ``source`` is the origin of the answer:
+    "verdict": the critic's own judgement; "self_asking": a judgement that self-asking reversed;
+    "finding": a self-asked verdict about another instruction; "hindsight": a relabelled instruction;
+    "exclusion": an instruction that hindsight's answer rules out; "rollout": the actor's own action.
+
+    ``actor_version`` acted the trajectory, ``critic_version`` judged it.
     """
 
     trajectory: Name
@@ -56,7 +58,7 @@ class Example(Row, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about one trajectory. ``rejudged`` is the tuned critic's verdict, None where none was promoted."""
+    """The messages about one trajectory. ``rejudged`` is the tuned critic's verdict, None if no critic was promoted."""
 
     trajectory: Trajectory
     first: Verdict
@@ -87,12 +89,12 @@ def _judgement(record: Record, task: Task, answer: str, source: Source) -> Examp
 
 
 def hindsight(record: Record) -> Task | None:
-    """The instruction a failed trajectory fulfils after all."""
+    """The instruction that a failed trajectory fulfils according to hindsight, or None."""
     return record.relabel.task if record.relabel and not record.first.success else None
 
 
 def critic_examples(records: Iterable[Record], settings: Trainer, *, seed: int) -> list[Example]:
-    """One round's part of D_c: a verdict for each instruction, what hindsight found true or excluded, and findings."""
+    """One round's rows of D_c: verdicts, relabelled instructions, instructions excluded by hindsight, and findings."""
     records = _ordered(records)
     tasks = {record.trajectory.task.id: record.trajectory.task for record in records}
     doubted, verbs = doubtful(records, settings.drop), {task.verb for task in tasks.values()}
@@ -106,14 +108,14 @@ def critic_examples(records: Iterable[Record], settings: Trainer, *, seed: int) 
         if found is not None:
             examples.append(_judgement(record, found, YES, "hindsight"))
         if found is not None and settings.negatives and VERBS[found.verb].which:
-            # Only one thing is held or sat on: the answer that names it denies every other.
+            # These verbs hold for one object at a time: naming one object rules out all others.
             like = [id for id in sorted(tasks) if tasks[id].verb == found.verb and id not in (found.id, own.id)]
             if like:
                 other = random.Random(f"{seed}/exclusion/{record.trajectory.id}").choice(like)
                 examples.append(_judgement(record, tasks[other], NO, "exclusion"))
         for finding in record.first.findings:
             said = found is not None and task_key(finding.task.id) == task_key(found.id)
-            # Of verbs that no instruction has, nothing needs to be known.
+            # Skip verbs that no instruction of the round uses.
             if (
                 not said
                 and finding.task.verb in verbs
@@ -124,7 +126,7 @@ def critic_examples(records: Iterable[Record], settings: Trainer, *, seed: int) 
 
 
 def doubtful(records: Iterable[Record], share: float) -> set[str]:
-    """The trajectories whose verdicts are the least confident `share` of the successes, and of the failures."""
+    """The trajectories with the least confident verdicts: `share` of the successes and `share` of the failures."""
     return _least_sure(((r.first.success, r.first.confidence, r.trajectory.id) for r in records), share)
 
 
@@ -135,7 +137,7 @@ def _findings(records: Iterable[Record]) -> Iterator[tuple[bool, float | None, t
 
 
 def _least_sure(said: Iterable[tuple[bool, float | None, Named]], share: float) -> set[Named]:
-    """The names of the least confident `share` of the yes, and of the no, where there are more than a few."""
+    """The names of the least confident `share` of the yes and of the no, each only if there are at least `FEW`."""
     least: set[Named] = set()
     known = sorted((confidence, name, yes) for yes, confidence, name in said if confidence is not None)
     for side in (True, False):
@@ -148,7 +150,8 @@ def _least_sure(said: Iterable[tuple[bool, float | None, Named]], share: float) 
 def accepted(record: Record, settings: Trainer, *, asked: bool) -> bool:
     """Whether the trajectory counts as a success of its own instruction.
 
-    Without a tuned critic the first verdict stands. Where questions were ``asked``, "agree" wants both verdicts.
+    Without a tuned critic's verdict, the first verdict decides. With one, the tuned critic must say yes; with
+    `trainer.accept` = "agree" the first verdict must be a success too, if self-asking is on (``asked``).
     """
     if settings.accept == "all":
         return True
@@ -158,7 +161,7 @@ def accepted(record: Record, settings: Trainer, *, asked: bool) -> bool:
 
 
 def relabelled(record: Record, settings: Trainer) -> Task | None:
-    """The instruction under which a trajectory that was not accepted enters D_a, None where it does not."""
+    """The instruction under which a trajectory that was not accepted enters D_a, or None if it stays out."""
     task = hindsight(record)
     if task is None or settings.relabels not in ("direct", "pruned", "all"):
         return None
@@ -176,7 +179,7 @@ def _concerns(step: Step, task: Task) -> bool:
 
 
 def actor_examples(records: Iterable[Record], settings: Trainer, *, asked: bool) -> list[Example]:
-    """One round's part of D_a: every step of each success under the instruction that it fulfils."""
+    """One round's rows of D_a: the steps of each success, under the instruction that the trajectory fulfils."""
     examples: list[Example] = []
     for record in _ordered(records):
         if accepted(record, settings, asked=asked):
@@ -188,14 +191,15 @@ def actor_examples(records: Iterable[Record], settings: Trainer, *, asked: bool)
 
 
 Taken = tuple[Step, str]
-"""A step, and the action to learn for its frame."""
+"""A step, and the action to learn for the step's frame."""
 
 
 def _fulfilling(record: Record, task: Task, settings: Trainer) -> list[Taken]:
-    """The part of a trajectory that fulfils the task that hindsight gave it.
+    """The part of a trajectory that fulfils its relabelled instruction.
 
-    It ends with the act that did it and then "done", where a frame after it was seen; and it begins, where
-    irrelevant first actions are pruned, with the first that concerns the task's object.
+    With `trainer.cut` it ends with the action that fulfilled the instruction, followed by "done" on the next frame if
+    there is one. With `trainer.relabels` = "pruned" it begins with the first action that concerns the instruction's
+    object.
     """
     taken = [(step, step.action) for step in record.trajectory.steps]
     act = record.relabel.act if record.relabel else None
@@ -208,7 +212,8 @@ def _fulfilling(record: Record, task: Task, settings: Trainer) -> list[Taken]:
 
 
 def _rows(record: Record, task: Task, taken: list[Taken], settings: Trainer, source: Source) -> list[Example]:
-    """The actions as rows, each prompt showing those before it; what was refused changed nothing and is left out."""
+    """The actions as rows; each prompt shows the actions before it. With `trainer.prune`, actions that the world
+    refused are left out, because they changed nothing."""
     trajectory = record.trajectory
     verdict = record.rejudged or record.first
     examples: list[Example] = []
@@ -235,7 +240,7 @@ def _rows(record: Record, task: Task, taken: list[Taken], settings: Trainer, sou
 
 
 def newest(rounds: Sequence[Sequence[Example]], limit: int) -> list[Example]:
-    """The examples of consecutive rounds (oldest first), the oldest beyond `limit` left out."""
+    """Up to `limit` examples from the newest of these rounds (oldest round first), in the original order."""
     kept: list[Sequence[Example]] = []
     for examples in reversed(rounds):
         kept.append(examples[:limit])
@@ -244,7 +249,7 @@ def newest(rounds: Sequence[Sequence[Example]], limit: int) -> list[Example]:
 
 
 def balanced(examples: Sequence[Example], *, seed: str) -> list[Example]:
-    """About as many "yes" as "no", drawn at random, in the order they came."""
+    """A random selection with about as many "yes" as "no" (see `FLOOR`), in the original order."""
     places = {answer: [i for i, row in enumerate(examples) if row.answer == answer] for answer in (YES, NO)}
     rarer = min(len(found) for found in places.values())
     limit = int(SLACK * max(rarer, min(FLOOR, len(examples))))
@@ -255,20 +260,20 @@ def balanced(examples: Sequence[Example], *, seed: str) -> list[Example]:
 
 
 def build_critic_set(rounds: Sequence[Sequence[Example]], settings: Trainer, *, seed: str) -> list[Example]:
-    """D_c from the rounds' examples, oldest first, the last being the round that is trained. What is held back for
-    trying critics is in none."""
+    """D_c from the rounds' examples, oldest round first; the last round is the one being trained. Verdicts held back
+    for comparing critics are excluded."""
     rounds = [[row for row in rows if not held_back(row.trajectory, settings.holdback)] for rows in rounds]
     examples = newest(rounds if settings.replay else rounds[-1:], settings.critic.max_rows)
     return balanced(examples, seed=seed) if settings.balance else examples
 
 
 def build_actor_set(rounds: Sequence[Sequence[Example]], settings: Trainer) -> list[Example]:
-    """D_a from the rounds' examples, oldest first, the last being the round that is trained."""
+    """D_a from the rounds' examples, oldest round first; the last round is the one being trained."""
     return evened(newest(rounds if settings.replay else rounds[-1:], settings.actor.max_rows), settings.rare)
 
 
 def evened(examples: Sequence[Example], limit: int) -> list[Example]:
-    """Rows of verbs that have fewer than the median verb are repeated, at most to `limit` times each."""
+    """Oversamples rare verbs: repeats each row up to `limit` times, to approach the median verb's number of rows."""
     counts = Counter(row.verb for row in examples)
     middle = median(counts.values()) if counts else 0
     times = {verb: max(1, min(limit, round(middle / count))) for verb, count in counts.items()}
@@ -276,10 +281,10 @@ def evened(examples: Sequence[Example], limit: int) -> list[Example]:
 
 
 def dataset_bytes(rows: Iterable[Example]) -> bytes:
-    """The set as JSON lines, the form in which it is stored and by which it is named."""
+    """The set as JSON lines, the form in which it is stored and hashed."""
     return b"".join(msgspec.json.encode(row) + b"\n" for row in rows)
 
 
 def dataset_digest(rows: Iterable[Example]) -> Digest:
-    """The name of a set: the digest of `dataset_bytes`, so the blob of that name is the set itself."""
+    """The digest of `dataset_bytes`, which is also the digest of the blob that holds the set."""
     return digest(dataset_bytes(rows))

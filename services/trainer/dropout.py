@@ -1,4 +1,4 @@
-"""Dropout before an adapter's layers, cheap enough for a CPU."""
+"""Dropout on the input of LoRA layers, fast enough for a CPU."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 LEVELS = 256
-"""A byte decides about an element, so that probabilities are multiples of 1/256."""
+"""One random byte decides on an element, which makes probabilities multiples of 1/256."""
 
 
 class ByteDropout(nn.Module):
-    """What ``nn.Dropout`` does, with one random byte an element: a tenth of its time on a CPU, where drawing is dear.
+    """Like ``nn.Dropout``, with one random byte per element. On a CPU it takes a tenth of the time.
 
-    Draws from torch's global generator of the input's device. A GPU, which has one kernel for all of it, uses that.
+    It draws from torch's global generator of the input's device. On other devices it calls torch's dropout, one kernel.
     """
 
     def __init__(self, share: float) -> None:
@@ -30,7 +30,7 @@ class ByteDropout(nn.Module):
 
 
 def drop_out(model: Any, share: float) -> None:
-    """Lets every LoRA layer of a PEFT model forget this share of its input while it is trained."""
+    """Sets the dropout probability of every LoRA layer of a PEFT model."""
     for module in model.modules():
         if isinstance(dropouts := getattr(module, "lora_dropout", None), nn.ModuleDict):
             for name in dropouts:

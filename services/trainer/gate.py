@@ -1,4 +1,7 @@
-"""The gate: which adapters must not be promoted, and which must not go on. Pure; it sees self-feedback only."""
+"""The promotion gate: which trained adapters are refused, and which serving versions are withdrawn. Pure.
+
+It uses self-feedback only, never the world's truth.
+"""
 
 import math
 from collections import Counter
@@ -10,16 +13,17 @@ from services.trainer.learner import Row, Trained
 
 
 def too_few(rows: Sequence[Row], settings: Trainer) -> str | None:
-    """Why these rows are not worth training on, or None."""
+    """The reason why there are too few rows to train on, or None."""
     if len(rows) < settings.min_rows:
         return f"{len(rows)} rows to train on, fewer than trainer.min_rows = {settings.min_rows}"
     return None
 
 
 def refusal(trained: Trained, rows: Sequence[Row], settings: Trainer) -> str | None:
-    """Why an adapter trained on these rows must not be promoted, or None.
+    """The reason why an adapter trained on these rows must not be promoted, or None.
 
-    An adapter has collapsed where nearly all its probe answers are one and the same, though the rows were not.
+    An adapter has collapsed if the share of its most common probe answer is above `trainer.collapse`, and the share of
+    the rows' most common answer is below.
     """
     if not trained.losses:
         return "training reported no loss"
@@ -40,16 +44,16 @@ def refusal(trained: Trained, rows: Sequence[Row], settings: Trainer) -> str | N
 
 
 CHANCE = 0.1
-"""How likely a loss at least as large may be by accident, were both critics equally good. Not stricter: to withdraw
-wrongly costs a round whose first verdicts stand alone, to let pass wrongly an actor that is taught the opposite."""
+"""Significance level of the sign test in `disagrees`. It is not stricter because the two errors cost differently: a
+wrong withdrawal leaves one round with its first verdicts only, a missed one trains an actor on wrong verdicts."""
 
 
 def disagrees(held: Sequence[tuple[bool, bool]], settings: Trainer) -> str | None:
-    """Why a tuned critic must be withdrawn, or None.
+    """The reason why a tuned critic must be withdrawn, or None.
 
-    ``held`` has for each verdict held back from training whether the critic before, and whether the tuned one, says
-    what the self-asked answers say. Beyond the margin, those it lost must outnumber those it won by more than chance
-    (one-sided sign test).
+    ``held`` has one pair for each verdict held back from training: whether the previous critic, and whether the tuned
+    one, agrees with the self-asked answers. The critic is withdrawn if its agreement falls by more than
+    `trainer.critic_margin`, and a one-sided sign test of the losses against the gains is significant at `CHANCE`.
     """
     lost = sum(before and not after for before, after in held)
     won = sum(after and not before for before, after in held)
@@ -63,10 +67,11 @@ def disagrees(held: Sequence[tuple[bool, bool]], settings: Trainer) -> str | Non
 
 
 def falls(now: Sequence[bool], before: Sequence[bool], settings: Trainer) -> str | None:
-    """Why an actor must be withdrawn, or None.
+    """The reason why an actor must be withdrawn, or None.
 
-    ``now`` are the successes and failures of its trajectories, ``before`` those of the actor before it, both as the
-    frozen base model answered the questions about them.
+    ``now`` are the successes and failures of its trajectories, ``before`` those of the previous actor, both according
+    to the frozen base model's answers. The actor is withdrawn if success has fallen by more than `trainer.actor_margin`
+    even at the upper bound of the difference's 95% interval.
     """
     later, earlier = estimate(now), estimate(before)
     _, _, high = difference(later, earlier)
@@ -80,7 +85,7 @@ def falls(now: Sequence[bool], before: Sequence[bool], settings: Trainer) -> str
 
 
 def _at_least(heads: int, tosses: int) -> float:
-    """The probability of that many heads or more."""
+    """The probability of at least that many heads."""
     return sum(math.comb(tosses, count) for count in range(heads, tosses + 1)) / 2**tosses
 
 

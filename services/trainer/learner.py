@@ -1,4 +1,4 @@
-"""What turns rows into an adapter. See `load_learner`."""
+"""The interface of learners, which turn rows into an adapter. See `load_learner`."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from services.settings import Lora
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One supervised example: shown this frame and prompt, say this answer."""
+    """One supervised example: the frame and prompt as input, the answer as target."""
 
     frame: Digest
     prompt: str
@@ -19,10 +19,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """A PEFT adapter folder and what training it was like.
+    """A PEFT adapter folder and the metrics of its training.
 
-    ``losses`` are the mean losses of consecutive tenths of training (finite or the gate refuses). ``probe`` are the new
-    adapter's greedy answers to up to 64 of its own prompts, spread evenly over the rows: how the gate sees a collapse.
+    ``losses`` are the mean losses of consecutive tenths of the training; the gate refuses any that is not finite.
+    ``probe`` are the new adapter's greedy answers to up to 64 of its own prompts, spread evenly over the rows; the gate
+    detects a collapse from them.
     """
 
     folder: Path
@@ -35,7 +36,7 @@ class Learner(Protocol):
     """Trains LoRA adapters of one base model. Blocking; called from one worker thread, one training at a time."""
 
     base_model: str
-    """Digest-bearing name of the base model, e.g. "micro@3f2a...". Written into every `Adapter`."""
+    """Name of the base model with its digest, e.g. "micro@3f2a...". Written into every `Adapter`."""
 
     def train(
         self,
@@ -49,6 +50,10 @@ class Learner(Protocol):
         out: Path,
         progress: Callable[[int, int], None],
     ) -> Trained:
-        """Trains on all rows from `parent` (or from scratch) and writes adapter_config.json and
-        adapter_model.safetensors into `out`. Deterministic for the same arguments on the same machine."""
+        """Trains on all rows, starting from the adapter in `parent` (None: a new one), and writes the adapter to `out`.
+
+        `images` returns a frame's encoded image; `progress` is called with the steps done and their total. `out`
+        receives adapter_config.json and adapter_model.safetensors. The same arguments give the same result on the same
+        machine.
+        """
         ...

@@ -1,4 +1,4 @@
-"""Makes the learner that the settings name. Learners are imported only when chosen."""
+"""Creates the learner that the settings name. A learner's module is imported only if it is chosen."""
 
 import importlib.util
 
@@ -9,9 +9,9 @@ from services.trainer.learner import Learner
 
 
 def load_learner(settings: Settings) -> Learner:
-    """The learner of ``trainer.learner``: "auto" is scripted for scripted engines, else peft.
+    """Returns the learner of ``trainer.learner``. "auto" means "scripted" for the scripted engine, else "peft".
 
-    Raises EngineError where the base model or peft is missing.
+    Raises EngineError if the base model or the peft package is missing.
     """
     name = settings.trainer.learner
     if name == "auto":
@@ -22,7 +22,7 @@ def load_learner(settings: Settings) -> Learner:
         return ScriptedLearner()
     if importlib.util.find_spec("peft") is None:
         raise EngineError("trainer.learner is 'peft', which is not installed; install selu[cpu] or selu[gpu]")
-    check_model(settings.model, "openai")  # however it is served, here it is only trained
+    check_model(settings.model, "openai")  # training needs no serving engine, so no requirement of one is checked
     from services.trainer.lora import PeftLearner
 
     return PeftLearner(settings.model, threads=settings.trainer.threads)

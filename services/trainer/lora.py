@@ -1,7 +1,7 @@
 """Trains LoRA adapters on the language layers of a vision-language model, with the settings of `settings.Lora`.
 
-The vision tower is frozen, so the features of a frame are computed once and kept across rounds, within a bound. Only
-the answer's tokens and the end of its turn are learned, in the very form in which the engines generate them.
+The vision tower is frozen. Each frame's features are therefore computed once and cached across rounds, up to a size
+limit. The loss covers only the tokens of the answer and of the end of the turn, formatted as the engines generate them.
 """
 
 import json
@@ -30,19 +30,19 @@ from services.trainer.learner import Row as Example
 from services.trainer.learner import Trained
 
 FEATURE_BYTES = 2 << 30
-"""Picture features kept in memory: a quarter of a million frames of the micro model, a few hundred of a 7B model."""
+"""Size limit of the feature cache in bytes: about 250,000 frames of the micro model, a few hundred of a 7B model."""
 
 PROBES = 64
 PROBE_TOKENS = 12
 
 BUCKET = 16
-"""Batches' worth of rows that are sorted by length together, so that a batch holds rows of like length."""
+"""Number of batches whose rows are sorted by length together, to fill each batch with rows of similar length."""
 
 WARMUP_STEPS = 10
 WEIGHT_DECAY = 0.01
 CLIP = 1.0
 CHECKPOINT_PARAMETERS = 2_000_000_000
-"""Models larger than this recompute activations instead of keeping them (gradient checkpointing), on a GPU."""
+"""On a GPU, models with more parameters than this use gradient checkpointing."""
 
 
 class PeftLearner:
@@ -101,7 +101,7 @@ class PeftLearner:
         )
 
     def _adapted(self, parent: Path | None, lora: Lora) -> Any:
-        """The base model with a trainable adapter in it: the parent's, or a new one that changes nothing yet."""
+        """The base model with a trainable adapter: the parent's, or a new one whose initial output is zero."""
         base = self._backbone.model
         if parent is None:
             config = LoraConfig(
@@ -121,7 +121,7 @@ class PeftLearner:
         return PeftModel.from_pretrained(base, str(parent), is_trainable=True)
 
     def _remember(self, rows: Sequence[Example], images: Callable[[Digest], bytes]) -> None:
-        """Computes the features of all frames that are not kept yet, together, which is faster than batch by batch."""
+        """Caches the features of all frames not cached yet, in batches of 64: faster than in training batches."""
         encoder = self._backbone.encoder
         if not self._backbone.apart:
             return
@@ -140,7 +140,7 @@ class PeftLearner:
         seed: int,
         progress: Callable[[int, int], None],
     ) -> list[float]:
-        """One loss a step. Stops at the first that is not finite, which the promotion gate then sees."""
+        """Trains and returns each step's loss. Stops at the first one that is not finite; the gate then refuses it."""
         device = self._backbone.device
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=lora.learning_rate, weight_decay=WEIGHT_DECAY, fused=True)
@@ -177,20 +177,20 @@ class PeftLearner:
 
     @contextmanager
     def _seeded(self, seed: int) -> Generator[None]:
-        """What is drawn on the device follows from the seed, and leaves the generators of others alone."""
+        """Seeds the random generators of the device within the block, and restores their state afterwards."""
         device = self._backbone.device
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             yield
 
     def _autocast(self) -> Any:
-        """The adapter's weights are float32, so that small steps are not lost; products run in the model's type."""
+        """Autocasts a bfloat16 model. The adapter's weights are float32, because bfloat16 would lose small updates."""
         return torch.autocast(
             self._backbone.device.type, torch.bfloat16, enabled=self._backbone.dtype == torch.bfloat16
         )
 
     def _plan(self, rows: Sequence[Example], lora: Lora, seed: int) -> list[list[int]]:
-        """Row numbers of all batches: each row once an epoch, rows of like length together, batches in random order."""
+        """The row indices of each batch: every row once an epoch, in batches of similar length, in random order."""
         rng = random.Random(seed)
         plan: list[list[int]] = []
         for _ in range(math.ceil(lora.epochs)):
@@ -229,12 +229,12 @@ class PeftLearner:
                         for row in some
                     ],
                 )
-            except Exception as error:  # a broken adapter is for the gate to refuse, by what it sees here
+            except Exception as error:  # the gate refuses a broken adapter on the basis of this answer
                 return (f"no answer: {error}",)
         return tuple(one.text for one in said)
 
     def _save(self, model: Any, out: Path) -> None:
-        """Writes exactly the two files of an adapter, the same bytes for the same training."""
+        """Writes only the adapter's two files. The same training writes the same bytes."""
         shutil.rmtree(out, ignore_errors=True)
         model.peft_config["default"].base_model_name_or_path = self.base_model
         model.save_pretrained(str(out), save_embedding_layers=False)
@@ -244,7 +244,7 @@ class PeftLearner:
 
 
 def _pattern(names: Sequence[str]) -> str:
-    """A regular expression for these layers: a list of them would be a set to PEFT, saved in an order of its whim."""
+    """A regular expression for these layers. PEFT would turn a list into a set and save it in an arbitrary order."""
     parts = sorted({".".join("\\d+" if part.isdigit() else part for part in name.split(".")) for name in names})
     return "(" + "|".join(part.replace(".", "\\.") for part in parts) + ")"
 

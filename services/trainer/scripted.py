@@ -1,4 +1,4 @@
-"""A learner without any model: its adapter is a skill that rises with the rows it has seen. See scripted_engine."""
+"""A learner without a model: its adapter is a skill value that grows with the number of rows. See scripted_engine."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ from services.settings import Lora
 from services.trainer.learner import Row, Trained
 
 ROWS_TO_LEARN = 400.0
-"""Rows after which the distance to full skill has shrunk by e."""
+"""Number of rows after which the distance to full skill has shrunk by a factor of e."""
 
 PROBES = 64
 
 
 class ScriptedLearner:
-    """Implements `learner.Learner`. Reads every frame it is given, as a real learner would."""
+    """Implements `learner.Learner`. Reads every frame, as a real learner does."""
 
     base_model = BASE_MODEL
 

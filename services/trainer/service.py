@@ -1,5 +1,4 @@
-"""The trainer: leads the rounds, trains an adapter whenever its fold says that all it needs is there, and says how
-self-feedback fares."""
+"""The trainer process: runs the rounds, trains adapters when their inputs are complete, and reports self-feedback."""
 
 import anyio
 import anyio.to_thread
@@ -15,12 +14,12 @@ from services.trainer.state import Train, TrainerState
 from services.trainer.training import Training
 
 GAUGE_SECONDS = 1.0
-"""How often the figures of self-feedback are brought up to date."""
+"""Interval at which the self-feedback gauges are updated."""
 TOPICS = ("rounds", "trajectories", "verdicts", "relabels", "adapters", "swaps", "dropped")
 
 
 async def main(service: Service) -> None:
-    """Leads the run until cancelled. A restart folds the whole log and goes on where it stopped."""
+    """Runs the rounds until cancelled. After a restart it replays the whole log and continues where it stopped."""
     settings: Settings = service.settings
     learner = await anyio.to_thread.run_sync(load_learner, settings, abandon_on_cancel=True)
     leader = Leader(service, Training(service, learner))
@@ -36,7 +35,7 @@ async def main(service: Service) -> None:
 
 
 class Leader:
-    """Carries out what the fold decides, each decision once."""
+    """Carries out each decision of `TrainerState` once."""
 
     def __init__(self, service: Service, training: Training) -> None:
         self._service = service
@@ -56,7 +55,7 @@ class Leader:
             self._alarms = alarms(over, self._service.settings.alarms)
 
     async def gauge(self) -> None:
-        """Keeps the figures of self-feedback among the service's gauges."""
+        """Copies the self-feedback metrics into the service's gauges at an interval."""
         gauges, said = self._service.gauges, dict[str, float]()
         while True:
             for name in said:
@@ -66,7 +65,7 @@ class Leader:
             await anyio.sleep(GAUGE_SECONDS)
 
     async def act(self) -> None:
-        """Carries out what is to be done now. Its effects come back as events."""
+        """Carries out the alarms and decisions that are due. Their effects come back as events."""
         while self._alarms:
             alarm = self._alarms.pop()
             if alarm.id not in self._taken:

@@ -1,7 +1,7 @@
-"""Which versions stand and which the gate withdrew: told by the announcements, weighed for the next one. Pure.
+"""Tracks the active and withdrawn versions of each role from round announcements. Pure.
 
-A withdrawn version is gone from the announcement on that names the version before it, and learning forgets it: what a
-withdrawn actor acted, and the rows of the round that taught it last, teach no actor.
+After a withdrawal, announcements name the previous version. Training excludes two kinds of rows: those that a withdrawn
+actor acted, and those of the round that trained it last.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from services.trainer.dataset import Example
 
 
 class Standing:
-    """`apply` each announcement in its order, and `close` each round's book."""
+    """Call `apply` with each announcement in order, and `close` with each finished round's book."""
 
     def __init__(self, settings: Trainer) -> None:
         self._settings = settings
@@ -28,7 +28,7 @@ class Standing:
             self._withdrawn[round.number] = gone
 
     def _stand(self, role: Role, version: int) -> int | None:
-        """Takes in the version that stands now; returns the one withdrawn for it, if it is an older one."""
+        """Records the active version. Returns the version that it replaced by withdrawal (a newer one), or None."""
         stood = self._stood[role]
         gone = stood.pop() if version < stood[-1] else None
         if version > stood[-1]:
@@ -36,31 +36,31 @@ class Standing:
         return gone
 
     def close(self, book: RoundBook) -> None:
-        """Remembers what the frozen base model saw in a finished round."""
+        """Keeps the frozen base model's view of a finished round."""
         for version, seen in book.seen_by_frozen().items():
             self._seen.setdefault(version, []).extend(seen)
 
     @property
     def actors(self) -> set[int]:
-        """The actor versions that stand or stood, the withdrawn ones left out."""
+        """The active and earlier actor versions, without withdrawn ones."""
         return set(self._stood["actor"])
 
     def before(self, role: Role) -> int:
-        """The version that stood before the one that stands; 0 is the base model's."""
+        """The version that was active before the current one; 0 is the base model."""
         return self._stood[role][-2] if len(self._stood[role]) > 1 else 0
 
     def actor_withdrawn_in(self, number: int) -> bool:
         return number in self._withdrawn
 
     def sound(self, rows: Iterable[Example]) -> list[Example]:
-        """The rows of D_a that no withdrawn actor acted, and that are not of the round that taught one last."""
+        """The rows of D_a without a withdrawn actor's trajectories and without the round that trained it last."""
         gone = set(self._withdrawn.values())
         return [row for row in rows if row.round not in gone and row.actor_version not in gone]
 
-    # -- what the gate says
+    # -- decisions of the gate
 
     def actor_falls(self, book: RoundBook) -> str | None:
-        """Why the actor that stands must be withdrawn, now that a round of its acting is judged, or None."""
+        """The reason why the active actor must be withdrawn, or None. Called when a round that it acted is judged."""
         version = self._stood["actor"][-1]
         if not version:
             return None
@@ -68,5 +68,5 @@ class Standing:
         return gate.falls(mine, self._seen.get(self.before("actor"), []), self._settings)
 
     def critic_disagrees(self, book: RoundBook) -> str | None:
-        """Why the critic that judged the round again must be withdrawn, or None."""
+        """The reason why the critic that judged the round again must be withdrawn, or None."""
         return gate.disagrees(book.held(self._settings.holdback), self._settings)

@@ -1,9 +1,12 @@
-"""The learning loop as a fold over the whole log: events in, decisions out, no I/O (paper, algorithm 1).
+"""The learning loop as a fold over the log: events in, decisions out, no I/O (paper, algorithm 1).
 
-A round collects, trains the critic, lets it judge the round again, trains the actor. An adapter that both share is
-trained in the critic's place, and nothing is judged again. A critic that the gate withdraws after judging again teaches
-no actor; an actor that it withdraws after a collection is followed by the one before it. Every decision has the id of
-the message that will record it, so a decision taken twice, before and after a crash, has one effect.
+A round has four phases: collect trajectories, train the critic, judge the trajectories again with the new critic, train
+the actor. With `trainer.shared` one adapter serves both roles: it is trained in the critic's phase, and no trajectory
+is judged again. If the gate withdraws a critic after it judged again, its verdicts teach no actor. If the gate
+withdraws an actor after a collection, the version before it continues.
+
+Every decision has the id of the message that will record it. A decision that is taken twice, before and after a crash,
+therefore has one effect.
 """
 
 import hashlib
@@ -27,7 +30,7 @@ PHASES = ("collect", "train_critic", "rejudge", "train_actor", "finished")
 
 
 class Publish(msgspec.Struct, frozen=True, kw_only=True):
-    """Decision: say this. It counts once it is in the log."""
+    """Decision: publish this message. It takes effect when it is in the log."""
 
     topic: str
     id: str
@@ -35,7 +38,7 @@ class Publish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Train(msgspec.Struct, frozen=True, kw_only=True):
-    """Decision: train this version on these rows, from `parent` (None: from the base model), and say what came out."""
+    """Decision: train this version on these rows and publish the result. `parent` None starts from the base model."""
 
     role: Role
     version: int
@@ -53,7 +56,7 @@ Event = Round | Trajectory | Verdict | Relabel | Adapter | Swap | Dropped
 
 
 def order(round: Round) -> tuple[int, int]:
-    """Where a round's announcement stands in the run."""
+    """The sort key of a round's announcement within the run."""
     return round.number, PHASES.index(round.phase)
 
 
@@ -63,9 +66,9 @@ def training_seed(run_seed: int, role: Role, round: int) -> int:
 
 
 class TrainerState:
-    """`apply` every event of the log in its order, then ask `decide` what to do; it is empty while others work.
+    """Call `apply` with every event in log order, then `decide` for what to do. `decide` returns [] while others work.
 
-    What is between two announcements of rounds may come in any order and more than once.
+    Between two round announcements, events may come in any order and more than once.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -80,7 +83,7 @@ class TrainerState:
 
     @property
     def round(self) -> Round | None:
-        """The last announcement."""
+        """The most recent announcement, or None."""
         return self._round
 
     def book(self, number: int) -> RoundBook:
@@ -90,7 +93,7 @@ class TrainerState:
 
     @property
     def frames(self) -> set[Digest]:
-        """Frames that a training to come may look at: those of open rounds, and of the rows kept from closed ones."""
+        """The frames that a later training may read: those of open rounds and of rows kept from closed rounds."""
         kept = {row.frame for rounds in (self._critic_rounds, self._actor_rounds) for rows in rounds for row in rows}
         for book in self._books.values():
             kept |= book.frames
@@ -120,7 +123,7 @@ class TrainerState:
         self._standing.apply(event)
 
     def _close(self, last: Round) -> None:
-        """Keeps a finished round's rows and lets go of its messages."""
+        """Keeps the training rows of a finished round and discards its messages."""
         records = self.book(last.number).records(last.critic_version)
         self._standing.close(self.book(last.number))
         trainer = self._settings.trainer
@@ -156,7 +159,7 @@ class TrainerState:
             case "train_actor":
                 return self._train(now, "actor")
             case "finished":
-                if now.number < self._settings.run.rounds:  # continued for more rounds than it was begun with
+                if now.number < self._settings.run.rounds:  # resumed with a higher run.rounds
                     return [self._next_round(now.number, now.actor_version, now.critic_version)]
                 return []
 
@@ -181,7 +184,7 @@ class TrainerState:
         return [self._announce(now, "train_actor")]
 
     def _withdraw(self, now: Round, role: Role, why: str, *, phase: str) -> list[Decision]:
-        """Says why the version of a role that stands goes, and goes on with the one before it."""
+        """Publishes a fault with the reason, and an announcement that names the role's previous version."""
         before = self._standing.before(role)
         if role == "actor":
             gone, do = now.actor_version, f"actor@{before} acts again from the next round on, and this one teaches none"
@@ -206,7 +209,7 @@ class TrainerState:
                 return [self._shared(self._adapters["critic", now.number])]
             return [self._training(now, role)]
         served = adapter.promoted and self._served.get((role, now.number))
-        if served is None:  # promoted, and its engine has not said yet how it fares
+        if served is None:  # promoted, but its engine has not reported a swap yet
             return []
         if role == "critic":
             phase = "rejudge" if served and not shared else "train_actor"
@@ -239,7 +242,7 @@ class TrainerState:
         return build_actor_set([self._standing.sound(rows) for rows in rounds], trainer)
 
     def _shared(self, adapter: Adapter) -> Publish:
-        """The critic's adapter as the actor's: the same files under the actor's name."""
+        """Publishes the critic's adapter as the actor's: the same files under the actor's name."""
         message = msgspec.structs.replace(adapter, role="actor", seconds=0.0)
         return Publish(topic="adapters", id=f"actor@{adapter.version}", message=message)
 

@@ -1,4 +1,4 @@
-"""One training from rows to a published adapter, promoted or refused: the I/O between the fold and the learner."""
+"""One training, from rows to a published adapter or a refusal: the I/O between `TrainerState` and the learner."""
 
 import math
 import shutil
@@ -24,15 +24,15 @@ from services.trainer.learner import Learner, Trained
 from services.trainer.state import Train
 
 PROGRESS_SECONDS = 0.5
-"""How often a training says how far it is."""
+"""Interval of a training's progress reports."""
 
 
 class LearnerFailed(Exception):
-    """The learner gave up on these rows. The run goes on without this adapter, whatever the reason."""
+    """The learner failed on these rows. The run continues without this adapter, whatever the cause."""
 
 
 class Training:
-    """Runs one training at a time in a worker thread, so that heartbeats go on."""
+    """Runs one training at a time in a worker thread, which leaves the event loop free for heartbeats."""
 
     def __init__(self, service: Service, learner: Learner) -> None:
         self._service = service
@@ -40,8 +40,8 @@ class Training:
         self._learner = learner
 
     async def run(self, work: Train) -> Adapter:
-        """Trains, and publishes what came out. A training that fails or is refused is published too: the loop goes on
-        with the version that serves."""
+        """Trains and publishes the adapter. A failed or refused training is published too; the run then continues with
+        the version that serves."""
         begun = anyio.current_time()
         mesh, settings = self._service.mesh, self._settings.trainer
         trained, files = None, dict[str, Digest]()
@@ -110,13 +110,13 @@ class Training:
 
 
 def _balance(work: Train) -> dict[str, int]:
-    """How many rows there are of each verb and, where they are yes and no, of each answer."""
+    """The number of rows by verb and, for yes/no rows, by answer."""
     answers = Counter(row.answer for row in work.rows if row.answer in (YES, NO))
     return {**answers, **Counter(row.verb for row in work.rows)}
 
 
 def _metrics(trained: Trained | None) -> dict[str, float]:
-    """The learner's metrics and the first and last loss, without what is not a number."""
+    """The learner's metrics with the first and last loss, without values that are not finite."""
     if trained is None:
         return {}
     losses = {"loss_first": trained.losses[0], "loss_last": trained.losses[-1]} if trained.losses else {}
