@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager
@@ -43,6 +44,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts modules that start vLLM first, then those that take seconds: no worker waits for another at the end."""
     vllm = {item.path for item in items if item.get_closest_marker("vllm")}
     items.sort(key=lambda item: (item.path not in vllm, item.get_closest_marker("slow") is None))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_signals() -> None:
+    """Restores signals that the suite was started to ignore: SIGINT in a shell script's ``&``, SIGHUP under ``nohup``.
+
+    The processes that tests start and stop would ignore them too.
+    """
+    usual = (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    )
+    for number, handler in usual:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
