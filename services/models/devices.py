@@ -6,6 +6,7 @@ The check runs in a subprocess: torch and vLLM take seconds to import, and a pro
 import os
 import subprocess
 import sys
+from functools import cache
 
 from runtime.child import environment
 from services.models.engine import ModelUnusable
@@ -47,12 +48,18 @@ def check_device(settings: Model, engine: str) -> None:
 
 def device_of(engine: str) -> str | None:
     """Returns the kind of device that an engine uses here ("cuda", "cpu", empty for none); None if the check fails."""
+    return _printed(PROGRAMS[engine], os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+@cache
+def _printed(program: str, _visible: str | None) -> str | None:
+    """The last line that a Python program prints in a process of its own. Depends on the visible GPUs, too."""
     try:
-        told = subprocess.run(
-            [sys.executable, "-c", PROGRAMS[engine]], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        ended = subprocess.run(
+            [sys.executable, "-c", program], stdin=subprocess.DEVNULL, capture_output=True, text=True,
             encoding="utf-8", errors="replace", timeout=SECONDS, env={**os.environ, **environment()}, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
         return None
-    lines = told.stdout.split("\n")
-    return lines[-2].strip() if told.returncode == 0 and len(lines) > 1 else None
+    lines = ended.stdout.split("\n")
+    return lines[-2].strip() if ended.returncode == 0 and len(lines) > 1 else None

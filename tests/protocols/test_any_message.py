@@ -28,7 +28,7 @@ def sealed(said: tuple[str, Message]) -> bytes:
     return seal(said[0], said[1], id="an id", producer="somebody", seq=1)
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(said=SAID, id=NAMES, producer=NAMES, seq=st.integers(0, limits.COUNT))
 def test_any_message_of_any_topic_comes_out_as_it_went_in(
     said: tuple[str, Message], id: str, producer: str, seq: int
@@ -57,7 +57,7 @@ def grown(value: Any, info: types.Type) -> Any:
             return value
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(said=SAID)
 def test_what_a_later_version_adds_anywhere_is_passed_over(said: tuple[str, Message]) -> None:
     envelope = msgspec.msgpack.decode(sealed(said))
@@ -75,7 +75,7 @@ def test_no_half_of_a_message_is_taken_for_one(said: tuple[str, Message], data: 
         unseal(whole + data.draw(st.binary(min_size=1, max_size=4)))
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(said=SAID, data=st.data())
 def test_a_field_is_required_or_has_a_default(said: tuple[str, Message], data: st.DataObject) -> None:
     envelope = msgspec.msgpack.decode(sealed(said))
@@ -92,7 +92,7 @@ def test_a_field_is_required_or_has_a_default(said: tuple[str, Message], data: s
         assert getattr(unseal(without).body, name) == default
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(
     said=SAID, path=st.lists(st.integers(0, 8), max_size=5), weird=values(str | int | float | bool | None) | st.just([])
 )
@@ -114,7 +114,7 @@ def test_any_value_anywhere_is_taken_or_refused_by_the_protocol(
     assert unseal(sealed((said[0], body))).body == body  # type: ignore[arg-type]
 
 
-@settings(max_examples=150)
+@settings(max_examples=75)
 @given(command=REQUESTS, reply=REPLIES, number=st.integers(0, 2**64 - 1), payload=PAYLOADS)
 def test_any_command_and_reply_is_framed_and_read(
     command: c.Command, reply: c.Reply, number: int, payload: list[bytes]

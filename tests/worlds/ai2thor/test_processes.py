@@ -61,7 +61,7 @@ def leaks() -> tuple[int, int, list[str], int, int]:
     return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), scratch, len(children), frames
 
 
-RESTARTS = 40
+RESTARTS = 20
 
 
 def test_many_restarts_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from tests.standins.ai2thor.command import DISPLAY
 from tests.worlds.virtualhome.conftest import COMMAND, STANDIN, Make, family
 
 BARE = shlex.split(f"{shlex.quote(sys.executable)} -I -S {shlex.quote(str(STANDIN.with_name('bare.py')))}")
-RESTARTS = 40
+RESTARTS = 20
 
 
 def left_over() -> tuple[set[int], int, int, set[Path]]:
