@@ -1,11 +1,12 @@
 """Fixtures for the whole suite: a hub in this process with real sockets, and who connects to it."""
 
+import getpass
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,14 @@ def usual_signals() -> None:
 def own_temporary_folder() -> Generator[None]:
     """Gives each worker of pytest-xdist a folder of its own for temporary files, so that a test that looks for what is
     left behind does not meet another worker's files. Its path is short enough for Unix sockets. What torch compiles
-    for vLLM stays where it is: it is the same for all workers and every time."""
-    compiled = os.environ.get("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/selu-torchinductor-{os.getuid()}")
+    for vLLM, kernels and headers, is the same for all workers and every time: it stays in one folder."""
+    compiled = Path(tempfile.gettempdir()) / f"selu-torchinductor-{os.getuid()}"
+    compiled.mkdir(exist_ok=True)
     folder = tempfile.mkdtemp(prefix="t-", dir="/tmp")
+    with suppress(KeyError, OSError):  # a user without a name
+        (Path(folder) / f"torchinductor_{getpass.getuser()}").symlink_to(compiled)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TORCHINDUCTOR_CACHE_DIR", compiled)
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", os.environ.get("TORCHINDUCTOR_CACHE_DIR", str(compiled)))
         patch.setenv("TMPDIR", folder)
         patch.setattr(tempfile, "tempdir", folder)
         yield

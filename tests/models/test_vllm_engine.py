@@ -189,10 +189,9 @@ async def test_when_the_service_is_killed_its_engine_process_dies_too(served_mod
             assert not alive
 
 
-async def test_a_killed_engine_process_is_an_engine_death_and_close_still_works(served_model: Path) -> None:
+async def test_a_killed_engine_process_is_an_engine_death_and_close_still_works(engine: VllmEngine) -> None:
+    """The last test that uses the module's engine: it kills it."""
     with anyio.fail_after(START):
-        engine = await load_engine(settings("vllm", served_model), role="critic", max_versions=1, max_rank=8)
-        assert isinstance(engine, VllmEngine)
         processes = list(engine._children)
         try:
             await engine.generate(questions(0))
