@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
+import psutil
 import pytest
 
 from runtime.metrics import read_metrics
@@ -66,9 +68,16 @@ async def test_an_experiment_killed_at_any_point_goes_on_and_repeats_nothing(
             said = ""
             while "(1/3)" not in said or said.count("begins") < 3:
                 said += (await process.stdout.receive()).decode()
+            begun = psutil.Process(process.pid).children(recursive=True)
+            for child in begun:  # no run that has begun may end before the experiment is killed
+                with suppress(psutil.Error):
+                    child.suspend()
             assert main(["experiment", str(file), "--out", str(out)]) == 2
             assert "in use by another selu experiment" in capsys.readouterr().err
             process.kill()
+            for child in begun:
+                with suppress(psutil.Error):
+                    child.resume()
         assert "micro base: actor" in said
         assert json.loads((out / "results.json").read_text())["missing"] == ["micro selu seed 0", "micro selu seed 1"]
         faster = [*argv, "--set", "simulator.episodes=3"]
