@@ -27,6 +27,7 @@ from runtime import crash, lifeline, witness
 from runtime.endpoints import EndpointError
 from runtime.keys import Key, KeysError, KeysFolder, read_key
 from runtime.log import LogFormatError, LogUnavailable
+from runtime.parent_death import name_process
 from runtime.runfolder import RunFolder, RunFolderError
 from runtime.service import LOOK_SECONDS, RESTORE_SECONDS, Main, Service, leaves, run_hub, run_service
 from runtime.settings import SettingsError, load
@@ -118,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--key", type=Path, help="the file of the key to join with")
     parser.add_argument("--connect", default="", help="the hub's endpoint, where it is on another machine")
     given = parser.parse_args(arguments)
-    lifeline.name_process(f"selu-{given.instance}")
+    name_process(f"selu-{given.instance}")
     for descriptor in given.hold:
         os.set_inheritable(descriptor, False)
     if given.lifeline is not None:

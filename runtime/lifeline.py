@@ -11,9 +11,7 @@ from contextlib import suppress
 
 import psutil
 
-from runtime.parent_death import die_with_parent, name_process, when_closed
-
-__all__ = ["ORPHAN_SECONDS", "end_group", "name_process", "watch"]
+from runtime.parent_death import die_with_parent, when_closed
 
 ORPHAN_SECONDS = 3.0
 """How long a child may take to shut down after its launcher has ended."""

@@ -19,8 +19,8 @@ from runtime.typed import (
     TypedTables,
     check,
     describe,
+    dotted,
     joined,
-    key,
     parsed,
     read,
     summary,
@@ -124,7 +124,7 @@ def _apply(settings: T, table: Table, where: str, above: Keys) -> T:
         if isinstance(old, msgspec.Struct):
             if isinstance(value, _Text) or not isinstance(value, Mapping):
                 names = ", ".join(f.encode_name for f in msgspec.structs.fields(old))
-                raise SettingsError(f"{where}: {_dotted(path)} is a section, not a value; it has {names}")
+                raise SettingsError(f"{where}: {dotted(path)} is a section, not a value; it has {names}")
             changes[field.name] = _apply(old, cast(Table, value), where, path)
         elif isinstance(old, dict) and isinstance(value, Mapping):
             free[name] = cast(Table, value)
@@ -162,22 +162,22 @@ def _leaf(value: Any, kind: Any, where: str, path: Keys, old: Any) -> Any:
     try:
         return read(value, kind) if isinstance(value, _Text) else check(value, kind)
     except NotAllowedError:
-        text = f"{where}: {_dotted(path)} = {toml(shown)} is not allowed; it takes {describe(kind)}"
+        text = f"{where}: {dotted(path)} = {toml(shown)} is not allowed; it takes {describe(kind)}"
     choice = without_meta(kind)
     if typing.get_origin(choice) is typing.Literal:
         text += _did_you_mean(str(shown), [str(one) for one in typing.get_args(choice)])
     if isinstance(value, _Text) and not isinstance(old, msgspec.UnsetType | dict) and old is not None:
-        text += f", for example --set {_dotted(path)}={old if isinstance(old, str) else toml(old)}"
-    raise SettingsError(text + summary(_dotted(path[-1:]), kind))
+        text += f", for example --set {dotted(path)}={old if isinstance(old, str) else toml(old)}"
+    raise SettingsError(text + summary(dotted(path[-1:]), kind))
 
 
 def _unknown(settings: msgspec.Struct, above: Keys, name: str) -> str:
     known = [field.encode_name for field in msgspec.structs.fields(settings)]
-    where = f"[{_dotted(above)}]" if above else "the settings"
+    where = f"[{dotted(above)}]" if above else "the settings"
     meant = _did_you_mean(name, known)
     if not meant and not above:  # a key without its section
         meant = _listed([path for path in _paths(settings, ()) if path.rpartition(".")[2] == name])
-    return f"there is no setting {_dotted((*above, name))}{meant}; {where} has {', '.join(known)}"
+    return f"there is no setting {dotted((*above, name))}{meant}; {where} has {', '.join(known)}"
 
 
 def _paths(settings: msgspec.Struct, above: Keys) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _paths(settings: msgspec.Struct, above: Keys) -> Iterator[str]:
         if isinstance(old, msgspec.Struct):
             yield from _paths(old, path)
         else:
-            yield _dotted(path)
+            yield dotted(path)
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
@@ -198,7 +198,3 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return f" (did you mean {' or '.join(names[:3])}?)" if names else ""
-
-
-def _dotted(path: Sequence[str]) -> str:
-    return ".".join(key(part) for part in path)

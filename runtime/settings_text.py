@@ -1,13 +1,12 @@
 """Writes settings as TOML, optionally with the text of each setting as a comment."""
 
 import textwrap
-import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 import msgspec
 
-from runtime.typed import TypedTables, describe, key, text_of, toml
+from runtime.typed import TypedTables, describe, dotted, key, text_of, toml
 
 Table = Mapping[str, Any]
 Keys = tuple[str, ...]
@@ -24,21 +23,10 @@ def dump(settings: msgspec.Struct, title: str = "", *, comments: bool = False) -
     ``comments``, a comment before each section and setting gives its text and the allowed values. Keys that a free
     table could have and does not have are commented out, with their defaults.
     """
-    import tomli_w  # imported here: only processes that write settings need it
-
-    head = "".join(f"# {line}\n" for line in title.splitlines())
-    text = tomli_w.dumps(_without_none(cast("dict[str, Any]", msgspec.to_builtins(settings))))
-    if comments:
-        text = _commented(text, dict(_comments(settings, ())))
-    return head + ("\n" if head and text.startswith("[") else "") + text
-
-
-def _without_none(table: Table) -> dict[str, Any]:
-    return {
-        name: _without_none(cast(Table, value)) if isinstance(value, Mapping) else value
-        for name, value in table.items()
-        if value is not None
-    }
+    lines = [f"# {line}" for line in title.splitlines()]
+    texts = dict(_comments(settings, ())) if comments else {}
+    _write(cast("Table", msgspec.to_builtins(settings)), (), texts, lines)
+    return "\n".join(lines).lstrip("\n") + "\n"
 
 
 class _Comment(msgspec.Struct, frozen=True):
@@ -56,45 +44,22 @@ class _Comment(msgspec.Struct, frozen=True):
 _NO_COMMENT = _Comment("")
 
 
-def _commented(text: str, comments: Mapping[Keys, _Comment]) -> str:
-    """Adds comments to the output of tomli_w: headers, ``key = value`` lines, and the indented items of lists."""
-    lines: list[str] = []
-    table: Keys = ()
-    written: set[Keys] = set()
+def _write(table: Table, path: Keys, comments: Mapping[Keys, _Comment], lines: list[str]) -> None:
+    """Appends a table's header, its values, its unset keys as comments, and its subtables."""
+    import tomli_w  # imported here: only processes that write settings need it
 
-    def unset() -> None:
-        """Appends the unset keys of the table that ends here, as comments."""
-        for path, comment in comments.items():
-            if path[:-1] == table and path not in written and comment.default is not msgspec.UNSET:
-                lines.extend(["", *comment.lines, f"# {key(path[-1])} = {toml(comment.default)}"])
-
-    for line in text.removesuffix("\n").split("\n"):
-        if line.startswith("["):
-            table = _path(line)
-            lines += [*comments.get(table, _NO_COMMENT).lines, line]
-        elif not line:  # before the next header
-            unset()
-            lines.append(line)
-        elif line[0] in " ]":
-            lines.append(line)
-        else:
-            (name,) = tomllib.loads(line[:-1] + "0" if line.endswith(" = [") else line)
-            path = (*table, name)
-            written.add(path)
-            about = comments.get(path, _NO_COMMENT).lines
-            lines += [*([""] if about else []), *about, line]
-    unset()
-    return "\n".join(lines).lstrip("\n") + "\n"
-
-
-def _path(header: str) -> Keys:
-    """Returns the keys of a table's header."""
-    path: Keys = ()
-    inside: dict[str, Any] = tomllib.loads(header)
-    while inside:
-        ((name, inside),) = inside.items()
-        path += (name,)
-    return path
+    plain = {name: value for name, value in table.items() if not isinstance(value, Mapping) and value is not None}
+    nested = {name: cast("Table", value) for name, value in table.items() if isinstance(value, Mapping)}
+    if path and (plain or not nested):
+        lines += ["", *comments.get(path, _NO_COMMENT).lines, f"[{dotted(path)}]"]
+    for name, value in plain.items():
+        about = comments.get((*path, name), _NO_COMMENT).lines
+        lines += [*([""] if about else []), *about, tomli_w.dumps({name: value}).removesuffix("\n")]
+    for one, comment in comments.items():
+        if one[:-1] == path and one[-1] not in table and comment.default is not msgspec.UNSET:
+            lines += ["", *comment.lines, f"# {key(one[-1])} = {toml(comment.default)}"]
+    for name, value in nested.items():
+        _write(value, (*path, name), comments, lines)
 
 
 def _comments(settings: msgspec.Struct, above: Keys) -> Iterator[tuple[Keys, _Comment]]:

@@ -225,6 +225,11 @@ def key(name: str) -> str:
     return name if bare else toml(name)
 
 
+def dotted(path: Sequence[str]) -> str:
+    """Returns the TOML key of a path, as in a table's header."""
+    return ".".join(key(part) for part in path)
+
+
 def toml(value: Any) -> str:
     """Returns a value as TOML. Other types (a date from a file, in an error) are shown by `str`."""
     match value:

@@ -13,8 +13,9 @@ import msgspec
 
 from runtime.typed import describe, text_of, toml
 from scripts.output import say
-from services.setting_kinds import WORLD_LEARNING, Kind, kind_of, options_of
+from services.setting_kinds import WORLD_LEARNING, Kind, kind_of
 from services.settings import Settings
+from services.worlds.load import options_type
 
 PAGE = Path(__file__).parents[1] / "docs" / "SETTINGS.md"
 
@@ -58,7 +59,7 @@ def _section(name: str, text: str, section: msgspec.Struct) -> Iterator[str]:
 
 def _worlds() -> Iterator[str]:
     for world in WORLD_LEARNING:
-        options = options_of(world)
+        options = options_type(world)
         rows = [
             _row(f"world.options.{field.encode_name}", field.type, field.default, world=world)
             for field in msgspec.structs.fields(options)

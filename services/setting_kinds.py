@@ -8,7 +8,6 @@ and docs/SETTINGS.md use this classification.
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -20,6 +19,7 @@ from runtime.settings import SettingsError
 from runtime.text import TextError, decode_text, is_utf8
 from services.models.examine import absolute_model_path
 from services.settings import Settings
+from services.worlds.load import options_type
 
 Kind = Literal["execution", "model", "file", "learning"]
 """Whether a resumed run may change a setting. ``execution``: yes. ``model``: if the base model stays the same.
@@ -108,15 +108,10 @@ def _is_in(key: str, name: str) -> bool:
     return key == name or key.startswith(f"{name}.")
 
 
-def options_of(world: str) -> type[msgspec.Struct]:
-    """The struct of a world's options."""
-    return import_module(f"services.worlds.{world}.options").Options
-
-
 def leaves(settings: Settings) -> dict[str, Any]:
     """Every setting by its dotted key. Options of the world that are not set have their defaults."""
     found = dict(_leaves(cast("dict[str, Any]", msgspec.to_builtins(settings))))
-    for field in msgspec.structs.fields(options_of(settings.world.name)):
+    for field in msgspec.structs.fields(options_type(settings.world.name)):
         found.setdefault(f"{_OPTIONS}{field.encode_name}", field.default)
     return found
 

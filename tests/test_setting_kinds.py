@@ -21,10 +21,10 @@ from services.setting_kinds import (
     contents,
     essence,
     kind_of,
-    options_of,
     with_absolute_paths,
 )
 from services.settings import Model, Settings, World
+from services.worlds.load import options_type
 
 WORLDS = ("household", "ai2thor", "virtualhome")
 
@@ -50,7 +50,7 @@ def test_every_setting_is_of_one_kind(key: str) -> None:
 @pytest.mark.parametrize("world", WORLDS)
 def test_every_option_of_a_world_is_of_one_kind(world: str) -> None:
     named = [*WORLD_EXECUTION[world], *WORLD_FILES[world], *WORLD_LEARNING[world]]
-    assert sorted(named) == sorted(options_of(world).__struct_fields__)
+    assert sorted(named) == sorted(options_type(world).__struct_fields__)
 
 
 def test_every_world_and_every_name_is_there() -> None:

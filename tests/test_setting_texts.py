@@ -9,9 +9,9 @@ import pytest
 
 from runtime.settings import SettingsError, load
 from runtime.typed import describe, text_of, unit_of
-from services.setting_kinds import options_of
 from services.settings import Settings
 from services.worlds.ai2thor.options import read_options
+from services.worlds.load import options_type
 
 WORLDS = ("household", "ai2thor", "virtualhome")
 
@@ -37,7 +37,7 @@ def named(struct: type[msgspec.Struct], above: str) -> Iterator[tuple[str, msgsp
             yield from named(type(field.default), f"{above}{field.encode_name}.")
 
 
-OPTIONS = {f"{world}: world.options.{key}": field for world in WORLDS for key, field in named(options_of(world), "")}
+OPTIONS = {f"{world}: world.options.{key}": field for world in WORLDS for key, field in named(options_type(world), "")}
 FIELDS = {**dict(named(Settings, "")), **OPTIONS}
 KEYS = {key.partition(": ")[2] or key for key in FIELDS}
 
@@ -90,7 +90,7 @@ def test_no_two_settings_of_a_section_have_the_same_text() -> None:
         assert known == key
 
 
-@pytest.mark.parametrize("struct", [Settings, *map(options_of, WORLDS)])
+@pytest.mark.parametrize("struct", [Settings, *map(options_type, WORLDS)])
 def test_the_json_schema_has_texts_units_bounds_and_defaults(struct: type[msgspec.Struct]) -> None:
     definitions: dict[str, Any] = msgspec.json.schema(struct)["$defs"]
     shown = {name: part for one in definitions.values() for name, part in one["properties"].items()}

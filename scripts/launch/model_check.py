@@ -18,6 +18,7 @@ from services.models.picture_tokens import LISTED_TOKENS, PROMPT_TOKENS
 from services.models.server import check_server, server_key
 from services.models.server_check import Served, check_adapters, served_model
 from services.settings import Settings, World
+from services.worlds.load import options_type
 
 
 def model_problems(settings: Settings, *, learns: bool | None = None) -> list[str]:
@@ -45,14 +46,11 @@ def device_problems(*all_settings: Settings) -> list[str]:
     Separate from `model_problems`, because a dry run is useful on a machine without a GPU too.
     """
     problems: dict[str, None] = {}
-    asked: set[tuple[str, str]] = set()
     for settings in all_settings:
         try:
             engine = choose_engine(settings.model)
             for name in (engine, "transformers") if trains(settings) else (engine,):
-                if (name, settings.model.device) not in asked:
-                    asked.add((name, settings.model.device))
-                    check_device(settings.model, name)
+                check_device(settings.model, name)
         except EngineError as error:
             problems[str(error)] = None
     return list(problems)
@@ -67,13 +65,10 @@ def trains(settings: Settings) -> bool:
 
 def _options(world: World) -> dict[str, Any]:
     """A world's options by name, including defaults."""
-    if world.name == "ai2thor":
-        from services.worlds.ai2thor.options import Options
-    elif world.name == "virtualhome":
-        from services.worlds.virtualhome.options import Options
-    else:
-        from services.worlds.household.options import Options
-    return {**{field.name: field.default for field in msgspec.structs.fields(Options)}, **world.options}
+    return {
+        **{field.name: field.default for field in msgspec.structs.fields(options_type(world.name))},
+        **world.options,
+    }
 
 
 def frame_size(world: World) -> tuple[int, int] | None:

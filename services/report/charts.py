@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import msgspec
 
 from protocols.messages import Estimate
-from services.report.templating import render_template
 
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 18, 24, 34
@@ -49,16 +48,11 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     right: int = WIDTH - RIGHT
 
 
-def curve(points: Sequence[tuple[int, Estimate]], *, name: str, series: str) -> str:
+def chart(points: Sequence[tuple[int, Estimate]], *, name: str, series: str) -> Chart:
     """The chart of (round, estimate) pairs, in ascending order of rounds. ``series`` is the CSS class of its colour.
 
-    Without points it is a sentence.
+    Without points its template draws a sentence.
     """
-    return render_template("curve.html", chart=chart(points, name=name, series=series))
-
-
-def chart(points: Sequence[tuple[int, Estimate]], *, name: str, series: str) -> Chart:
-    """The coordinates for the chart that `curve` draws."""
     if not points:
         return Chart(name=name, series=series)
     low, high = _range(points)

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from scripts.selu import COMMANDS, parser
-from services.setting_kinds import options_of
 from services.settings import Settings
+from services.worlds.load import options_type
 from tests.docs.fences import ROOT
 
 PAGES = sorted(
@@ -97,7 +97,7 @@ def _is_setting(key: str) -> bool:
     if _FILE.search(key):
         return True
     if key.startswith("world.options."):
-        return any(key.split(".")[2] in options_of(world).__struct_fields__ for world in WORLDS)
+        return any(key.split(".")[2] in options_type(world).__struct_fields__ for world in WORLDS)
     return _default(key) is not msgspec.UNSET
 
 

@@ -22,7 +22,7 @@ from runtime.settings import load
 from runtime.signals import send
 from scripts.soaking.checker import Learned, learned, read
 from services.settings import Settings
-from tests.mesh.launched import Launched, launched
+from tests.mesh.launched import Launched, held, launched
 from tests.mesh.whole import until_over, whole_mesh
 
 pytestmark = pytest.mark.anyio
@@ -77,20 +77,16 @@ async def test_a_round_over_an_encrypted_network_learns_from_the_same(tmp_path: 
         options = ("run.rounds=1", "trainer.collapse=1.0", f"mesh.endpoint={endpoint}", f"mesh.keys={keys.path}")
         async with launched(tmp_path / "run", *options) as run:
             await begun(run)
-            while True:  # so that nothing is over before all have joined
-                if run.kill("simulator-0", signal.SIGSTOP):
-                    break
-                await anyio.sleep(0.02)
             settings = ("--settings", run.run.settings_file, "--run", tmp_path / "far")
             async with joined("--connect", endpoint, "--key", keys.file_of("critic-far"), *settings) as far:
-                attach = ("attach", "rounds", "--from", "start", "--json", "--count", "1")
-                for way in (("--connect", endpoint, "--key", keys.file_of("anna")), ("--run", run.run.path)):
-                    code, said, complaint = await selu(*attach, *way)
-                    assert (code, complaint) == (0, "") and json.loads(said)["message"]["number"] == 1
-                code, _, complaint = await selu(*attach, "--connect", endpoint)
-                assert re.search("asks? for a key", complaint) and code in (1, 2)
-                await serves("critic-far", endpoint, keys.file_of("anna"))
-                run.kill("simulator-0", signal.SIGCONT)
+                async with held(run):
+                    attach = ("attach", "rounds", "--from", "start", "--json", "--count", "1")
+                    for way in (("--connect", endpoint, "--key", keys.file_of("anna")), ("--run", run.run.path)):
+                        code, said, complaint = await selu(*attach, *way)
+                        assert (code, complaint) == (0, "") and json.loads(said)["message"]["number"] == 1
+                    code, _, complaint = await selu(*attach, "--connect", endpoint)
+                    assert re.search("asks? for a key", complaint) and code in (1, 2)
+                    await serves("critic-far", endpoint, keys.file_of("anna"))
                 assert await run.process.wait() == 0, (tmp_path / "launcher.txt").read_text()
                 send(far, signal.SIGTERM)
                 assert await far.wait() == 128 + signal.SIGTERM

@@ -16,17 +16,24 @@ from runtime.log import Append, Log
 from runtime.metrics import Metrics
 from runtime.runfolder import RunFolder
 from runtime.settings import dump
-from services.report.charts import curve
+from services.report.charts import chart
 from services.report.frames import Frames
 from services.report.html import render
 from services.report.load import gather, load_state
 from services.report.samples import Sample
 from services.report.summary import EngineFigures
+from services.report.templating import _environment  # pyright: ignore[reportPrivateUsage]
 from services.settings import Settings
 from tests.report.story import PICK, Story, two_rounds
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 5 << 20
+CURVE = '{% from "chart.html" import curve %}{{ curve(chart) }}'
+
+
+def curve(points: list[tuple[int, Estimate]], *, name: str, series: str) -> str:
+    """A chart as the report's template draws it."""
+    return _environment().from_string(CURVE).render(chart=chart(points, name=name, series=series))
 
 
 def folder(tmp_path: Path, story: Story) -> RunFolder:
@@ -170,8 +177,8 @@ def test_the_templates_are_in_the_package() -> None:
 def test_the_charts_are_svg_with_a_point_and_an_interval_for_each_round(tmp_path: Path) -> None:
     charts = re.findall(r"<svg.*?</svg>", page(folder(tmp_path, two_rounds())), re.DOTALL)
     assert len(charts) == 2
-    for chart in charts:
-        tree = ElementTree.fromstring(chart)
+    for drawn in charts:
+        tree = ElementTree.fromstring(drawn)
         assert len(tree.findall(".//circle")) == len(tree.findall(".//path")) == 3
 
 
