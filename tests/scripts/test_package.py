@@ -36,12 +36,12 @@ print(getattr(build_meta, "build_" + sys.argv[1])(sys.argv[2]))
 
 
 def checkout_files() -> set[str]:
-    """The paths of the files that git tracks."""
+    """The paths of the files that git tracks, without those that are deleted and not committed yet."""
     argv = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
     done = subprocess.run(
         argv, cwd=ROOT, env=GIT, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=True
     )
-    return set(done.stdout.rstrip("\0").split("\0"))
+    return {name for name in done.stdout.rstrip("\0").split("\0") if os.path.lexists(ROOT / name)}
 
 
 def build(kind: str, source: Path, out: Path) -> Path:
